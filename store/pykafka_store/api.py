@@ -1,0 +1,212 @@
+"""The seam: what a cluster can be asked, whichever engine answers.
+
+``open_cluster`` picks the engine from an address: a directory (``file:DIR`` or a path) is served by the embedded
+engine, ``host:port`` by a real Kafka cluster. The command line knows this module and neither engine.
+
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as directory, open_cluster(f"file:{directory}") as cluster:
+...     _ = cluster.admin().create_topic("greetings")
+...     with cluster.producer() as producer:
+...         producer.send("greetings", [b"hello", b"world"], keys=[b"k", None])
+...     with cluster.consumer() as consumer:
+...         consumer.assign({TopicPartition("greetings", 0): 0})
+...         for records in consumer.poll(timeout=1.0):
+...             print(records.values)
+[b'hello', b'world']
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from pykafka_store.errors import EngineUnavailableError
+from pykafka_store.model import (
+    Delivery,
+    Header,
+    OffsetAt,
+    Records,
+    SendFailure,
+    TopicDescription,
+    TopicListing,
+    TopicPartition,
+)
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Admin(Protocol):
+    """Topics and their settings. Every method raises the errors of :mod:`pykafka_store.errors`."""
+
+    def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int | None = None,
+        replication_factor: int | None = None,
+        assignments: Sequence[Sequence[int]] | None = None,
+        configs: Mapping[str, str] | None = None,
+    ) -> TopicDescription:
+        """Create a topic; None means the server's default. ``assignments[p]`` is the replica list of partition p."""
+
+    def list_topics(self) -> list[TopicListing]:
+        """All topics, internal ones included, sorted by name."""
+
+    def describe_topics(self, names: Sequence[str] | None = None) -> list[TopicDescription]:
+        """The named topics in the order asked (all, sorted by name, for None).
+
+        Raises UnknownTopicOrPartitionError if one does not exist.
+        """
+
+    def delete_topic(self, name: str) -> None: ...
+
+    def create_partitions(
+        self, name: str, count: int, assignments: Sequence[Sequence[int]] | None = None
+    ) -> TopicDescription:
+        """Raise the partition count to ``count``; ``assignments`` are the replica lists of the new ones only."""
+
+    def live_brokers(self) -> tuple[int, ...]:
+        """Ids of the brokers that serve, sorted."""
+
+    def list_offsets(self, at: Mapping[TopicPartition, int | OffsetAt]) -> dict[TopicPartition, int | Exception]:
+        """The offset at a point in time, a partition each: a timestamp in ms, or one of OffsetAt.
+
+        -1 where no record answers (later than every record, an empty partition's newest). A partition that can't be
+        asked has its error as the answer, so that one failure does not hide the others.
+        """
+
+
+class Producer(_Closing, Protocol):
+    """Appends records. Not for use by several threads at once.
+
+    What is acknowledged is reported through ``on_delivery``, what is not through ``on_failure``; both may be called
+    from within ``send``, ``flush`` or ``close``. Without ``on_failure`` the first failure is raised instead.
+    """
+
+    acknowledged: int
+    """Records acknowledged so far."""
+    failed: int
+    """Records refused so far."""
+
+    def send(
+        self,
+        topic: str,
+        values: Sequence[bytes | None],
+        *,
+        keys: Sequence[bytes | None] | None = None,
+        headers: Sequence[Sequence[Header]] | None = None,
+        timestamps: Sequence[int] | int | None = None,
+        partitions: Sequence[int | None] | int | None = None,
+    ) -> None:
+        """Append records, in order within each partition.
+
+        ``keys`` and ``headers`` are columns as long as ``values``, or None for none at all. ``timestamps`` is a
+        column, one value for all, or None for now. ``partitions`` is a column (None: let the partitioner choose),
+        one for all, or None. Raises UnknownTopicOrPartitionError where the topic is missing and
+        may not be created.
+        """
+
+    def flush(self) -> None:
+        """Wait until everything sent is acknowledged or has failed."""
+
+
+class Consumer(_Closing, Protocol):
+    """Reads records. Not for use by several threads at once."""
+
+    def assign(self, positions: Mapping[TopicPartition, int | OffsetAt]) -> None:
+        """Read exactly these partitions, from an offset or from LATEST or EARLIEST. Replaces what was read before.
+
+        Raises UnknownTopicOrPartitionError for a partition that does not exist.
+        """
+
+    def subscribe(
+        self,
+        topics: Sequence[str] | None = None,
+        *,
+        pattern: re.Pattern[str] | None = None,
+        start: OffsetAt = OffsetAt.LATEST,
+    ) -> None:
+        """Read all partitions of these topics, or of those whose whole name matches, new ones as they appear.
+
+        Partitions that exist now are read from ``start``; those that appear later from their beginning. A named topic
+        that is missing is created if the consumer's ``allow.auto.create.topics`` is true (the default), else an
+        error.
+        """
+
+    def poll(self, timeout: float = 0.0, max_records: int | None = None) -> list[Records]:
+        """Runs of records in offset order within each partition, as soon as there are any, else [] after ``timeout`` s.
+
+        Raises OffsetOutOfRangeError (when ``auto.offset.reset`` is ``none``), CorruptRecordError, and
+        UnknownTopicOrPartitionError for a topic deleted while it is read.
+        """
+
+    def assignment(self) -> tuple[TopicPartition, ...]: ...
+
+    def position(self, partition: TopicPartition) -> int:
+        """The offset of the next record that ``poll`` would return."""
+
+    def seek(self, partition: TopicPartition, offset: int | OffsetAt) -> None: ...
+
+    def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
+
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The high watermark (under ``read_committed`` the last stable offset) of each partition, as of now."""
+
+
+class Cluster(_Closing, Protocol):
+    def admin(self) -> Admin: ...
+
+    def producer(
+        self,
+        config: Mapping[str, str] | None = None,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+        on_failure: Callable[[SendFailure], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> Producer:
+        """A producer with Kafka's producer settings (``acks``, ``batch.size``, ``compression.type``, …).
+
+        ``on_notice`` gets a line for what a user should know, such as a topic created on the way.
+        Raises InvalidConfigError for a setting that is unknown or can't be honoured.
+        """
+
+    def consumer(
+        self, config: Mapping[str, str] | None = None, *, on_notice: Callable[[str], None] | None = None
+    ) -> Consumer:
+        """A consumer with Kafka's settings (``auto.offset.reset``, ``isolation.level``, …). Raises as above."""
+
+
+def open_cluster(address: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> Cluster:
+    """Open what an address names: ``file:DIR``, a directory's path, or ``host:port[,host:port]`` for a Kafka cluster.
+
+    A missing directory is made if ``create`` is true. ``read_only`` promises that nothing will be changed; a
+    directory that may only be read is opened so by itself. Raises StorageError for a directory that can't be used,
+    UnsupportedVersionError for one of a newer layout, EngineUnavailableError for a cluster address where the cluster
+    engine is not there.
+    """
+    text = os.fspath(address)
+    if is_cluster_address(text):
+        raise EngineUnavailableError(
+            f"{text} names a Kafka cluster, and this version has no cluster engine yet: use --data-dir DIR, or set "
+            f"PYKAFKA_EMBED={text} to have that address served by the data directory"
+        )
+    from pykafka_store.embedded.cluster import EmbeddedCluster
+
+    return EmbeddedCluster(text.removeprefix("file:"), create=create, read_only=read_only)
+
+
+_HOST_PORT = re.compile(r"[^/\\,\s]+:[0-9]{1,5}")
+
+
+def is_cluster_address(text: str) -> bool:
+    """Whether an address is ``host:port[,…]`` and not a directory."""
+    return not text.startswith("file:") and all(_HOST_PORT.fullmatch(part.strip()) for part in text.split(","))

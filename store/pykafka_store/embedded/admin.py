@@ -1,0 +1,284 @@
+"""Topics of a data directory: made, described, extended, deleted. See :class:`pykafka_store.api.Admin`.
+
+A topic exists when the catalogue says so. Its directories are made before that commits and removed after it is gone
+from there, so a crash leaves at most directories that nobody knows.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+from pykafka_store import configs as topic_configs
+from pykafka_store.embedded.catalog import Catalog, TopicRow
+from pykafka_store.embedded.disk import Disk, boot_id
+from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.log.reader import LogReader
+from pykafka_store.embedded.log.replica import create_replica, mark_deleted
+from pykafka_store.errors import (
+    InvalidPartitionsError,
+    InvalidReplicaAssignmentError,
+    InvalidReplicationFactorError,
+    InvalidTopicError,
+    StoreError,
+    TopicExistsError,
+    UnknownTopicOrPartitionError,
+)
+from pykafka_store.format.names import aside_directory, check_topic_name, partition_directory
+from pykafka_store.model import (
+    INTERNAL_TOPICS,
+    OffsetAt,
+    PartitionDescription,
+    TopicDescription,
+    TopicListing,
+    TopicPartition,
+    random_topic_id,
+)
+
+DEFAULT_PARTITIONS = 1
+DEFAULT_REPLICATION_FACTOR = 1
+
+
+class EmbeddedAdmin:
+    def __init__(
+        self,
+        catalog: Catalog,
+        locks: Locks,
+        disk: Disk,
+        broker_path: Callable[[int], str],
+        reader: Callable[[TopicPartition], LogReader],
+        require_writable: Callable[[], None],
+    ) -> None:
+        self._catalog = catalog
+        self._locks = locks
+        self._disk = disk
+        self._broker_path = broker_path
+        self._reader = reader
+        self._require_writable = require_writable
+
+    # ------------------------------------------------------------------------------------------------------ looking
+
+    def list_topics(self) -> list[TopicListing]:
+        return [TopicListing(name, topic_id, name in INTERNAL_TOPICS) for name, topic_id in self._catalog.topic_names()]
+
+    def describe_topics(self, names: Sequence[str] | None = None) -> list[TopicDescription]:
+        if names is None:
+            return [_describe(row) for row in self._catalog.topics()]
+        if len(names) == 1:
+            return [_describe(self._require(names[0]))]
+        rows = {row.name: row for row in self._catalog.topics()}
+        try:
+            return [_describe(rows[name]) for name in names]
+        except KeyError as error:
+            raise _unknown(str(error.args[0])) from None
+
+    def live_brokers(self) -> tuple[int, ...]:
+        return tuple(self._catalog.brokers())
+
+    def list_offsets(self, at: Mapping[TopicPartition, int | OffsetAt]) -> dict[TopicPartition, int | Exception]:
+        answers: dict[TopicPartition, int | Exception] = {}
+        for partition, when in at.items():
+            try:
+                answers[partition] = self._offset_at(partition, when)
+            except StoreError as error:
+                answers[partition] = error
+        return answers
+
+    def _offset_at(self, partition: TopicPartition, when: int | OffsetAt) -> int:
+        reader = self._reader(partition)
+        try:
+            match when:
+                case OffsetAt.LATEST:
+                    return reader.state().high_watermark
+                case OffsetAt.EARLIEST | OffsetAt.EARLIEST_LOCAL:
+                    return reader.state().log_start_offset
+                case OffsetAt.LATEST_TIERED:
+                    return -1
+                case OffsetAt.MAX_TIMESTAMP:
+                    found = reader.offset_of_max_timestamp()
+                case _:
+                    found = reader.offset_for_timestamp(int(when))
+        finally:
+            reader.close()
+        return -1 if found is None else found[0]
+
+    def _require(self, name: str) -> TopicRow:
+        row = self._catalog.topic(name)
+        if row is None:
+            raise _unknown(name)
+        return row
+
+    # ------------------------------------------------------------------------------------------------------- making
+
+    def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int | None = None,
+        replication_factor: int | None = None,
+        assignments: Sequence[Sequence[int]] | None = None,
+        configs: Mapping[str, str] | None = None,
+    ) -> TopicDescription:
+        """Checks are made in the order of ReplicationControlManager.createTopic, whose texts these are."""
+        self._require_writable()
+        if not name:
+            raise InvalidTopicError("The given topic name '' cannot be represented in a request.")
+        check_topic_name(name)
+        with self._locks.cluster():
+            existing = self._catalog.colliding_topic(name)
+            if existing == name:
+                raise TopicExistsError(f"Topic '{name}' already exists.")
+            if existing is not None:
+                raise InvalidTopicError(f"Topic '{name}' collides with existing topic: {existing}")
+            checked = topic_configs.validate(configs or {})
+            if assignments is None:
+                placed = self._place(
+                    DEFAULT_PARTITIONS if partitions is None else partitions,
+                    DEFAULT_REPLICATION_FACTOR if replication_factor is None else replication_factor,
+                )
+            else:
+                placed = [list(replicas) for replicas in assignments]
+                self._check_assignments(placed, len(placed[0]) if placed else 0)
+            topic_id = random_topic_id()
+            with self._catalog.transaction():
+                self._make_replicas(topic_id, name, enumerate(placed))
+                self._catalog.add_topic(topic_id, name, placed, checked)
+        return _describe(self._require(name))
+
+    def create_partitions(
+        self, name: str, count: int, assignments: Sequence[Sequence[int]] | None = None
+    ) -> TopicDescription:
+        """Source of checks and texts: ReplicationControlManager.createPartitions."""
+        self._require_writable()
+        with self._locks.cluster():
+            row = self._require(name)
+            current = len(row.partitions)
+            if count == current:
+                raise InvalidPartitionsError(f"Topic already has {count} partition(s).")
+            if count < current:
+                raise InvalidPartitionsError(
+                    f"The topic {name} currently has {current} partition(s); {count} would not be an increase."
+                )
+            additional = count - current
+            factor = len(row.partitions[0].replicas)
+            if assignments is None:
+                placed = self._place(additional, factor)
+            else:
+                if len(assignments) != additional:
+                    raise InvalidReplicaAssignmentError(
+                        f"Attempted to add {additional} additional partition(s), but only {len(assignments)} "
+                        "assignment(s) were specified."
+                    )
+                placed = [list(replicas) for replicas in assignments]
+                self._check_assignments(placed, factor)
+            new = list(enumerate(placed, start=current))
+            with self._catalog.transaction():
+                self._make_replicas(row.id, name, new)
+                self._catalog.add_partitions(row.id, new)
+        return _describe(self._require(name))
+
+    def _place(self, partitions: int, factor: int) -> list[list[int]]:
+        """Replica lists striped over the brokers from a random start. Source: StripedReplicaPlacer, without racks."""
+        if partitions < 1:
+            raise InvalidPartitionsError("Number of partitions was set to an invalid non-positive value.")
+        if factor < 1:
+            raise InvalidReplicationFactorError(
+                "Replication factor must be larger than 0, or -1 to use the default value."
+            )
+        brokers = list(self._catalog.brokers())
+        if factor > len(brokers):
+            raise InvalidReplicationFactorError(
+                f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot "
+                f"be reached because only {len(brokers)} broker(s) are registered."
+            )
+        start = random.randrange(len(brokers))
+        return [
+            [brokers[(start + partition + replica) % len(brokers)] for replica in range(factor)]
+            for partition in range(partitions)
+        ]
+
+    def _check_assignments(self, assignments: Sequence[Sequence[int]], factor: int) -> None:
+        """Source: ReplicationControlManager.validateManualPartitionAssignment."""
+        known = self._catalog.brokers()
+        for replicas in assignments:
+            if not replicas:
+                raise InvalidReplicaAssignmentError("The manual partition assignment includes an empty replica list.")
+            for broker in replicas:
+                if broker not in known:
+                    raise InvalidReplicaAssignmentError(
+                        f"The manual partition assignment includes broker {broker}, but no such broker is registered."
+                    )
+            if len(set(replicas)) != len(replicas):
+                twice = next(broker for broker in sorted(replicas) if replicas.count(broker) > 1)
+                raise InvalidReplicaAssignmentError(
+                    f"The manual partition assignment includes the broker {twice} more than once."
+                )
+            if len(replicas) != factor:
+                raise InvalidReplicaAssignmentError(
+                    f"The manual partition assignment includes a partition with {len(replicas)} replica(s), but this "
+                    f"is not consistent with previous partitions, which have {factor} replica(s)."
+                )
+
+    def _make_replicas(
+        self, topic_id: str, name: str, placed: Sequence[tuple[int, Sequence[int]]] | enumerate[list[int]]
+    ) -> None:
+        brokers = set()
+        for partition, replicas in placed:
+            for broker in replicas:
+                directory = os.path.join(self._broker_path(broker), partition_directory(name, partition))
+                if self._disk.exists(directory):
+                    # Left by a crash between making it and the commit, or by a lost catalogue: it may hold records.
+                    self._set_aside(directory, "stray")
+                create_replica(self._disk, directory, topic_id, boot_id())
+                brokers.add(broker)
+        for broker in brokers:
+            self._disk.sync_directory(self._broker_path(broker))
+
+    # ----------------------------------------------------------------------------------------------------- removing
+
+    def delete_topic(self, name: str) -> None:
+        self._require_writable()
+        with self._locks.cluster():
+            row = self._require(name)
+            with self._catalog.transaction():
+                self._catalog.remove_topic(row.id)
+            for partition in row.partitions:
+                with self._locks.partition(row.id, partition.partition):
+                    for broker in partition.replicas:
+                        directory = os.path.join(
+                            self._broker_path(broker), partition_directory(name, partition.partition)
+                        )
+                        if not self._disk.exists(directory):
+                            continue
+                        # Readers and writers hold the state file open: they see the mark even after it is unlinked.
+                        mark_deleted(self._disk, directory)
+                        self._disk.remove_tree(self._set_aside(directory, "delete"))
+                self._locks.forget_partition(row.id, partition.partition)
+
+    def _set_aside(self, directory: str, kind: str) -> str:
+        """Rename a replica's directory out of the way, as Kafka names such ones; returns its new path."""
+        parent, name = os.path.split(directory)
+        aside = os.path.join(parent, aside_directory(name, uuid.uuid4().hex, kind))
+        self._disk.rename(directory, aside)
+        return aside
+
+
+def _describe(row: TopicRow) -> TopicDescription:
+    return TopicDescription(
+        row.name,
+        row.id,
+        row.name in INTERNAL_TOPICS,
+        tuple(
+            PartitionDescription(each.partition, each.leader, each.leader_epoch, each.replicas, each.isr)
+            for each in row.partitions
+        ),
+        topic_configs.entries(row.configs),
+    )
+
+
+def _unknown(name: str) -> UnknownTopicOrPartitionError:
+    return UnknownTopicOrPartitionError(
+        f"Topic '{name}' does not exist: create it with kafka-topics --create --topic {name}"
+    )

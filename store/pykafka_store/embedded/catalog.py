@@ -1,0 +1,251 @@
+"""metadata.db: what exists. Topics, partitions, replicas, in-sync replicas, leader epochs, settings, brokers.
+
+SQLite in WAL mode, because it is atomic, crash-safe and shared between processes already. Every change is one
+``BEGIN IMMEDIATE`` transaction. Topics are keyed by id, so that a topic made again under its old name is another topic.
+
+``version()`` asks SQLite's data_version (about a microsecond): a long-lived process looks again only when it has moved.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pykafka_store.errors import StorageError, UnsupportedVersionError
+from pykafka_store.format.names import collision_key
+
+FILE_NAME = "metadata.db"
+BUSY_TIMEOUT = 30.0
+"""Seconds that a transaction waits for another process's."""
+
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE brokers (id INTEGER PRIMARY KEY, path TEXT NOT NULL, running INTEGER NOT NULL DEFAULT 1);
+    CREATE TABLE topics (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, collision_key TEXT NOT NULL UNIQUE) WITHOUT
+    ROWID; CREATE TABLE partitions (
+        topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE, partition INTEGER NOT NULL,
+        leader INTEGER, leader_epoch INTEGER NOT NULL, PRIMARY KEY (topic_id, partition)) WITHOUT ROWID;
+    CREATE TABLE replicas (
+        topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE, partition INTEGER NOT NULL,
+        position INTEGER NOT NULL, broker INTEGER NOT NULL, in_sync INTEGER NOT NULL,
+        PRIMARY KEY (topic_id, partition, position)) WITHOUT ROWID;
+    CREATE TABLE topic_configs (
+        topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE, name TEXT NOT NULL, value TEXT NOT NULL,
+        PRIMARY KEY (topic_id, name)) WITHOUT ROWID;
+    """,
+)
+"""What brings a database from version n to n + 1 (PRAGMA user_version). Only ever appended to."""
+
+
+class PartitionRow(NamedTuple):
+    partition: int
+    leader: int | None
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+
+
+class TopicRow(NamedTuple):
+    id: str
+    name: str
+    partitions: tuple[PartitionRow, ...]
+    """By partition number, 0 … n-1."""
+    configs: dict[str, str]
+    """Only the topic's own overrides."""
+
+
+class Catalog:
+    """One connection to a data directory's metadata.db. All methods raise StorageError where SQLite fails."""
+
+    def __init__(self, directory: str, *, create: bool = False, read_only: bool = False) -> None:
+        self.path = os.path.join(directory, FILE_NAME)
+        self._own_commits = 0
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        with self._explained():
+            self._connection = self._connect_read_only() if read_only else self._connect(create)
+            self._connection.execute("PRAGMA foreign_keys = ON")
+        with self._explained():
+            self._migrate(read_only)
+
+    def close(self) -> None:
+        self._connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    # ------------------------------------------------------------------------------------------------ connecting
+
+    def _connect(self, create: bool) -> sqlite3.Connection:
+        mode = "rwc" if create else "rw"
+        connection = sqlite3.connect(self._uri(mode), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        if create:
+            connection.execute("PRAGMA journal_mode = WAL")
+        # What is committed here is rare and must survive a power cut: topics. (WAL's default would only keep it whole.)
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _connect_read_only(self) -> sqlite3.Connection:
+        """Open without changing anything, whatever a writer left: a live WAL, none, or one that can't be shared.
+
+        SQLite reads a WAL only through its -shm file. In a directory that may not be written, with a WAL and no
+        usable -shm, what is left is to read a copy.
+        """
+        wal = f"{self.path}-wal"
+        immutable = not os.path.exists(wal) or not os.path.getsize(wal)
+        uri = self._uri("ro") + (
+            "&immutable=1" if immutable and not os.access(os.path.dirname(self.path), os.W_OK) else ""
+        )
+        try:
+            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            return connection
+        except sqlite3.OperationalError:
+            if not os.path.exists(self.path):
+                raise
+        self._copy = tempfile.TemporaryDirectory(prefix="pykafka-catalog-")
+        for suffix in ("", "-wal"):
+            shutil.copy(self.path + suffix, os.path.join(self._copy.name, FILE_NAME + suffix))
+        return sqlite3.connect(os.path.join(self._copy.name, FILE_NAME), timeout=BUSY_TIMEOUT, isolation_level=None)
+
+    def _uri(self, mode: str) -> str:
+        from urllib.parse import quote
+
+        return f"file:{quote(os.path.abspath(self.path))}?mode={mode}"
+
+    def _migrate(self, read_only: bool) -> None:
+        version = self._user_version()
+        if version > len(_MIGRATIONS):
+            raise UnsupportedVersionError(
+                f"{self.path} has version {version}, and this pykafka knows up to "
+                f"{len(_MIGRATIONS)}: upgrade pykafka-toolkit"
+            )
+        if version == len(_MIGRATIONS):
+            return
+        if read_only:
+            raise StorageError(f"{self.path} is unfinished or of an older version, and may only be read here")
+        with self.transaction():
+            for number in range(
+                self._user_version(), len(_MIGRATIONS)
+            ):  # asked again: another process may have been first
+                for statement in filter(str.strip, _MIGRATIONS[number].split(";")):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {number + 1}")
+
+    def _user_version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def version(self) -> tuple[int, int]:
+        """A value that differs from an earlier one if anything was committed in between, here or by another process."""
+        with self._explained():
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0]), self._own_commits
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes inside happen together or not at all; writers take turns."""
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+            self._own_commits += 1
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageError(f"{self.path}: {error}") from error
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def brokers(self) -> dict[int, str]:
+        """Running brokers: id -> log directory, relative paths being below the data directory."""
+        with self._explained():
+            return dict(self._connection.execute("SELECT id, path FROM brokers WHERE running ORDER BY id"))
+
+    def topic_names(self) -> list[tuple[str, str]]:
+        """(name, id) of every topic, sorted by name."""
+        with self._explained():
+            return self._connection.execute("SELECT name, id FROM topics ORDER BY name").fetchall()
+
+    def topic(self, name: str) -> TopicRow | None:
+        return next(iter(self.topics("WHERE topics.name = ?", (name,))), None)
+
+    def topics(self, where: str = "", parameters: Sequence[str] = ()) -> list[TopicRow]:
+        """Topics with all that belongs to them, sorted by name, in four queries whatever their number."""
+        with self._explained():
+            connection = self._connection
+            found = connection.execute(f"SELECT id, name FROM topics {where} ORDER BY name", parameters).fetchall()  # noqa: S608
+            join = f"JOIN topics ON topics.id = topic_id {where}"
+            replicas: dict[tuple[str, int], list[tuple[int, int]]] = {}
+            for topic_id, partition, broker, in_sync in connection.execute(
+                f"SELECT topic_id, partition, broker, in_sync FROM replicas {join} "  # noqa: S608
+                "ORDER BY topic_id, partition, position",
+                parameters,
+            ):
+                replicas.setdefault((topic_id, partition), []).append((broker, in_sync))
+            partitions: dict[str, list[PartitionRow]] = {}
+            for topic_id, partition, leader, epoch in connection.execute(
+                f"SELECT topic_id, partition, leader, leader_epoch FROM partitions {join} ORDER BY topic_id, partition",  # noqa: S608
+                parameters,
+            ):
+                hosts = replicas.get((topic_id, partition), [])
+                partitions.setdefault(topic_id, []).append(
+                    PartitionRow(
+                        partition,
+                        leader,
+                        epoch,
+                        tuple(broker for broker, _ in hosts),
+                        tuple(broker for broker, in_sync in hosts if in_sync),
+                    )
+                )
+            configs: dict[str, dict[str, str]] = {}
+            for topic_id, key, value in connection.execute(
+                f"SELECT topic_id, topic_configs.name, value FROM topic_configs {join}",  # noqa: S608
+                parameters,
+            ):
+                configs.setdefault(topic_id, {})[key] = value
+        return [TopicRow(id, name, tuple(partitions.get(id, ())), configs.get(id, {})) for id, name in found]
+
+    def colliding_topic(self, name: str) -> str | None:
+        """The topic whose name equals this one but for ``.`` against ``_`` (itself, if it exists)."""
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT name FROM topics WHERE collision_key = ?", (collision_key(name),)
+            ).fetchone()
+        return row[0] if row else None
+
+    # ------------------------------------------------------------------------------------------------ changing
+
+    def add_broker(self, broker: int, path: str) -> None:
+        self._connection.execute("INSERT OR IGNORE INTO brokers (id, path) VALUES (?, ?)", (broker, path))
+
+    def add_topic(
+        self, topic_id: str, name: str, assignments: Sequence[Sequence[int]], configs: Mapping[str, str]
+    ) -> None:
+        """Inside a transaction: a topic with one replica list a partition, its first replica leading, all in sync."""
+        self._connection.execute("INSERT INTO topics VALUES (?, ?, ?)", (topic_id, name, collision_key(name)))
+        self._connection.executemany(
+            "INSERT INTO topic_configs VALUES (?, ?, ?)", ((topic_id, key, value) for key, value in configs.items())
+        )
+        self.add_partitions(topic_id, enumerate(assignments))
+
+    def add_partitions(self, topic_id: str, assignments: Iterable[tuple[int, Sequence[int]]]) -> None:
+        """Inside a transaction: (partition, replicas) pairs."""
+        for partition, replicas in assignments:
+            self._connection.execute("INSERT INTO partitions VALUES (?, ?, ?, 0)", (topic_id, partition, replicas[0]))
+            self._connection.executemany(
+                "INSERT INTO replicas VALUES (?, ?, ?, ?, 1)",
+                ((topic_id, partition, position, broker) for position, broker in enumerate(replicas)),
+            )
+
+    def remove_topic(self, topic_id: str) -> None:
+        """Inside a transaction: the topic and all that belongs to it."""
+        self._connection.execute("DELETE FROM topics WHERE id = ?", (topic_id,))

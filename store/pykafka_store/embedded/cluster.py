@@ -1,0 +1,268 @@
+"""A data directory as a cluster: opens or makes it, and hands out admins, producers and consumers.
+
+Layout: store/FORMAT.md. A directory is ours when it has a meta.properties, which is written last when one is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pykafka_store.configs import TopicConfig
+from pykafka_store.embedded.catalog import FILE_NAME as CATALOG_FILE
+from pykafka_store.embedded.catalog import Catalog
+from pykafka_store.embedded.clock import Clock
+from pykafka_store.embedded.disk import Disk, boot_id, network_file_system
+from pykafka_store.embedded.locks import Locks
+from pykafka_store.errors import StorageError, TopicExistsError, UnknownTopicOrPartitionError
+from pykafka_store.format.checkpoint import (
+    LAYOUT_VERSION,
+    META_PROPERTIES_FILE,
+    check_layout,
+    format_properties,
+    parse_properties,
+)
+from pykafka_store.format.names import partition_directory
+from pykafka_store.model import Delivery, SendFailure, TopicPartition, random_topic_id
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.admin import EmbeddedAdmin
+    from pykafka_store.embedded.consumer import EmbeddedConsumer
+    from pykafka_store.embedded.log.reader import LogReader
+    from pykafka_store.embedded.partition import Partition
+    from pykafka_store.embedded.producer import EmbeddedProducer, Topic
+
+_OWN_NAMES = frozenset(
+    {META_PROPERTIES_FILE, f"{META_PROPERTIES_FILE}.tmp", "locks", "groups", "brokers", CATALOG_FILE}
+)
+FIRST_BROKER = 0
+
+
+class EmbeddedCluster:
+    """See :class:`pykafka_store.api.Cluster`. Used by one thread at a time; not carried through a fork."""
+
+    def __init__(
+        self,
+        directory: str,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        disk: Disk | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.directory = os.path.abspath(os.path.expanduser(directory))
+        self._disk = disk or Disk()
+        self._clock = clock or Clock()
+        self._locks = Locks(os.path.join(self.directory, "locks"), self._disk, self._clock)
+        self._open_directory(create and not read_only)
+        self._read_only = read_only or not self._disk.may_write(self.directory)
+        if not self._read_only:
+            self._refuse_network_file_system()
+        self._catalog = Catalog(self.directory, read_only=self._read_only)
+        self._brokers = self._catalog.brokers()
+
+    # ------------------------------------------------------------------------------------------------------ opening
+
+    def _open_directory(self, create: bool) -> None:
+        path = os.path.join(self.directory, META_PROPERTIES_FILE)
+        try:
+            properties = parse_properties(self._disk.read_file(path).decode("utf-8", "replace"))
+        except FileNotFoundError:
+            if not create:
+                state = "is not a pykafka data directory" if self._disk.exists(self.directory) else "does not exist"
+                raise StorageError(
+                    f"{self.directory} {state}: create a topic in it first (kafka-topics --create --topic NAME)"
+                ) from None
+            self._make_directory(path)
+            return
+        check_layout(properties, path)
+
+    def _make_directory(self, path: str) -> None:
+        self._disk.make_directory(self.directory)
+        self._refuse_network_file_system()
+        others = sorted(
+            name
+            for name in self._disk.list(self.directory)
+            if not name.startswith(CATALOG_FILE) and name not in _OWN_NAMES
+        )
+        if others:
+            raise StorageError(
+                f"{self.directory} is not a pykafka data directory and not empty ({others[0]} is in it): choose another"
+            )
+        for name in ("locks", "groups", os.path.join("brokers", str(FIRST_BROKER))):
+            self._disk.make_directory(os.path.join(self.directory, name))
+        with self._locks.cluster():
+            if self._disk.exists(path):
+                return  # another process was first
+            catalog = Catalog(self.directory, create=True)
+            try:
+                with catalog.transaction():
+                    catalog.add_broker(FIRST_BROKER, os.path.join("brokers", str(FIRST_BROKER)))
+            finally:
+                catalog.close()
+            properties = {"cluster.id": random_topic_id(), "version": "1", "layout.version": str(LAYOUT_VERSION)}
+            self._disk.replace_file(path, format_properties(properties, "a pykafka data directory").encode())
+
+    def _refuse_network_file_system(self) -> None:
+        if os.environ.get("PYKAFKA_ALLOW_NETWORK_FS") == "1":
+            return
+        kind = network_file_system(self.directory)
+        if kind:
+            raise StorageError(
+                f"{self.directory} lies on a network file system ({kind}), where locks can't be trusted: use a local "
+                "disk, or set PYKAFKA_ALLOW_NETWORK_FS=1 if only one host uses it"
+            )
+
+    def _require_writable(self) -> None:
+        if self._read_only:
+            raise StorageError(f"{self.directory} may only be read here: check its owner and permissions")
+
+    # ------------------------------------------------------------------------------------------------------ clients
+
+    def admin(self) -> EmbeddedAdmin:
+        from pykafka_store.embedded.admin import EmbeddedAdmin
+
+        return EmbeddedAdmin(
+            self._catalog, self._locks, self._disk, self._broker_path, self.reader, self._require_writable
+        )
+
+    def producer(
+        self,
+        config: Mapping[str, str] | None = None,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+        on_failure: Callable[[SendFailure], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> EmbeddedProducer:
+        from pykafka_store.embedded.producer import EmbeddedProducer
+
+        self._require_writable()
+        return EmbeddedProducer(_ForProducer(self, on_notice), self._clock, config, on_delivery, on_failure)
+
+    def consumer(
+        self, config: Mapping[str, str] | None = None, *, on_notice: Callable[[str], None] | None = None
+    ) -> EmbeddedConsumer:
+        from pykafka_store.embedded.consumer import EmbeddedConsumer
+
+        return EmbeddedConsumer(_ForConsumer(self, on_notice), self._clock, config)
+
+    def close(self) -> None:
+        self._catalog.close()
+        self._locks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------ for the engine's own
+
+    def _broker_path(self, broker: int) -> str:
+        """The log directory of a broker."""
+        return os.path.join(self.directory, self._brokers[broker])
+
+    def reader(self, partition: TopicPartition) -> LogReader:
+        """A reader of the partition's leader. Raises UnknownTopicOrPartitionError."""
+        from pykafka_store.embedded.log.reader import LogReader
+
+        row = self._catalog.topic(partition.topic)
+        if row is None or not 0 <= partition.partition < len(row.partitions):
+            raise UnknownTopicOrPartitionError("This server does not host this topic-partition.")
+        found = row.partitions[partition.partition]
+        leader = found.leader if found.leader is not None else found.replicas[0]
+        directory = os.path.join(self._broker_path(leader), partition_directory(row.name, partition.partition))
+        return LogReader(self._disk, directory, row.name, partition.partition, row.id, boot_id())
+
+    def topic(self, name: str) -> Topic | None:
+        """What a producer needs to know of a topic, or None."""
+        from pykafka_store.embedded.producer import Topic
+
+        row = self._catalog.topic(name)
+        return None if row is None else Topic(row.name, row.id, len(row.partitions), TopicConfig.of(row.configs))
+
+    def require_topic(self, name: str, *, create: bool, on_notice: Callable[[str], None] | None) -> Topic:
+        """The topic, made with the server's defaults if ``create`` (Kafka's auto.create.topics.enable)."""
+        found = self.topic(name)
+        if found is None and create and not self._read_only:
+            try:
+                self.admin().create_topic(name)
+                if on_notice is not None:
+                    on_notice(f"Topic {name} did not exist and was created with 1 partition")
+            except TopicExistsError:
+                pass  # another process was first
+            found = self.topic(name)
+        if found is None:
+            raise UnknownTopicOrPartitionError(
+                f"Topic {name} does not exist: create it with kafka-topics --create --topic {name}"
+            )
+        return found
+
+    def writer(self, topic: Topic, partition: int) -> Partition:
+        """The producer's side of a partition."""
+        from pykafka_store.embedded.log.replica import ReplicaLog
+        from pykafka_store.embedded.partition import Partition
+
+        directory = os.path.join(self._broker_path(FIRST_BROKER), partition_directory(topic.name, partition))
+        replica = ReplicaLog(self._disk, directory, f"{topic.name}-{partition}", topic.id, boot_id())
+        return Partition(replica, self._locks, self._clock, topic.id, partition, _CurrentConfig(self, topic))
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._catalog
+
+
+class _CurrentConfig:
+    """A topic's settings, looked up again only when the catalogue moved."""
+
+    def __init__(self, cluster: EmbeddedCluster, topic: Topic) -> None:
+        self._cluster = cluster
+        self._topic = topic
+        self._seen: tuple[int, int] | None = None
+        """None at first: the topic was looked up before, so the catalogue may have moved since."""
+
+    def __call__(self) -> TopicConfig:
+        version = self._cluster.catalog.version()
+        if version != self._seen:
+            found = self._cluster.topic(self._topic.name)
+            if found is None or found.id != self._topic.id:
+                raise UnknownTopicOrPartitionError(
+                    f"Topic {self._topic.name} was deleted while it was written: what was acknowledged went with it"
+                )
+            self._topic, self._seen = found, version
+        return self._topic.config
+
+
+class _ForProducer:
+    def __init__(self, cluster: EmbeddedCluster, on_notice: Callable[[str], None] | None) -> None:
+        self._cluster = cluster
+        self._on_notice = on_notice
+
+    def topic(self, name: str, *, create: bool) -> Topic:
+        return self._cluster.require_topic(name, create=create, on_notice=self._on_notice)
+
+    def writer(self, topic: Topic, partition: int) -> Partition:
+        return self._cluster.writer(topic, partition)
+
+
+class _ForConsumer:
+    def __init__(self, cluster: EmbeddedCluster, on_notice: Callable[[str], None] | None) -> None:
+        self._cluster = cluster
+        self._on_notice = on_notice
+
+    def partitions_of(self, topic: str, *, create: bool) -> tuple[int, ...]:
+        found = self._cluster.require_topic(topic, create=create, on_notice=self._on_notice)
+        return tuple(range(found.partitions))
+
+    def topic_names(self) -> list[str]:
+        return [name for name, _ in self._cluster.catalog.topic_names()]
+
+    def reader(self, partition: TopicPartition) -> LogReader:
+        return self._cluster.reader(partition)
+
+    def version(self) -> tuple[int, int]:
+        return self._cluster.catalog.version()

@@ -1,0 +1,248 @@
+"""The disk as a seam: the few verbs the engine needs, so that a test can make each of them fail.
+
+What is assumed of a disk stands in store/DESIGN.md. All errors of the operating system leave here as StorageError
+with the path and what to do, except FileNotFoundError, which readers expect: a segment may go away under them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+from pykafka_store.errors import StorageError
+
+_IOV_MAX = 1000
+"""Pieces handed to one pwritev; Linux takes 1024."""
+
+
+class Disk:
+    """The real disk."""
+
+    def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        """A descriptor, close-on-exec. Raises FileNotFoundError, StorageError."""
+        with _explained(path):
+            return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def size(self, descriptor: int) -> int:
+        return os.fstat(descriptor).st_size
+
+    def read_at(self, descriptor: int, count: int, position: int, path: str = "") -> bytes:
+        """Up to ``count`` bytes; fewer only at the file's end."""
+        with _explained(path):
+            data = os.pread(descriptor, count, position)
+            if len(data) == count or not data:
+                return data
+            pieces = [data]
+            missing = count - len(data)
+            while missing:
+                data = os.pread(descriptor, missing, position + count - missing)
+                if not data:
+                    break
+                pieces.append(data)
+                missing -= len(data)
+            return b"".join(pieces)
+
+    def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+        """Write all pieces one after the other; returns the position after them.
+
+        Raises StorageError when the disk takes less; some of the bytes may then be there, for the caller to cut back.
+        """
+        with _explained(path):
+            for start in range(0, len(pieces), _IOV_MAX):
+                some: Sequence[bytes | memoryview] = pieces[start : start + _IOV_MAX]
+                while some:
+                    written = os.pwritev(descriptor, some, position)
+                    position += written
+                    some = _rest(some, written)
+        return position
+
+    def truncate(self, descriptor: int, size: int, path: str = "") -> None:
+        with _explained(path):
+            os.ftruncate(descriptor, size)
+
+    def sync(self, descriptor: int, path: str = "") -> None:
+        """Bring a file's bytes to the disk itself."""
+        with _explained(path):
+            os.fdatasync(descriptor) if hasattr(os, "fdatasync") else os.fsync(descriptor)
+
+    def sync_directory(self, path: str) -> None:
+        """Bring a directory's entries to the disk itself, after files in it were created or renamed."""
+        descriptor = self.open(path, os.O_DIRECTORY)
+        try:
+            with _explained(path):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace_file(self, path: str, data: bytes) -> None:
+        """Write, sync, rename: the file holds its old bytes or the new ones, never a mixture."""
+        temporary = f"{path}.tmp"
+        descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            self.write_at(descriptor, [data], 0, temporary)
+            self.sync(descriptor, temporary)
+        finally:
+            os.close(descriptor)
+        self.rename(temporary, path)
+        self.sync_directory(os.path.dirname(path))
+
+    def create_file(self, path: str, data: bytes = b"") -> None:
+        """A new file in a directory that nobody looks at yet; not synced."""
+        descriptor = self.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            if data:
+                self.write_at(descriptor, [data], 0, path)
+        finally:
+            os.close(descriptor)
+
+    def read_file(self, path: str, limit: int = 1 << 20) -> bytes:
+        """A small file, whole. Raises FileNotFoundError, and StorageError beyond ``limit`` bytes."""
+        descriptor = self.open(path)
+        try:
+            data = self.read_at(descriptor, limit + 1, 0, path)
+        finally:
+            os.close(descriptor)
+        if len(data) > limit:
+            raise StorageError(f"{path} is larger than {limit} bytes: not a file of ours")
+        return data
+
+    def rename(self, old: str, new: str) -> None:
+        with _explained(old):
+            os.rename(old, new)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is gone already is fine."""
+        try:
+            with _explained(path):
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory that has been renamed out of the way, as far as it goes: what stays is upkeep's."""
+        shutil.rmtree(path, ignore_errors=True)
+
+    def list(self, path: str) -> list[str]:
+        with _explained(path):
+            return os.listdir(path)
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory and its parents; one that exists is fine."""
+        with _explained(path):
+            os.makedirs(path, exist_ok=True)
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(path)
+
+    def may_write(self, path: str) -> bool:
+        """Whether files can be made in this directory."""
+        return os.access(path, os.W_OK | os.X_OK)
+
+
+def _rest(pieces: Sequence[bytes | memoryview], written: int) -> Sequence[bytes | memoryview]:
+    """What is left of ``pieces`` after a short write of ``written`` bytes."""
+    for index, piece in enumerate(pieces):
+        if written < len(piece):
+            return [memoryview(piece)[written:], *pieces[index + 1 :]]
+        written -= len(piece)
+    return []
+
+
+_ADVICE = {
+    errno.ENOSPC: "free some space and run it again; what was acknowledged is safe",
+    errno.EDQUOT: "free some space and run it again; what was acknowledged is safe",
+    errno.EROFS: "it can be read, but not changed",
+    errno.EACCES: "check its owner and permissions",
+    errno.EPERM: "check its owner and permissions",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn the operating system's errors into ours: one line with the path and what to do next."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        number = error.errno or 0
+        advice = _ADVICE.get(number)
+        raise StorageError(
+            f"{error.filename or path}: {os.strerror(number)}" + (f": {advice}" if advice else "")
+        ) from error
+
+
+@cache
+def boot_id() -> bytes:
+    """Sixteen bytes that change when the kernel is booted: bytes written under another boot may never have reached
+    the disk.
+
+    All zeros where the system does not tell, which is never equal to a boot: such logs are verified at each open.
+    """
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return bytes.fromhex(file.read().strip().replace("-", ""))
+    except (OSError, ValueError):
+        pass
+    import subprocess
+
+    try:
+        text = subprocess.run(
+            ["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=True
+        ).stdout
+        return bytes.fromhex(text.strip().replace("-", ""))
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return bytes(16)
+
+
+_NETWORK_FILE_SYSTEMS = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ncpfs",
+        "9p",
+        "ceph",
+        "glusterfs",
+        "fuse.glusterfs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+    ]
+)
+
+
+def network_file_system(path: str, mounts: Callable[[], str] | None = None) -> str | None:
+    """The kind of network file system that ``path`` lies on, or None. (/proc/self/mounts; nothing is known
+    elsewhere.)
+    """
+    try:
+        if mounts is not None:
+            text = mounts()
+        else:
+            with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+                text = file.read()
+    except OSError:
+        return None
+    real = os.path.realpath(path)
+    best, kind = "", None
+    for line in text.splitlines():
+        _, mount_point, found, *_ = line.split(" ")
+        mount_point = mount_point.replace("\\040", " ")
+        inside = real == mount_point or real.startswith(mount_point.rstrip("/") + "/")
+        if inside and len(mount_point) >= len(best):
+            best, kind = mount_point, found
+    return kind if kind in _NETWORK_FILE_SYSTEMS else None

@@ -1,0 +1,111 @@
+"""What can go wrong, by Kafka's names and numbers (org.apache.kafka.common.protocol.Errors).
+
+``str(error)`` is one line for a person: what, where, and what to do next. ``kafka_name`` is the class name that Apache
+Kafka's tools print. ``retriable`` answers the one question a caller must ask.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StoreError(Exception):
+    """The root: an operation was refused or failed, and said why."""
+
+    code: ClassVar[int] = -1
+    retriable: ClassVar[bool] = False
+    kafka_name: ClassVar[str] = "UnknownServerException"
+
+
+class OffsetOutOfRangeError(StoreError):
+    code, kafka_name = 1, "OffsetOutOfRangeException"
+
+
+class CorruptRecordError(StoreError):
+    """Damage inside a log: bytes that were acknowledged once and no longer check. Names partition, offset and file."""
+
+    code, kafka_name = 2, "CorruptRecordException"
+
+
+class UnknownTopicOrPartitionError(StoreError):
+    code, retriable, kafka_name = 3, True, "UnknownTopicOrPartitionException"
+
+
+class TimeoutError(StoreError):
+    code, retriable, kafka_name = 7, True, "TimeoutException"
+
+
+class RecordTooLargeError(StoreError):
+    code, kafka_name = 10, "RecordTooLargeException"
+
+
+class InvalidTopicError(StoreError):
+    code, kafka_name = 17, "InvalidTopicException"
+
+
+class NotEnoughReplicasError(StoreError):
+    code, retriable, kafka_name = 19, True, "NotEnoughReplicasException"
+
+
+class InvalidTimestampError(StoreError):
+    code, kafka_name = 32, "InvalidTimestampException"
+
+
+class UnsupportedVersionError(StoreError):
+    """Bytes of another version than this code knows: an old message format, or a newer data directory."""
+
+    code, kafka_name = 35, "UnsupportedVersionException"
+
+
+class TopicExistsError(StoreError):
+    code, kafka_name = 36, "TopicExistsException"
+
+
+class InvalidPartitionsError(StoreError):
+    code, kafka_name = 37, "InvalidPartitionsException"
+
+
+class InvalidReplicationFactorError(StoreError):
+    code, kafka_name = 38, "InvalidReplicationFactorException"
+
+
+class InvalidReplicaAssignmentError(StoreError):
+    code, kafka_name = 39, "InvalidReplicaAssignmentException"
+
+
+class InvalidConfigError(StoreError):
+    """A setting that does not exist, does not parse, or is out of its range."""
+
+    code, kafka_name = 40, "InvalidConfigurationException"
+
+
+class InvalidRequestError(StoreError):
+    code, kafka_name = 42, "InvalidRequestException"
+
+
+class PolicyViolationError(StoreError):
+    code, kafka_name = 44, "PolicyViolationException"
+
+
+class StorageError(StoreError):
+    """The disk or the data directory failed: full, read-only, gone, or not one of ours."""
+
+    code, retriable, kafka_name = 56, True, "KafkaStorageException"
+
+
+class UnsupportedCompressionError(StoreError):
+    code, kafka_name = 76, "UnsupportedCompressionTypeException"
+
+
+class InvalidRecordError(StoreError):
+    code, kafka_name = 87, "InvalidRecordException"
+
+
+class UnknownTopicIdError(StoreError):
+    code, retriable, kafka_name = 100, True, "UnknownTopicIdException"
+
+
+class EngineUnavailableError(StoreError):
+    """The address names an engine that is not installed, or not built into this version."""
+
+    code, kafka_name = -1, "ClientException"

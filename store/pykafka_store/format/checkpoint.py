@@ -1,0 +1,76 @@
+"""The small text files, each rewritten whole: checkpoints, partition.metadata and meta.properties.
+
+Sources: org.apache.kafka.storage.internals.checkpoint (version line, entry count, entries), PartitionMetadataFile,
+MetaProperties. Written to a temporary name, synced and renamed by whoever has the disk; here are only the texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pykafka_store.errors import CorruptRecordError, UnsupportedVersionError
+
+LEADER_EPOCH_FILE = "leader-epoch-checkpoint"
+PARTITION_METADATA_FILE = "partition.metadata"
+META_PROPERTIES_FILE = "meta.properties"
+
+LAYOUT_VERSION = 1
+"""Of a whole data directory. A newer one is refused, an older one would be migrated."""
+
+
+def format_leader_epochs(entries: Sequence[tuple[int, int]]) -> str:
+    """(leader epoch, its first offset) pairs, oldest first, as a leader-epoch-checkpoint."""
+    return "".join(("0\n", f"{len(entries)}\n", *(f"{epoch} {start}\n" for epoch, start in entries)))
+
+
+def parse_leader_epochs(text: str) -> list[tuple[int, int]]:
+    """The inverse; an empty file has no entries. Raises CorruptRecordError for another version, count or shape."""
+    lines = text.split("\n")
+    if not text:
+        return []
+    try:
+        version, count = int(lines[0]), int(lines[1])
+        entries = [(int(epoch), int(start)) for epoch, start in (line.split() for line in lines[2:] if line)]
+    except (ValueError, IndexError) as error:
+        raise CorruptRecordError(f"malformed {LEADER_EPOCH_FILE}: {error}") from error
+    if version != 0:
+        raise CorruptRecordError(f"unrecognized version {version} of {LEADER_EPOCH_FILE}")
+    if count != len(entries):
+        raise CorruptRecordError(f"{LEADER_EPOCH_FILE} announces {count} entries and has {len(entries)}")
+    return entries
+
+
+def format_partition_metadata(topic_id: str) -> str:
+    return f"version: 0\ntopic_id: {topic_id}"
+
+
+def parse_partition_metadata(text: str) -> str:
+    """The topic id. Raises CorruptRecordError."""
+    fields = dict(line.split(": ", 1) for line in text.split("\n") if ": " in line)
+    if fields.get("version") != "0" or "topic_id" not in fields:
+        raise CorruptRecordError(f"malformed {PARTITION_METADATA_FILE}")
+    return fields["topic_id"]
+
+
+def format_properties(properties: Mapping[str, str], comment: str) -> str:
+    """A Java properties file of simple values (ASCII, no escapes needed), sorted by key."""
+    return "".join((f"#{comment}\n", *(f"{key}={properties[key]}\n" for key in sorted(properties))))
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """Simple ``key=value`` lines; comments and blank lines are skipped."""
+    pairs = (line.partition("=") for line in text.splitlines() if line.strip() and line[0] not in "#!")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def check_layout(properties: Mapping[str, str], where: str) -> None:
+    """Raises UnsupportedVersionError for a data directory of a newer layout, CorruptRecordError for one without a
+    version.
+    """
+    text = properties.get("layout.version", "")
+    if not text.isdigit():
+        raise CorruptRecordError(f"{where} has no layout.version: not a pykafka data directory, or a damaged one")
+    if int(text) > LAYOUT_VERSION:
+        raise UnsupportedVersionError(
+            f"{where} has layout version {text}, and this pykafka reads up to {LAYOUT_VERSION}: upgrade pykafka-toolkit"
+        )

@@ -1,0 +1,191 @@
+"""The values that cross the seam: plain, immutable where it costs nothing, and free of any engine.
+
+Units: offsets count records, positions count bytes, timestamps are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+Header = tuple[str, bytes | None]
+"""A header's key, and its value or null. Keys may repeat; order counts."""
+
+Partitioner = Callable[[str, bytes | None, bytes | None, int], int]
+"""A custom partitioner: (topic, key, value, number of partitions) -> partition."""
+
+NO_PRODUCER_ID = -1
+NO_SEQUENCE = -1
+NO_TIMESTAMP = -1
+
+INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
+
+
+class TimestampType(IntEnum):
+    """Who set a record's timestamp (bit 3 of a batch's attributes)."""
+
+    CREATE_TIME = 0
+    LOG_APPEND_TIME = 1
+
+
+class TopicPartition(NamedTuple):
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}"
+
+
+class Records:
+    """A run of records of one partition in offset order, held by column.
+
+    All columns have the same length. ``headers[i]`` is a tuple of (key, value-or-None) pairs.
+    Columns, not objects: the console tools move millions of records and touch few columns.
+    """
+
+    __slots__ = (
+        "headers", "keys", "leader_epoch", "offsets", "partition", "timestamp_type", "timestamps", "topic", "values",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        offsets: Sequence[int],
+        timestamps: Sequence[int],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Sequence[Header]],
+        timestamp_type: TimestampType = TimestampType.CREATE_TIME,
+        leader_epoch: int = -1,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offsets = offsets
+        self.timestamps = timestamps
+        self.keys = keys
+        self.values = values
+        self.headers = headers
+        self.timestamp_type = timestamp_type
+        self.leader_epoch = leader_epoch
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        span = f"{self.offsets[0]}..{self.offsets[-1]}" if len(self) else "none"
+        return f"Records({self.topic}-{self.partition}, offsets {span})"
+
+    def slice(self, start: int, stop: int) -> Records:
+        """The records ``start`` to ``stop`` (exclusive) of this run, as another run."""
+        return Records(
+            self.topic,
+            self.partition,
+            offsets=self.offsets[start:stop],
+            timestamps=self.timestamps[start:stop],
+            keys=self.keys[start:stop],
+            values=self.values[start:stop],
+            headers=self.headers[start:stop],
+            timestamp_type=self.timestamp_type,
+            leader_epoch=self.leader_epoch,
+        )
+
+
+class Delivery(NamedTuple):
+    """Records that are in the log and will stay there: ``record_count`` of them from ``base_offset`` on."""
+
+    topic: str
+    partition: int
+    base_offset: int
+    record_count: int
+
+
+class SendFailure(NamedTuple):
+    """Records that were not acknowledged, and why. ``key_size`` and ``value_size`` are of the first; None for null."""
+
+    topic: str
+    partition: int | None
+    record_count: int
+    key_size: int | None
+    value_size: int | None
+    error: Exception
+
+
+class TopicListing(NamedTuple):
+    name: str
+    topic_id: str
+    internal: bool
+
+
+class PartitionDescription(NamedTuple):
+    partition: int
+    leader: int | None
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    adding_replicas: tuple[int, ...] = ()
+    removing_replicas: tuple[int, ...] = ()
+    elr: tuple[int, ...] | None = ()
+    last_known_elr: tuple[int, ...] | None = ()
+
+
+class ConfigEntry(NamedTuple):
+    """One setting in force. ``source`` is Kafka's name of where the value comes from, DEFAULT_CONFIG for built in."""
+
+    name: str
+    value: str
+    source: str
+
+    @property
+    def is_default(self) -> bool:
+        return self.source == "DEFAULT_CONFIG"
+
+
+class TopicDescription(NamedTuple):
+    name: str
+    topic_id: str
+    internal: bool
+    partitions: tuple[PartitionDescription, ...]
+    configs: tuple[ConfigEntry, ...]
+    """Only the entries that are not built-in defaults, in Kafka's order."""
+
+    @property
+    def replication_factor(self) -> int:
+        first = self.partitions[0]
+        return len(first.replicas) - len(first.adding_replicas)
+
+
+class OffsetAt(IntEnum):
+    """The special timestamps of ListOffsets (KIP-79, KIP-734, KIP-405, KIP-1005); any number >= 0 is a real one."""
+
+    LATEST = -1
+    EARLIEST = -2
+    MAX_TIMESTAMP = -3
+    EARLIEST_LOCAL = -4
+    LATEST_TIERED = -5
+
+
+def random_topic_id() -> str:
+    """A random version-4-like UUID as Kafka prints it: 22 characters of base64url, never beginning with ``-``.
+
+    Source: org.apache.kafka.common.Uuid#randomUuid.
+    """
+    while True:
+        text = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
+        if not text.startswith("-") and text != ZERO_TOPIC_ID:
+            return text
+
+
+def topic_id_bytes(topic_id: str) -> bytes:
+    """The sixteen bytes behind Kafka's 22-character spelling. Raises ValueError if it is not one."""
+    raw = base64.b64decode(topic_id.encode("ascii") + b"==", altchars=b"-_", validate=True)
+    if len(raw) != 16:
+        raise ValueError(f"Input string `{topic_id}` decoded as {len(raw)} bytes, which is not equal to 16")
+    return raw
+
+
+ZERO_TOPIC_ID = "A" * 22
