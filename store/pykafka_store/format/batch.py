@@ -31,11 +31,14 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache, partial
+from itertools import pairwise, repeat
+from operator import itemgetter
 from struct import Struct
 from struct import error as StructError
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import google_crc32c
 
@@ -155,36 +158,39 @@ def decode_varint(data: bytes, position: int) -> tuple[int, int]:
     return (rest >> 1) ^ -(rest & 1), position + 1
 
 
-class _Prefixes(dict[int, bytes]):
-    """value length -> the bytes of a plain record before its offset delta, made when first asked for.
+class _Table(dict[int, bytes]):
+    """Sizes -> bytes that follow from them, made when first asked for and kept, up to a limit."""
 
-    They follow the previous record's header count, so each begins with that zero byte: one join does it all.
-    """
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        self._make = make
 
-    def __init__(self, delta_size: int) -> None:
-        self._delta_size = delta_size
-
-    def __missing__(self, value_size: int) -> bytes:
-        body = 2 + self._delta_size + 1 + len(encode_varint(value_size)) + value_size + 1
-        made = b"\x00" + encode_varint(body) + b"\x00\x00"
-        if len(self) < _TABLE_LIMIT:
-            self[value_size] = made
+    def __missing__(self, size: int) -> bytes:
+        made = self._make(size)
+        if len(self) < 8192:
+            self[size] = made
         return made
 
-
-class _NullKeyAndSize(dict[int, bytes]):
-    """value length -> a null key's length and the value's length, as the bytes between offset delta and value."""
-
-    def __missing__(self, value_size: int) -> bytes:
-        made = b"\x01" + encode_varint(value_size)
-        if len(self) < _TABLE_LIMIT:
-            self[value_size] = made
-        return made
+    def all(self, sizes: Sequence[int]) -> tuple[bytes, ...]:
+        """The entries for all ``sizes``, fetched in one call."""
+        return itemgetter(*sizes)(self) if len(sizes) > 1 else (self[sizes[0]],)
 
 
-_TABLE_LIMIT = 8192
-_PREFIXES = (_Prefixes(1), _Prefixes(2), _Prefixes(3))
-_NULL_KEY_AND_SIZE = _NullKeyAndSize()
+def _plain_prefix(delta_size: int, value_size: int) -> bytes:
+    """A plain record's bytes before its offset delta; the zero in front is the header count of the record before it."""
+    body = 2 + delta_size + 1 + len(encode_varint(value_size)) + value_size + 1
+    return b"\x00" + encode_varint(body) + b"\x00\x00"
+
+
+@cache
+def _plain_value_sizes(delta_size: int) -> list[int]:
+    """Length of a plain record -> the size its value must have: one byte holds sizes up to 63, two bytes up to 8191."""
+    overhead = 2 + delta_size + 1 + 1 + 1
+    return [0] * overhead + [*range(64), *range(63, 8192 - overhead - 64 + 63)]
+
+
+_PREFIXES = tuple(_Table(partial(_plain_prefix, delta_size)) for delta_size in (1, 2, 3))
+_NULL_KEY_AND_SIZE = _Table(lambda value_size: b"\x01" + encode_varint(value_size))
+"""A null key's length and the value's length: what stands between offset delta and value."""
 _PLAIN_LIMIT = 1 << 17
 """Records beyond which a batch takes the general path, so that no batch makes the table of deltas large."""
 _DELTA_BOUNDS = (0, 64, 8192, _PLAIN_LIMIT)
@@ -193,34 +199,28 @@ _DELTAS: list[bytes] = []
 
 
 def _deltas(count: int) -> list[bytes]:
-    """The offset deltas 0 … count-1 as varints; the table grows to what is used and is kept."""
+    """The offset deltas 0 … count-1 (or more) as varints; the table grows to what is used and is kept."""
     while len(_DELTAS) < count:
         _DELTAS.append(encode_varint(len(_DELTAS)))
     return _DELTAS
 
 
 def _encode_plain(values: Sequence[bytes]) -> bytes:
-    """Records with null keys, no headers and timestamp delta 0: the console's case, with no Python per record."""
+    """Records with null keys, no headers and timestamp delta 0: the console's case, with no Python per record.
+
+    Four pieces a record, each column put in its place by one slice assignment. Raises TypeError for a null value.
+    """
     count = len(values)
     sizes = list(map(len, values))
-    deltas = _deltas(count)
-    between = _NULL_KEY_AND_SIZE
-    pieces: list[bytes] = []
+    pieces: list[bytes] = [b""] * (4 * count)
     for prefixes, low, high in zip(_PREFIXES, _DELTA_BOUNDS, _DELTA_BOUNDS[1:], strict=False):
-        if low >= count:
-            break
-        part = sizes[low:high]
-        pieces += chain.from_iterable(
-            zip(
-                map(prefixes.__getitem__, part),
-                deltas[low:high],
-                map(between.__getitem__, part),
-                values[low:high],
-                strict=False,  # the deltas' table may be longer
-            )
-        )
-    pieces.append(b"\x00")
+        if low < count:
+            pieces[4 * low : 4 * high : 4] = prefixes.all(sizes[low:high])
+    pieces[1::4] = _deltas(count)[:count]
+    pieces[2::4] = _NULL_KEY_AND_SIZE.all(sizes)
+    pieces[3::4] = values
     pieces[0] = pieces[0][1:]
+    pieces.append(b"\x00")
     return b"".join(pieces)
 
 
@@ -337,10 +337,11 @@ def encode_batch(
     count = len(values)
     if not count:
         raise ValueError("a batch holds at least one record")
-    constant = isinstance(timestamps, int)
-    if constant and keys is None and headers is None and count <= _PLAIN_LIMIT and None not in values:
-        payload = _encode_plain(values)  # type: ignore[arg-type]  # no None among them
-    else:
+    payload = None
+    if isinstance(timestamps, int) and keys is None and headers is None and count <= _PLAIN_LIMIT:
+        with suppress(TypeError):  # a null among the values
+            payload = _encode_plain(cast("Sequence[bytes]", values))
+    if payload is None:
         column = [timestamps] * count if isinstance(timestamps, int) else timestamps
         payload = _encode_general(values, keys, headers, column)
     if isinstance(timestamps, int):
@@ -440,12 +441,13 @@ def decode_records(batch: Batch, topic: str, partition: int) -> Records:
     if count < 0 or count * MIN_RECORD_SIZE > len(payload):
         raise CorruptRecordError(f"{count} records can't stand in {len(payload)} bytes")
     try:
-        values = _decode_plain(payload, count)
-        if values is not None:
+        plain = _decode_plain(payload, count)
+        if plain is not None:
             offsets: Sequence[int] = range(header.base_offset, header.base_offset + count)
             timestamps: Sequence[int] = [header.base_timestamp] * count
             keys: Sequence[bytes | None] = [None] * count
             headers: Sequence[Sequence[Header]] = [()] * count
+            values: Sequence[bytes | None] = plain
         else:
             offsets, timestamps, keys, values, headers = _decode_general(payload, header)
     except (IndexError, UnicodeDecodeError, StructError) as error:
@@ -465,55 +467,32 @@ def decode_records(batch: Batch, topic: str, partition: int) -> Records:
     )
 
 
-def _decode_plain(data: bytes, count: int) -> list[bytes | None] | None:
-    """The values, if every record is plain: null key, value not null, no headers, timestamp delta 0, consecutive
-    offsets.
+def _decode_plain(data: bytes, count: int) -> list[bytes] | None:
+    """The values, if every record is plain: null key, value, no headers, timestamp delta 0, consecutive offsets.
 
-    None as soon as one is not. This loop is the consumer's hot path, so it is written out and takes only short varints.
+    None if one is not. This is the consumer's hot path, so it takes records for plain, cuts out what would then be
+    their values, and believes it only if encoding them gives the same bytes again. Long records go the general way.
     """
-    if count > _PLAIN_LIMIT:
+    if not 0 < count <= _PLAIN_LIMIT:
         return None
-    values: list[bytes | None] = []
+    values: list[bytes] = []
     append = values.append
     position = 0
-    for delta in map(_deltas(count).__getitem__, range(count)):
-        length = data[position]
-        position += 1
-        if length > 127:
-            high = data[position]
-            position += 1
-            if high > 127:
-                high = (high & 127) | data[position] << 7
+    try:
+        for delta_size, (low, high) in enumerate(pairwise(_DELTA_BOUNDS), start=1):
+            value_sizes = _plain_value_sizes(delta_size)
+            for _ in range(low, min(high, count)):
+                length = data[position]
+                if length > 127:
+                    position += 1
+                    length = (length & 127) | data[position] << 7
+                length >>= 1
+                position += length
+                append(data[position - value_sizes[length] : position])
                 position += 1
-                if high > 16383:
-                    return None
-            length = (length & 127) | high << 7
-        end = position + (length >> 1)
-        # attributes, timestamp delta, offset delta
-        start = position + 2 + len(delta)
-        if length & 1 or data[position:start] != b"\0\0" + delta or data[start] != 1:
-            return None
-        size = data[start + 1]
-        position = start + 2
-        if size > 127:
-            high = data[position]
-            position += 1
-            if high > 127:
-                high = (high & 127) | data[position] << 7
-                position += 1
-                if high > 16383:
-                    return None
-            size = (size & 127) | high << 7
-        if size & 1:
-            return None
-        stop = position + (size >> 1)
-        if stop + 1 != end or data[stop]:
-            return None
-        append(data[position:stop])
-        position = end
-    if position != len(data):
-        raise CorruptRecordError(f"{len(data) - position} bytes follow the last record")
-    return values
+    except IndexError:
+        return None
+    return values if _encode_plain(values) == data else None
 
 
 def _decode_general(
