@@ -25,7 +25,10 @@ from typing import Protocol, Self
 
 from pykafka_store.errors import EngineUnavailableError
 from pykafka_store.model import (
+    CommittedOffset,
     Delivery,
+    GroupDescription,
+    GroupListing,
     Header,
     OffsetAt,
     Records,
@@ -83,6 +86,35 @@ class Admin(Protocol):
         -1 where no record answers (later than every record, an empty partition's newest). A partition that can't be
         asked has its error as the answer, so that one failure does not hide the others.
         """
+
+    # --------------------------------------------------------------------------------------------- consumer groups
+
+    def list_groups(self) -> list[GroupListing]:
+        """All groups that have members or committed offsets, sorted by id."""
+
+    def describe_group(self, group: str) -> GroupDescription:
+        """A group as it is now; one that does not exist is described as Dead, with no members."""
+
+    def group_offsets(self, group: str) -> dict[TopicPartition, CommittedOffset]:
+        """What the group has committed, sorted; empty for a group that does not exist."""
+
+    def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit for a group without members, made if it does not exist.
+
+        Raises UnknownMemberIdError while the group has members, UnknownTopicOrPartitionError. Nothing is changed then.
+        """
+
+    def delete_group_offsets(
+        self, group: str, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Exception | None]:
+        """Forget commits; each partition's answer is None, or why not.
+
+        A topic that the live group subscribes to: GroupSubscribedToTopicError; a partition that does not exist:
+        UnknownTopicOrPartitionError. Raises GroupIdNotFoundError.
+        """
+
+    def delete_group(self, group: str) -> None:
+        """Forget a group and its commits. Raises GroupIdNotFoundError, GroupNotEmptyError."""
 
 
 class Producer(_Closing, Protocol):
@@ -142,6 +174,17 @@ class Consumer(_Closing, Protocol):
         error.
         """
 
+    def on_rebalance(
+        self,
+        assigned: Callable[[Sequence[TopicPartition]], None] | None = None,
+        revoked: Callable[[Sequence[TopicPartition]], None] | None = None,
+        lost: Callable[[Sequence[TopicPartition]], None] | None = None,
+    ) -> None:
+        """Be told, from within ``poll`` and ``close``, what this member was given, is about to give up, or lost.
+
+        In ``revoked`` the partitions are still owned, so offsets can be committed; in ``lost`` they are not.
+        """
+
     def poll(self, timeout: float = 0.0, max_records: int | None = None) -> list[Records]:
         """Runs of records in offset order within each partition, as soon as there are any, else [] after ``timeout`` s.
 
@@ -155,6 +198,23 @@ class Consumer(_Closing, Protocol):
         """The offset of the next record that ``poll`` would return."""
 
     def seek(self, partition: TopicPartition, offset: int | OffsetAt) -> None: ...
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        """Keep these partitions, but return nothing of them until ``resume``."""
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
+        """Commit for the group: these offsets, or the positions of all that is assigned. Returns when it is done.
+
+        With ``enable.auto.commit`` (Kafka's default) the positions are committed from within ``poll`` every
+        ``auto.commit.interval.ms``, when partitions are given up, and on ``close``: call ``poll`` again, or ``close``,
+        only when what it returned before is dealt with. Raises UnknownMemberIdError or IllegalGenerationError, and
+        writes nothing, where this member was fenced; InvalidGroupIdError without a group.
+        """
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, CommittedOffset]:
+        """What the group has committed for these partitions, those with nothing left out."""
 
     def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
 

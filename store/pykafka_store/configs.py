@@ -45,7 +45,7 @@ _THROTTLED = ("leader.replication.throttled.replicas", "follower.replication.thr
 
 # In LogConfig's order, which is the order of checking: of several bad values the first one here is reported.
 _DEFINED = (
-    # KIP-1030 raised the least segment.bytes to 1 MiB, and left internal.segment.bytes for tests.
+    # KIP-1030 raised the least segment.bytes to 1 MiB; internal.segment.bytes is there for tests with smaller ones.
     Setting("segment.bytes", "INT", "1073741824", "log.segment.bytes", low=1048576),
     Setting("segment.ms", "LONG", "604800000", "log.roll.ms", low=1),
     Setting("segment.jitter.ms", "LONG", "0", "log.roll.jitter.ms", low=0),
@@ -175,7 +175,7 @@ def validate(configs: Mapping[str, str]) -> dict[str, str]:
 
 
 def entries(overrides: Mapping[str, str]) -> tuple[ConfigEntry, ...]:
-    """What ``kafka-topics --describe`` shows of a topic with these overrides, in Kafka's order: all but the built-in."""
+    """What ``kafka-topics --describe`` shows of a topic with these overrides: all but the built-in, in its order."""
     shown = []
     for name in SETTINGS:
         if name in overrides:
@@ -219,7 +219,7 @@ class TopicConfig:
         self.file_delete_delay_ms = int(values["file.delete.delay.ms"])
         self.min_cleanable_dirty_ratio = float(values["min.cleanable.dirty.ratio"])
         self.cleanup_policy = frozenset(values["cleanup.policy"].split(",")) - {""}
-        """Of ``compact`` and ``delete`` both, one, or none: then nothing is ever taken away."""
+        """Of ``compact`` and ``delete`` both, one, or none (KIP-1161): then nothing is ever taken away."""
         self.unclean_leader_election_enable = values["unclean.leader.election.enable"] == "true"
         self.min_insync_replicas = int(values["min.insync.replicas"])
         self.compression_type = values["compression.type"]
@@ -245,7 +245,7 @@ def _checked(setting: Setting, text: str, on_notice: Callable[[str], None] | Non
     trimmed = _trim(text)
     match setting.kind:
         case "INT" | "LONG":
-            if not _WHOLE_NUMBER.fullmatch(trimmed) or not _fits(int(trimmed), setting.kind):
+            if not re.fullmatch(_WHOLE_NUMBER, trimmed) or not _fits(int(trimmed), setting.kind):
                 raise _invalid(setting, text, f"Not a number of type {setting.kind}")
             number = int(trimmed)
             _check_range(setting, number, str(number))
@@ -253,7 +253,7 @@ def _checked(setting: Setting, text: str, on_notice: Callable[[str], None] | Non
                 raise _invalid(setting, str(number), "Value must be between 1 and 9 or equal to -1")
             return str(number)
         case "DOUBLE":
-            if not _REAL_NUMBER.fullmatch(trimmed):
+            if not re.fullmatch(_REAL_NUMBER, trimmed):
                 raise _invalid(setting, text, "Not a number of type DOUBLE")
             real = _java_double(trimmed)
             written = _write_double(real)
@@ -280,10 +280,11 @@ def _invalid(setting: Setting, value: str, why: str) -> InvalidConfigError:
     return InvalidConfigError(f"Invalid value {value} for configuration {setting.name}: {why}")
 
 
-# ASCII digits only: Java would take those of other scripts, too, and nobody writes them.
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+# ASCII digits only: Java would take those of other scripts, too, and nobody writes them. Compiled when first used, for
+# most commands read no config.
+_WHOLE_NUMBER = r"[+-]?[0-9]+"
 # What Double.parseDouble takes: a type letter may follow, and a hexadecimal number needs its exponent.
-_REAL_NUMBER = re.compile(
+_REAL_NUMBER = (
     r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?"
     r"|0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+[fFdD]?)"
 )

@@ -47,6 +47,28 @@ class NotEnoughReplicasError(StoreError):
     code, retriable, kafka_name = 19, True, "NotEnoughReplicasException"
 
 
+class IllegalGenerationError(StoreError):
+    """A commit from an ownership that has been superseded: the partition was taken over. Nothing was written."""
+
+    code, kafka_name = 22, "IllegalGenerationException"
+
+
+class InconsistentGroupProtocolError(StoreError):
+    """The members of a group share no assignor."""
+
+    code, kafka_name = 23, "InconsistentGroupProtocolException"
+
+
+class InvalidGroupIdError(StoreError):
+    code, kafka_name = 24, "InvalidGroupIdException"
+
+
+class UnknownMemberIdError(StoreError):
+    """This member was expired by the others while it was frozen, or never belonged to the group."""
+
+    code, kafka_name = 25, "UnknownMemberIdException"
+
+
 class InvalidTimestampError(StoreError):
     code, kafka_name = 32, "InvalidTimestampException"
 
@@ -93,8 +115,26 @@ class StorageError(StoreError):
     code, retriable, kafka_name = 56, True, "KafkaStorageException"
 
 
+class GroupNotEmptyError(StoreError):
+    code, kafka_name = 68, "GroupNotEmptyException"
+
+
+class GroupIdNotFoundError(StoreError):
+    code, kafka_name = 69, "GroupIdNotFoundException"
+
+
 class UnsupportedCompressionError(StoreError):
     code, kafka_name = 76, "UnsupportedCompressionTypeException"
+
+
+class FencedInstanceIdError(StoreError):
+    """Another member joined under the same group.instance.id and took this one's place."""
+
+    code, kafka_name = 82, "FencedInstanceIdException"
+
+
+class GroupSubscribedToTopicError(StoreError):
+    code, kafka_name = 86, "GroupSubscribedToTopicException"
 
 
 class InvalidRecordError(StoreError):
@@ -103,6 +143,12 @@ class InvalidRecordError(StoreError):
 
 class UnknownTopicIdError(StoreError):
     code, retriable, kafka_name = 100, True, "UnknownTopicIdException"
+
+
+class NoOffsetForPartitionError(StoreError):
+    """``auto.offset.reset`` is none, and the group has committed nothing for a partition."""
+
+    code, kafka_name = -1, "NoOffsetForPartitionException"
 
 
 class EngineUnavailableError(StoreError):

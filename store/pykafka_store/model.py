@@ -159,6 +159,45 @@ class TopicDescription(NamedTuple):
         return len(first.replicas) - len(first.adding_replicas)
 
 
+class CommittedOffset(NamedTuple):
+    """What a group has committed for a partition: the next record to read."""
+
+    offset: int
+    leader_epoch: int = -1
+    metadata: str = ""
+
+
+class GroupListing(NamedTuple):
+    group_id: str
+    type: str
+    """``Classic`` or ``Consumer``, by the members' group.protocol."""
+    state: str
+    """``Empty``, ``Stable``, ``PreparingRebalance`` (classic) or ``Reconciling`` (consumer)."""
+
+
+class MemberDescription(NamedTuple):
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    host: str
+    """As a broker gives it: ``/127.0.0.1``."""
+    assignment: tuple[TopicPartition, ...]
+    """What the member owns now, sorted."""
+
+
+class GroupDescription(NamedTuple):
+    group_id: str
+    type: str
+    state: str
+    """As in GroupListing, or ``Dead`` for a group that does not exist."""
+    assignor: str
+    """``range``, ``roundrobin``, ``sticky``, ``cooperative-sticky``; empty while nothing is assigned."""
+    coordinator: int
+    """The broker's id."""
+    epoch: int
+    members: tuple[MemberDescription, ...]
+
+
 class OffsetAt(IntEnum):
     """The special timestamps of ListOffsets (KIP-79, KIP-734, KIP-405, KIP-1005); any number >= 0 is a real one."""
 

@@ -1,5 +1,7 @@
 """Topics of a data directory: made, described, extended, deleted. See :class:`pykafka_store.api.Admin`.
 
+What touches a log is imported where it is used: listing and describing need only the catalogue.
+
 A topic exists when the catalogue says so. Its directories are made before that commits and removed after it is gone
 from there, so a crash leaves at most directories that nobody knows.
 """
@@ -8,15 +10,14 @@ from __future__ import annotations
 
 import os
 import random
-import uuid
+import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pykafka_store import configs as topic_configs
 from pykafka_store.embedded.catalog import Catalog, TopicRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.embedded.log.reader import LogReader
-from pykafka_store.embedded.log.replica import create_replica, mark_deleted
 from pykafka_store.errors import (
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
@@ -29,6 +30,9 @@ from pykafka_store.errors import (
 from pykafka_store.format.names import aside_directory, check_topic_name, partition_directory
 from pykafka_store.model import (
     INTERNAL_TOPICS,
+    CommittedOffset,
+    GroupDescription,
+    GroupListing,
     OffsetAt,
     PartitionDescription,
     TopicDescription,
@@ -36,6 +40,10 @@ from pykafka_store.model import (
     TopicPartition,
     random_topic_id,
 )
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.groups.admin import GroupAdmin
+    from pykafka_store.embedded.log.reader import LogReader
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_REPLICATION_FACTOR = 1
@@ -50,6 +58,7 @@ class EmbeddedAdmin:
         broker_path: Callable[[int], str],
         reader: Callable[[TopicPartition], LogReader],
         require_writable: Callable[[], None],
+        groups: Callable[[], GroupAdmin],
     ) -> None:
         self._catalog = catalog
         self._locks = locks
@@ -57,6 +66,7 @@ class EmbeddedAdmin:
         self._broker_path = broker_path
         self._reader = reader
         self._require_writable = require_writable
+        self._groups = groups
 
     # ------------------------------------------------------------------------------------------------------ looking
 
@@ -224,6 +234,8 @@ class EmbeddedAdmin:
     def _make_replicas(
         self, topic_id: str, name: str, placed: Sequence[tuple[int, Sequence[int]]] | enumerate[list[int]]
     ) -> None:
+        from pykafka_store.embedded.log.replica import create_replica
+
         brokers = set()
         for partition, replicas in placed:
             for broker in replicas:
@@ -239,6 +251,8 @@ class EmbeddedAdmin:
     # ----------------------------------------------------------------------------------------------------- removing
 
     def delete_topic(self, name: str) -> None:
+        from pykafka_store.embedded.log.replica import mark_deleted
+
         self._require_writable()
         with self._locks.cluster():
             row = self._require(name)
@@ -257,8 +271,35 @@ class EmbeddedAdmin:
                         self._disk.remove_tree(self._set_aside(directory, "delete"))
                 self._locks.forget_partition(row.id, partition.partition)
 
+    # ------------------------------------------------------------------------------------------------------- groups
+
+    def list_groups(self) -> list[GroupListing]:
+        return self._groups().list_groups()
+
+    def describe_group(self, group: str) -> GroupDescription:
+        return self._groups().describe_group(group)
+
+    def group_offsets(self, group: str) -> dict[TopicPartition, CommittedOffset]:
+        return self._groups().group_offsets(group)
+
+    def alter_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        self._require_writable()
+        self._groups().alter_group_offsets(group, offsets, time.time_ns() // 1_000_000)
+
+    def delete_group_offsets(
+        self, group: str, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Exception | None]:
+        self._require_writable()
+        return self._groups().delete_group_offsets(group, partitions)
+
+    def delete_group(self, group: str) -> None:
+        self._require_writable()
+        self._groups().delete_group(group)
+
     def _set_aside(self, directory: str, kind: str) -> str:
         """Rename a replica's directory out of the way, as Kafka names such ones; returns its new path."""
+        import uuid
+
         parent, name = os.path.split(directory)
         aside = os.path.join(parent, aside_directory(name, uuid.uuid4().hex, kind))
         self._disk.rename(directory, aside)

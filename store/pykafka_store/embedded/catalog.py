@@ -9,15 +9,16 @@ SQLite in WAL mode, because it is atomic, crash-safe and shared between processe
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pykafka_store.errors import StorageError, UnsupportedVersionError
 from pykafka_store.format.names import collision_key
+
+if TYPE_CHECKING:
+    import tempfile
 
 FILE_NAME = "metadata.db"
 BUSY_TIMEOUT = 30.0
@@ -106,15 +107,17 @@ class Catalog:
         except sqlite3.OperationalError:
             if not os.path.exists(self.path):
                 raise
+        import shutil
+        import tempfile
+
         self._copy = tempfile.TemporaryDirectory(prefix="pykafka-catalog-")
         for suffix in ("", "-wal"):
             shutil.copy(self.path + suffix, os.path.join(self._copy.name, FILE_NAME + suffix))
         return sqlite3.connect(os.path.join(self._copy.name, FILE_NAME), timeout=BUSY_TIMEOUT, isolation_level=None)
 
     def _uri(self, mode: str) -> str:
-        from urllib.parse import quote
-
-        return f"file:{quote(os.path.abspath(self.path))}?mode={mode}"
+        path = os.path.abspath(self.path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        return f"file:{path}?mode={mode}"
 
     def _migrate(self, read_only: bool) -> None:
         version = self._user_version()
@@ -174,6 +177,15 @@ class Catalog:
         """(name, id) of every topic, sorted by name."""
         with self._explained():
             return self._connection.execute("SELECT name, id FROM topics ORDER BY name").fetchall()
+
+    def partition_counts(self) -> dict[str, int]:
+        """Topic -> its number of partitions."""
+        with self._explained():
+            return dict(
+                self._connection.execute(
+                    "SELECT name, COUNT(*) FROM topics JOIN partitions ON topic_id = topics.id GROUP BY name"
+                )
+            )
 
     def topic(self, name: str) -> TopicRow | None:
         return next(iter(self.topics("WHERE topics.name = ?", (name,))), None)

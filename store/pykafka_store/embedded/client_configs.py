@@ -124,6 +124,10 @@ class ClientConfig:
     def is_given(self, name: str) -> bool:
         return bool(self._given.get(name, "").strip())
 
+    def milliseconds(self, name: str, default: int) -> float:
+        """A setting in ms, as seconds."""
+        return self.number(name, default, low=0) / 1000
+
     def number(self, name: str, default: int, low: int | None = None) -> int:
         text = self._given.get(name)
         if text is None:

@@ -30,6 +30,9 @@ from pykafka_store.model import Delivery, SendFailure, TopicPartition, random_to
 if TYPE_CHECKING:
     from pykafka_store.embedded.admin import EmbeddedAdmin
     from pykafka_store.embedded.consumer import EmbeddedConsumer
+    from pykafka_store.embedded.groups.admin import GroupAdmin
+    from pykafka_store.embedded.groups.database import GroupDatabase
+    from pykafka_store.embedded.groups.membership import Member, MemberSettings
     from pykafka_store.embedded.log.reader import LogReader
     from pykafka_store.embedded.partition import Partition
     from pykafka_store.embedded.producer import EmbeddedProducer, Topic
@@ -62,6 +65,7 @@ class EmbeddedCluster:
             self._refuse_network_file_system()
         self._catalog = Catalog(self.directory, read_only=self._read_only)
         self._brokers = self._catalog.brokers()
+        self._groups: GroupDatabase | None = None
 
     # ------------------------------------------------------------------------------------------------------ opening
 
@@ -125,8 +129,20 @@ class EmbeddedCluster:
         from pykafka_store.embedded.admin import EmbeddedAdmin
 
         return EmbeddedAdmin(
-            self._catalog, self._locks, self._disk, self._broker_path, self.reader, self._require_writable
+            self._catalog,
+            self._locks,
+            self._disk,
+            self._broker_path,
+            self.reader,
+            self._require_writable,
+            self._group_admin,
         )
+
+    def _group_admin(self) -> GroupAdmin:
+        from pykafka_store.embedded.groups.admin import GroupAdmin
+
+        directory = os.path.join(self.directory, "groups")
+        return GroupAdmin(self.groups(), directory, _ForGroups(self._catalog), self._disk, read_only=self._read_only)
 
     def producer(
         self,
@@ -149,6 +165,8 @@ class EmbeddedCluster:
         return EmbeddedConsumer(_ForConsumer(self, on_notice), self._clock, config)
 
     def close(self) -> None:
+        if self._groups is not None:
+            self._groups.close()
         self._catalog.close()
         self._locks.close()
 
@@ -161,6 +179,23 @@ class EmbeddedCluster:
         self.close()
 
     # ------------------------------------------------------------------------------------------ for the engine's own
+
+    def groups(self) -> GroupDatabase:
+        """The groups' database, opened when it is first asked for: most commands have no use for it."""
+        if self._groups is None:
+            from pykafka_store.embedded.groups.database import GroupDatabase
+
+            self._groups = GroupDatabase(self.directory, read_only=self._read_only)
+        return self._groups
+
+    def member(self, settings: MemberSettings) -> Member:
+        """A membership in a group that has not joined yet."""
+        from pykafka_store.embedded.groups.leases import group_directory
+        from pykafka_store.embedded.groups.membership import Member
+
+        self._require_writable()
+        directory = os.path.join(self.directory, "groups", group_directory(settings.group))
+        return Member(settings, self.groups(), directory, _ForGroups(self._catalog), self._disk, self._clock)
 
     def _broker_path(self, broker: int) -> str:
         """The log directory of a broker."""
@@ -266,3 +301,28 @@ class _ForConsumer:
 
     def version(self) -> tuple[int, int]:
         return self._cluster.catalog.version()
+
+    def member(self, settings: MemberSettings) -> Member:
+        return self._cluster.member(settings)
+
+    def groups(self) -> GroupDatabase:
+        return self._cluster.groups()
+
+    def topic_ids(self) -> dict[str, str]:
+        return dict(self._cluster.catalog.topic_names())
+
+
+class _ForGroups:
+    """What groups ask of the catalogue."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def partition_counts(self) -> dict[str, int]:
+        return self._catalog.partition_counts()
+
+    def topic_ids(self) -> dict[str, str]:
+        return dict(self._catalog.topic_names())
+
+    def version(self) -> tuple[int, int]:
+        return self._catalog.version()

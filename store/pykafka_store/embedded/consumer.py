@@ -1,27 +1,37 @@
-"""The consumer over a directory: positions -> batches -> runs of records. No lock, no group (groups own partitions;
-here one owns all).
+"""The consumer over a directory: positions -> batches -> runs of records. Reading takes no lock.
 
-Following is an adaptive poll of the published states: 1 ms after something came, growing to 20 ms while nothing does.
+What is read comes from `assign`, from a subscription of its own (then all partitions), or from a group that shares
+them. Following is an adaptive poll of the published states: 1 ms after something came, growing to 20 ms while nothing
+does.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 from pykafka_store.embedded.client_configs import ClientConfig
 from pykafka_store.embedded.clock import Clock
+from pykafka_store.embedded.groups.assignors import assignor_names
+from pykafka_store.embedded.groups.database import GroupDatabase
+from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
 from pykafka_store.embedded.log.reader import LogReader
 from pykafka_store.errors import (
+    IllegalGenerationError,
     InvalidConfigError,
+    InvalidGroupIdError,
+    NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    UnknownMemberIdError,
     UnknownTopicOrPartitionError,
 )
 from pykafka_store.format.batch import Batch, decode_records
-from pykafka_store.model import INTERNAL_TOPICS, OffsetAt, Records, TopicPartition
+from pykafka_store.model import INTERNAL_TOPICS, CommittedOffset, OffsetAt, Records, TopicPartition
 
 BUSY_POLL = 0.001
 IDLE_POLL = 0.020
@@ -48,20 +58,23 @@ class Logs(Protocol):
     def version(self) -> tuple[int, int]:
         """The catalogue's; see Catalog.version."""
 
+    def member(self, settings: MemberSettings) -> Member:
+        """A membership that has not joined yet."""
 
-class _Subscription(NamedTuple):
-    topics: tuple[str, ...]
-    pattern: re.Pattern[str] | None
+    def groups(self) -> GroupDatabase: ...
+
+    def topic_ids(self) -> dict[str, str]: ...
 
 
 class _Position:
     """Where one partition is being read."""
 
-    __slots__ = ("offset", "reader", "waiting")
+    __slots__ = ("offset", "paused", "reader", "waiting")
 
     def __init__(self, reader: LogReader, offset: int) -> None:
         self.reader = reader
         self.offset = offset
+        self.paused = False
         self.waiting: deque[Batch] = deque()
         """Batches read and not yet unfolded."""
 
@@ -73,17 +86,24 @@ class EmbeddedConsumer:
         self._logs = logs
         self._clock = clock
         settings = ClientConfig("consumer", config)
-        if settings.is_given("group.id"):
-            raise InvalidConfigError("group.id can't be honoured: a data directory has no consumer groups yet")
         if settings.is_given("interceptor.classes"):
             raise InvalidConfigError("interceptor.classes can't be honoured: there is no Java here to load them")
-        self._reset = settings.choice("auto.offset.reset", "latest", ("latest", "earliest", "none"))
+        self._reset = _Reset(settings.text("auto.offset.reset", "latest"))
         settings.choice("isolation.level", "read_uncommitted", ("read_uncommitted", "read_committed"))
         self._auto_create = settings.flag("allow.auto.create.topics", default=True)
         self._exclude_internal = settings.flag("exclude.internal.topics", default=True)
         self._fetch_size = settings.number("max.partition.fetch.bytes", POLL_BYTES, low=0) or 1
         self._max_poll_records = settings.number("max.poll.records", 1 << 31, low=1)
-        self._subscription: _Subscription | None = None
+        self._subscription: Subscribed | None = None
+        self._group = settings.text("group.id", "") if settings.is_given("group.id") else None
+        self._auto_commit = settings.flag("enable.auto.commit", default=True) and self._group is not None
+        self._auto_commit_interval = settings.milliseconds("auto.commit.interval.ms", 5000)
+        self._next_commit = 0.0
+        self._committed: dict[TopicPartition, int] = {}
+        """What this consumer knows to be committed, so that nothing is written twice."""
+        self._member: Member | None = None
+        self._member_settings = _member_settings(settings, self._group) if self._group is not None else None
+        self._callbacks: dict[str, Callable[[Sequence[TopicPartition]], None] | None] = {}
         self._positions: dict[TopicPartition, _Position] = {}
         self._seen_version = (-1, -1)
         self._turn = 0
@@ -93,6 +113,7 @@ class EmbeddedConsumer:
 
     def assign(self, positions: Mapping[TopicPartition, int | OffsetAt]) -> None:
         """See :meth:`pykafka_store.api.Consumer.assign`."""
+        self._leave()
         self._subscription = None
         self._drop(tuple(self._positions))
         for partition, start in positions.items():
@@ -106,9 +127,20 @@ class EmbeddedConsumer:
         start: OffsetAt = OffsetAt.LATEST,
     ) -> None:
         """See :meth:`pykafka_store.api.Consumer.subscribe`."""
-        self._drop(tuple(self._positions))
-        self._subscription = _Subscription(tuple(topics or ()), pattern)
+        subscription = Subscribed(tuple(topics or ()), pattern)
         self._seen_version = self._logs.version()
+        if self._member_settings is not None:
+            self._give_up(tuple(self._positions))
+            self._drop(tuple(self._positions))
+            for name in subscription.topics:
+                self._logs.partitions_of(name, create=self._auto_create)
+            self._subscription = subscription
+            self._member = self._member or self._logs.member(self._member_settings)
+            self._member.join(subscription)
+            self._next_commit = self._clock.monotonic() + self._auto_commit_interval
+            return
+        self._drop(tuple(self._positions))
+        self._subscription = subscription
         self._follow_subscription(start)
 
     def _follow_subscription(self, start: OffsetAt) -> None:
@@ -145,6 +177,23 @@ class EmbeddedConsumer:
     def position(self, partition: TopicPartition) -> int:
         return self._at(partition).offset
 
+    def on_rebalance(
+        self,
+        assigned: Callable[[Sequence[TopicPartition]], None] | None = None,
+        revoked: Callable[[Sequence[TopicPartition]], None] | None = None,
+        lost: Callable[[Sequence[TopicPartition]], None] | None = None,
+    ) -> None:
+        """See :meth:`pykafka_store.api.Consumer.on_rebalance`."""
+        self._callbacks = {"assigned": assigned, "revoked": revoked, "lost": lost}
+
+    def pause(self, partitions: Sequence[TopicPartition]) -> None:
+        for partition in partitions:
+            self._at(partition).paused = True
+
+    def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        for partition in partitions:
+            self._at(partition).paused = False
+
     def seek(self, partition: TopicPartition, offset: int | OffsetAt) -> None:
         position = self._at(partition)
         position.offset = _resolved(position.reader, offset)
@@ -173,6 +222,95 @@ class EmbeddedConsumer:
                 reader.close()
         return state.log_start_offset, state.high_watermark
 
+    # -------------------------------------------------------------------------------------------------------- group
+
+    def _look_around(self) -> None:
+        """Let the group change what is read. All that was returned before is dealt with by now, so it may be
+        committed.
+        """
+        assert self._member is not None
+        now = self._clock.monotonic()
+        if self._auto_commit and now >= self._next_commit:
+            self._next_commit = now + self._auto_commit_interval
+            self._commit_if_still_ours()
+        change = self._member.look()
+        while change != Change():
+            if change.lost:
+                self._drop([partition for partition in change.lost if partition in self._positions])
+                self._tell("lost", change.lost)
+            if change.to_revoke:
+                self._give_up(change.to_revoke)
+                self._drop([partition for partition in change.to_revoke if partition in self._positions])
+                self._member.give_up(change.to_revoke)
+            if change.taken:
+                self._begin(change.taken)
+                self._tell("assigned", change.taken)
+            if not change.lost and not change.to_revoke:
+                return
+            change = self._member.look()
+
+    def _begin(self, partitions: Sequence[TopicPartition]) -> None:
+        """Read partitions from where the group has committed, else by ``auto.offset.reset``."""
+        committed = self.committed(partitions)
+        for partition in partitions:
+            self._committed.pop(partition, None)
+            reader = self._logs.reader(partition)
+            if partition in committed:
+                offset = self._committed[partition] = committed[partition].offset
+            else:
+                offset = self._reset.offset(reader, committed=False)
+            self._positions[partition] = _Position(reader, offset)
+
+    def _give_up(self, partitions: Sequence[TopicPartition]) -> None:
+        """Partitions are about to go to others: commit them, and tell whoever wants to know."""
+        if not partitions:
+            return
+        if self._auto_commit:
+            self._commit_if_still_ours()
+        self._tell("revoked", partitions)
+
+    def _tell(self, what: str, partitions: Sequence[TopicPartition]) -> None:
+        callback = self._callbacks.get(what)
+        if callback is not None:
+            callback(partitions)
+
+    def _commit_if_still_ours(self) -> None:
+        """Auto-commit. A member that was fenced can't, and learns of it at its next look."""
+        with suppress(UnknownMemberIdError, IllegalGenerationError):
+            self.commit()
+
+    def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
+        """See :meth:`pykafka_store.api.Consumer.commit`."""
+        if self._group is None:
+            raise InvalidGroupIdError("To commit offsets, give the consumer a group.id")
+        wanted = (
+            {partition: position.offset for partition, position in self._positions.items()}
+            if offsets is None
+            else offsets
+        )
+        new = {partition: offset for partition, offset in wanted.items() if self._committed.get(partition) != offset}
+        if not new:
+            return
+        member = self._member.member_id if self._member is not None else None
+        epochs = self._member.owned if self._member is not None else {}
+        self._logs.groups().commit(
+            self._group, new, self._logs.topic_ids(), self._clock.now_ms(), member_id=member, epochs=epochs
+        )
+        self._committed.update(new)
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, CommittedOffset]:
+        """See :meth:`pykafka_store.api.Consumer.committed`."""
+        if self._group is None:
+            raise InvalidGroupIdError("To ask for committed offsets, give the consumer a group.id")
+        found = self._logs.groups().offsets(self._group, self._logs.topic_ids())
+        return {partition: found[partition] for partition in partitions if partition in found}
+
+    def _leave(self) -> None:
+        if self._member is not None:
+            self._give_up(tuple(self._member.owned))
+            self._member.leave()
+            self._member = None
+
     # --------------------------------------------------------------------------------------------------------- poll
 
     def poll(self, timeout: float = 0.0, max_records: int | None = None) -> list[Records]:
@@ -180,15 +318,20 @@ class EmbeddedConsumer:
         deadline = self._clock.monotonic() + timeout
         limit = min(self._max_poll_records, max_records if max_records is not None else self._max_poll_records)
         while True:
+            if self._member is not None:
+                self._look_around()
             found = self._collect(limit)
             if found:
                 self._pause = BUSY_POLL
-                return found
-            version = self._logs.version()
-            if self._subscription is not None and version != self._seen_version:
-                self._seen_version = version
-                self._follow_subscription(OffsetAt.EARLIEST)
-                continue
+                if self._member is None or self._member.check_held():
+                    return found
+                continue  # expired while it read: others own this by now, and read it from what was committed
+            if self._subscription is not None and self._member is None:
+                version = self._logs.version()
+                if version != self._seen_version:
+                    self._seen_version = version
+                    self._follow_subscription(OffsetAt.EARLIEST)
+                    continue
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 return []
@@ -203,6 +346,8 @@ class EmbeddedConsumer:
         self._turn = (self._turn + 1) % len(partitions) if partitions else 0
         for partition in partitions[self._turn :] + partitions[: self._turn]:
             position = self._positions[partition]
+            if position.paused:
+                continue
             while wanted > 0 and limit > 0:
                 if not position.waiting and not self._fetch(partition, position):
                     break
@@ -228,19 +373,21 @@ class EmbeddedConsumer:
         try:
             position.waiting.extend(position.reader.read(position.offset, self._fetch_size))
         except OffsetOutOfRangeError:
-            if self._reset == "none":
-                raise
-            state = position.reader.state()
-            position.offset = state.log_start_offset if self._reset == "earliest" else state.high_watermark
+            position.offset = self._reset.offset(position.reader, committed=True)
             return self._fetch(partition, position)
         except UnknownTopicOrPartitionError:
-            if self._subscription is None or self._subscription.pattern is None:
+            if self._member is None and (self._subscription is None or self._subscription.pattern is None):
                 raise
-            position.waiting.clear()  # a topic that came by pattern goes by it: the catalogue has moved
+            position.waiting.clear()  # a topic that came by pattern or group goes by it: the catalogue has moved
         return bool(position.waiting)
 
     def close(self) -> None:
-        self._drop(tuple(self._positions))
+        try:
+            if self._member is None and self._auto_commit:
+                self._commit_if_still_ours()
+            self._leave()
+        finally:
+            self._drop(tuple(self._positions))
 
     def __enter__(self) -> Self:
         return self
@@ -249,6 +396,73 @@ class EmbeddedConsumer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Reset:
+    """``auto.offset.reset``: where to begin when nothing is committed, or what is lies outside the log (KIP-1106)."""
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+        self._duration_ms: int | None = None
+        if setting.startswith("by_duration:"):
+            self._duration_ms = _duration_ms(setting.removeprefix("by_duration:"))
+        elif setting not in {"latest", "earliest", "none"}:
+            raise InvalidConfigError(
+                f"Invalid value {setting} for configuration auto.offset.reset: Invalid value `{setting}` for "
+                "configuration auto.offset.reset. The value must be either 'earliest', 'latest', 'none' or of the "
+                "format 'by_duration:<PnDTnHnMn.nS.>'."
+            )
+
+    def offset(self, reader: LogReader, *, committed: bool) -> int:
+        """The offset to begin with. Raises NoOffsetForPartitionError or OffsetOutOfRangeError where the setting is
+        none.
+        """
+        if self._setting == "none":
+            if committed:
+                raise OffsetOutOfRangeError(
+                    f"Fetch position of {reader.label} is out of range, and auto.offset.reset is none"
+                )
+            raise NoOffsetForPartitionError(f"Undefined offset with no reset policy for partitions: [{reader.label}]")
+        state = reader.state()
+        if self._setting == "earliest":
+            return state.log_start_offset
+        if self._duration_ms is not None:
+            found = reader.offset_for_timestamp(max(0, time.time_ns() // 1_000_000 - self._duration_ms))
+            if found is not None:
+                return found[0]
+        return state.high_watermark
+
+
+_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE)
+
+
+def _duration_ms(text: str) -> int:
+    """An ISO-8601 duration PnDTnHnMn.nS in ms. Raises InvalidConfigError."""
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        raise InvalidConfigError(
+            f"Invalid value {text} for configuration auto.offset.reset: Unable to parse duration string"
+        )
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return int((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
+
+
+def _member_settings(settings: ClientConfig, group: str) -> MemberSettings:
+    session = settings.milliseconds("session.timeout.ms", 45000)
+    protocol = settings.choice("group.protocol", "classic", ("classic", "consumer"))
+    strategy = settings.text("partition.assignment.strategy", "RangeAssignor,CooperativeStickyAssignor")
+    if protocol == "consumer":
+        strategy = settings.text("group.remote.assignor", "uniform")
+    return MemberSettings(
+        group=group,
+        client_id=settings.text("client.id", "") or f"consumer-{group}-1",
+        instance_id=settings.text("group.instance.id", "") or None,
+        protocol=protocol,
+        assignors=assignor_names(strategy),
+        session_timeout=session,
+        heartbeat_interval=min(settings.milliseconds("heartbeat.interval.ms", 3000), session / 3),
+        max_poll_interval=settings.milliseconds("max.poll.interval.ms", 300000),
+    )
 
 
 def _resolved(reader: LogReader, at: int | OffsetAt) -> int:

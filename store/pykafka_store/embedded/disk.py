@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -127,6 +126,8 @@ class Disk:
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory that has been renamed out of the way, as far as it goes: what stays is upkeep's."""
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
 
     def list(self, path: str) -> list[str]:
