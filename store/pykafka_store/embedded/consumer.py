@@ -39,6 +39,9 @@ IDLE_POLL = 0.020
 while.
 """
 
+CATALOG_POLL = 0.1
+"""Seconds between looks for new topics and partitions that a subscription covers."""
+
 POLL_BYTES = 1 << 20
 """About how much one poll unfolds, so that memory does not depend on how well records compress."""
 
@@ -89,7 +92,8 @@ class EmbeddedConsumer:
         if settings.is_given("interceptor.classes"):
             raise InvalidConfigError("interceptor.classes can't be honoured: there is no Java here to load them")
         self._reset = _Reset(settings.text("auto.offset.reset", "latest"))
-        settings.choice("isolation.level", "read_uncommitted", ("read_uncommitted", "read_committed"))
+        isolation = settings.choice("isolation.level", "read_uncommitted", ("read_uncommitted", "read_committed"))
+        self._committed_only = isolation == "read_committed"
         self._auto_create = settings.flag("allow.auto.create.topics", default=True)
         self._exclude_internal = settings.flag("exclude.internal.topics", default=True)
         self._fetch_size = settings.number("max.partition.fetch.bytes", POLL_BYTES, low=0) or 1
@@ -106,6 +110,7 @@ class EmbeddedConsumer:
         self._callbacks: dict[str, Callable[[Sequence[TopicPartition]], None] | None] = {}
         self._positions: dict[TopicPartition, _Position] = {}
         self._seen_version = (-1, -1)
+        self._next_look = 0.0
         self._turn = 0
         self._pause = BUSY_POLL
 
@@ -326,7 +331,8 @@ class EmbeddedConsumer:
                 if self._member is None or self._member.check_held():
                     return found
                 continue  # expired while it read: others own this by now, and read it from what was committed
-            if self._subscription is not None and self._member is None:
+            if self._subscription is not None and self._member is None and self._clock.monotonic() >= self._next_look:
+                self._next_look = self._clock.monotonic() + CATALOG_POLL
                 version = self._logs.version()
                 if version != self._seen_version:
                     self._seen_version = version
@@ -353,7 +359,8 @@ class EmbeddedConsumer:
                     break
                 batch = position.waiting.popleft()
                 header = batch.header
-                if not header.is_control and header.record_count:
+                hidden = header.is_control or (self._committed_only and position.reader.is_aborted(batch))
+                if not hidden and header.record_count:
                     records = _since(decode_records(batch, partition.topic, partition.partition), position.offset)
                     if len(records) > limit:
                         records = records.slice(0, limit)

@@ -66,6 +66,8 @@ TRANSACTIONAL_BIT = 0x10
 CONTROL_BIT = 0x20
 DELETE_HORIZON_BIT = 0x40
 
+_SMALLEST_OLD_MESSAGE = 14
+"""The least length of a message of format v0 (LegacyRecord.RECORD_OVERHEAD_V0)."""
 MIN_RECORD_SIZE = 7
 """The smallest record: length, attributes, two deltas, two lengths and a header count, of one byte each."""
 MAX_BATCH_SIZE = (1 << 31) - 1
@@ -337,6 +339,9 @@ def encode_batch(
     count = len(values)
     if not count:
         raise ValueError("a batch holds at least one record")
+    for column in (keys, headers, None if isinstance(timestamps, int) else timestamps):
+        if column is not None and len(column) != count:
+            raise ValueError(f"a column of {len(column)} for {count} records")
     payload = None
     if isinstance(timestamps, int) and keys is None and headers is None and count <= _PLAIN_LIMIT:
         with suppress(TypeError):  # a null among the values
@@ -382,7 +387,7 @@ def parse_header(data: bytes, position: int = 0) -> BatchHeader:
     """
     header = BatchHeader._make(HEADER.unpack_from(data, position))
     if header.magic != MAGIC:
-        if header.magic in {0, 1}:
+        if header.magic in {0, 1} and header.length >= _SMALLEST_OLD_MESSAGE:  # else zeros, as a power cut leaves them
             raise UnsupportedVersionError(f"message format v{header.magic} is older than this tool reads (v2)")
         raise CorruptRecordError(f"unknown magic byte {header.magic}")
     if header.length < HEADER_SIZE - LOG_OVERHEAD:
@@ -440,6 +445,8 @@ def decode_records(batch: Batch, topic: str, partition: int) -> Records:
     count = header.record_count
     if count < 0 or count * MIN_RECORD_SIZE > len(payload):
         raise CorruptRecordError(f"{count} records can't stand in {len(payload)} bytes")
+    if count > header.last_offset_delta + 1:
+        raise CorruptRecordError(f"{count} records can't have {header.last_offset_delta + 1} offsets")
     try:
         plain = _decode_plain(payload, count)
         if plain is not None:
@@ -450,7 +457,7 @@ def decode_records(batch: Batch, topic: str, partition: int) -> Records:
             values: Sequence[bytes | None] = plain
         else:
             offsets, timestamps, keys, values, headers = _decode_general(payload, header)
-    except (IndexError, UnicodeDecodeError, StructError) as error:
+    except (IndexError, StructError) as error:
         raise CorruptRecordError(f"a record does not decode: {error}") from error
     if header.attributes & TIMESTAMP_TYPE_BIT:
         timestamps = [header.max_timestamp] * count
@@ -524,7 +531,7 @@ def _decode_general(
                 if name is None:
                     raise CorruptRecordError("a header's key is null")
                 content, position = _nullable(data, position, end)
-                found.append((name.decode(), content))
+                found.append((name.decode("utf-8", "replace"), content))  # as Java does
             fields = tuple(found)
         if position != end:
             raise CorruptRecordError(f"a record ends at {position}, not at {end}")

@@ -17,6 +17,7 @@ _SEGMENT = re.compile(r"(\d{20})\.log")
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
 TIME_INDEX_SUFFIX = ".timeindex"
+TRANSACTION_INDEX_SUFFIX = ".txnindex"
 
 
 def check_topic_name(name: str) -> str:

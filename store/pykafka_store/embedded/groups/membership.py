@@ -34,6 +34,9 @@ from pykafka_store.model import INTERNAL_TOPICS, TopicPartition
 LOOK_INTERVAL = 0.1
 """Seconds between looks at the other members' leases: a crash is seen within this time."""
 
+GLANCE_INTERVAL = 0.04
+"""Seconds between looks at the databases' versions while all is settled; at each poll while something is under way."""
+
 
 class MemberSettings(NamedTuple):
     group: str
@@ -107,6 +110,7 @@ class Member:
         self._epoch = -1
         self._seen: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._next_look = 0.0
+        self._next_glance = 0.0
         self._settled = False
 
     @property
@@ -178,6 +182,9 @@ class Member:
         if not self._lease.is_held():
             return self._rejoin()
         now = self._clock.monotonic()
+        if self._settled and now < self._next_glance:
+            return Change()
+        self._next_glance = now + GLANCE_INTERVAL
         versions = self._database.version(), self._catalog.version()
         due, moved = now >= self._next_look, versions != self._seen
         if not due and not moved:

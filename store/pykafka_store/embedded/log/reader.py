@@ -18,8 +18,15 @@ from pykafka_store.embedded.log.segments import READ_SIZE, damaged, list_segment
 from pykafka_store.errors import CorruptRecordError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
 from pykafka_store.format import state as states
 from pykafka_store.format.batch import Batch, decode_records
-from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY, offset_for_timestamp, position_for_offset
-from pykafka_store.format.names import INDEX_SUFFIX, TIME_INDEX_SUFFIX
+from pykafka_store.format.index import (
+    OFFSET_ENTRY,
+    TIME_ENTRY,
+    AbortedTransaction,
+    aborted_transactions,
+    offset_for_timestamp,
+    position_for_offset,
+)
+from pykafka_store.format.names import INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX
 from pykafka_store.format.state import PublishedState, parse_state
 from pykafka_store.model import topic_id_bytes
 
@@ -49,6 +56,7 @@ class LogReader:
         self._position = 0
         self._next_offset = -1
         """What lies at ``_position`` of the open segment; -1 before the first read."""
+        self._aborted: list[AbortedTransaction] | None = None
 
     @property
     def label(self) -> str:
@@ -176,6 +184,25 @@ class LogReader:
 
     def _at(self, offset: int, error: CorruptRecordError) -> CorruptRecordError:
         return CorruptRecordError(f"{self.label} at offset {offset}: {error}")
+
+    def is_aborted(self, batch: Batch) -> bool:
+        """Whether a batch belongs to a transaction that was aborted, by the segments' transaction indexes.
+
+        This engine writes no transactions: it meets them in segments that a broker wrote.
+        """
+        if not batch.header.is_transactional:
+            return False
+        if self._aborted is None:
+            self._aborted = []
+            for name in sorted(self._disk.list(self._directory)):
+                if name.endswith(TRANSACTION_INDEX_SUFFIX):
+                    path = os.path.join(self._directory, name)
+                    self._aborted += aborted_transactions(self._disk.read_file(path, limit=1 << 26))
+        header = batch.header
+        return any(
+            entry.producer_id == header.producer_id and entry.first_offset <= header.base_offset <= entry.last_offset
+            for entry in self._aborted
+        )
 
     # ----------------------------------------------------------------------------------------------------- segments
 
