@@ -110,7 +110,8 @@ class SegmentFile:
             return None
         if magic < 0:
             raise CorruptRecordError(
-                f"{self.path}: the batch of offset {offset} at position {position} has the impossible magic byte {magic}"
+                f"{self.path}: the batch of offset {offset} at position {position} has the impossible magic "
+                f"byte {magic}"
             )
         if magic < MAGIC:
             raise UnsupportedVersionError(

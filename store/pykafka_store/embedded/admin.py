@@ -22,7 +22,9 @@ from pykafka_store.errors import (
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
+    InvalidRequestError,
     InvalidTopicError,
+    PolicyViolationError,
     StoreError,
     TopicExistsError,
     UnknownTopicOrPartitionError,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_REPLICATION_FACTOR = 1
+MAX_PARTITIONS_PER_REQUEST = 10_000
+METADATA_TOPIC = "__cluster_metadata"
 
 
 class EmbeddedAdmin:
@@ -104,10 +108,12 @@ class EmbeddedAdmin:
                     return reader.state().high_watermark
                 case OffsetAt.EARLIEST | OffsetAt.EARLIEST_LOCAL:
                     return reader.state().log_start_offset
-                case OffsetAt.LATEST_TIERED:
-                    return -1
+                case OffsetAt.LATEST_TIERED | OffsetAt.EARLIEST_PENDING_UPLOAD:
+                    return -1  # nothing is tiered here
                 case OffsetAt.MAX_TIMESTAMP:
                     found = reader.offset_of_max_timestamp()
+                case _ if when < 0:
+                    raise InvalidRequestError(f"{when} is neither a timestamp nor one of ListOffsets' special ones")
                 case _:
                     found = reader.offset_for_timestamp(int(when))
         finally:
@@ -136,6 +142,8 @@ class EmbeddedAdmin:
         if not name:
             raise InvalidTopicError("The given topic name '' cannot be represented in a request.")
         check_topic_name(name)
+        if name == METADATA_TOPIC:
+            raise InvalidRequestError(f"Creation of internal topic {METADATA_TOPIC} is prohibited.")
         with self._locks.cluster():
             existing = self._catalog.colliding_topic(name)
             if existing == name:
@@ -197,11 +205,14 @@ class EmbeddedAdmin:
             raise InvalidReplicationFactorError(
                 "Replication factor must be larger than 0, or -1 to use the default value."
             )
+        if partitions > MAX_PARTITIONS_PER_REQUEST:
+            raise PolicyViolationError("Excessively large number of partitions per request.")
         brokers = list(self._catalog.brokers())
         if factor > len(brokers):
             raise InvalidReplicationFactorError(
                 f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot "
-                f"be reached because only {len(brokers)} broker(s) are registered."
+                f"be reached because only {len(brokers)} broker(s) are registered or some "
+                f"brokers have all their log directories cordoned."
             )
         start = random.randrange(len(brokers))
         return [

@@ -28,7 +28,7 @@ from pykafka_store.format.index import (
 )
 from pykafka_store.format.names import INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX
 from pykafka_store.format.state import PublishedState, parse_state
-from pykafka_store.model import topic_id_bytes
+from pykafka_store.model import TimestampType, topic_id_bytes
 
 _STATE_TRIES = 200
 """Reads of a state that does not check, a millisecond apart, before it is taken to be damaged and not just being
@@ -302,7 +302,10 @@ class LogReader:
         return None
 
     def offset_of_max_timestamp(self) -> tuple[int, int] | None:
-        """(offset, timestamp) of the first record with the largest timestamp, or None in an empty log (KIP-734)."""
+        """(offset, timestamp) of the first record with the largest timestamp, or None in an empty log (KIP-734).
+
+        Under LogAppendTime all records of a batch have it: its last one is meant (RecordBatch.offsetOfMaxTimestamp).
+        """
         state = self.state()
         largest = state.max_timestamp
         for base in self._bases(state):
@@ -315,7 +318,12 @@ class LogReader:
                     largest = max(largest, last[0])
         if state.log_start_offset == state.high_watermark:
             return None
-        return self.offset_for_timestamp(largest)
+        found = self.offset_for_timestamp(largest)
+        if found is not None:
+            header = self.read(found[0])[0].header
+            if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
+                return header.last_offset, header.max_timestamp
+        return found
 
 
 class _Index:

@@ -1,0 +1,41 @@
+"""``--command-config FILE``: the admin client's settings, of which a data directory needs none."""
+
+from __future__ import annotations
+
+from pykafka_cli.env import Env
+from pykafka_cli.options import Options
+from pykafka_cli.properties import PropertiesError, load_properties
+
+# AdminClientConfig of Kafka 4.3, but for the families below.
+_ADMIN_SETTINGS = frozenset(
+    {
+        "bootstrap.controllers", "bootstrap.servers", "client.dns.lookup", "client.id", "config.providers",
+        "connections.max.idle.ms", "default.api.timeout.ms", "enable.metrics.push", "metadata.max.age.ms",
+        "metadata.recovery.rebootstrap.trigger.ms", "metadata.recovery.strategy", "metric.reporters",
+        "metrics.num.samples", "metrics.recording.level", "metrics.sample.window.ms", "receive.buffer.bytes",
+        "reconnect.backoff.max.ms", "reconnect.backoff.ms", "request.timeout.ms", "retries",
+        "retry.backoff.max.ms", "retry.backoff.ms", "security.protocol", "security.providers", "send.buffer.bytes",
+        "socket.connection.setup.timeout.max.ms", "socket.connection.setup.timeout.ms",
+    }
+)  # fmt: skip
+_FAMILIES = ("config.providers.", "sasl.", "ssl.")
+
+
+def check_admin_config(env: Env, options: Options) -> None:
+    """Read the file that ``--command-config`` names, and warn of what is no setting of Kafka's admin client.
+
+    How to reach a cluster, how long to wait for it and how to log in mean nothing to a directory, so those settings
+    are passed over. Which cluster is meant is not: where no option says it, the file's ``bootstrap.servers`` must not
+    be answered from a directory. Raises PropertiesError for that, and for a file that can't be read.
+    """
+    path = options.maybe_text("command-config")
+    if path is None:
+        return
+    properties = load_properties(path)
+    if "bootstrap.servers" in properties and not options.has("bootstrap-server") and not options.has("data-dir"):
+        raise PropertiesError(
+            f"--bootstrap-server must be specified: bootstrap.servers in {path} is not read by Kafka's tool either"
+        )
+    unknown = [name for name in properties if name not in _ADMIN_SETTINGS and not name.startswith(_FAMILIES)]
+    if unknown:
+        env.err(f"WARNING: {path}: no setting of Kafka's admin client, and ignored: {', '.join(unknown)}")

@@ -1,0 +1,336 @@
+"""Measure the promises of the README's table, as ratios within one run.
+
+Every row is the whole process, from a shell's point of view. What is compared runs in turns on the same machine,
+and the best of the rounds counts: a shared machine only ever adds time. `--write` puts the table into README.md,
+`--rows produce,list` measures some rows, `--rounds N` changes how often. Two rows need kcat, a package of Debian's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pykafka_store.api import open_cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+LINE = b"%08d the quick brown fox jumps over the lazy dog, again and again and again, till %04d\n"
+BIN = Path(sys.executable).parent
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    reach: str
+    measured: str
+    good: bool | None
+
+
+class Run(NamedTuple):
+    seconds: float
+    cpu: float
+    peak_mib: float
+
+
+def tool(name: str) -> str:
+    """The program beside this interpreter: what an installed package's scripts are."""
+    found = BIN / name
+    return str(found) if found.exists() else shutil.which(name) or name
+
+
+def run(argv: list[str], *, stdin: Path | None = None, pipe: bool = False) -> Run:
+    """Run a command to its end; ``pipe`` reads its output through a pipe, as `| wc -c` would."""
+    source = stdin.open("rb") if stdin else None
+    # An installed program has its bytecode beside it; a shell that forbids writing it would measure the compiler.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    try:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            argv,
+            stdin=source or subprocess.DEVNULL,
+            stdout=subprocess.PIPE if pipe else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environ,
+        )
+        if pipe:
+            assert process.stdout is not None
+            while os.read(process.stdout.fileno(), 1 << 20):
+                pass
+            process.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        if source:
+            source.close()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(argv)} exited with {process.returncode}")
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def in_turns(rounds: int, *jobs: Callable[[], Run]) -> list[Run]:
+    """The best run of each job, all of them taking turns."""
+    runs: list[list[Run]] = [[] for _ in jobs]
+    for _ in range(rounds):
+        for job, results in zip(jobs, runs, strict=True):
+            results.append(job())
+    return [Run(min(r.seconds for r in some), min(r.cpu for r in some), max(r.peak_mib for r in some)) for some in runs]
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="pykafka-bench-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def make_lines(path: Path, count: int) -> Path:
+    """``count`` lines of 82 bytes and their newline, each different."""
+    with path.open("wb") as file:
+        for start in range(0, count, 10_000):
+            file.write(b"".join(LINE % (n, n % 10_000) for n in range(start, min(start + 10_000, count))))
+    return path
+
+
+def produce(directory: Path, lines: Path, topic: str = "bench") -> Run:
+    return run([tool("kafka-console-producer"), "--data-dir", str(directory), "--topic", topic], stdin=lines)
+
+
+def consume(directory: Path, topic: str = "bench", *more: str) -> Run:
+    argv = [tool("kafka-console-consumer"), "--data-dir", str(directory), "--topic", topic, "--from-beginning"]
+    return run([*argv, "--exit-at-end", *more], pipe=True)
+
+
+# ----------------------------------------------------------------------------------------------------------- the rows
+
+
+def row_list(work: Path, rounds: int) -> list[Row]:
+    directory = work / "list"
+    run([tool("kafka-topics"), "--data-dir", str(directory), "--create", "--topic", "orders"])
+    ours, bare = in_turns(
+        5 * rounds,
+        lambda: run([tool("kafka-topics"), "--data-dir", str(directory), "--list"]),
+        lambda: run([sys.executable, "-c", "pass"]),
+    )
+    ratio = ours.seconds / bare.seconds
+    measured = f"{ratio:.1f} × ({ours.seconds * 1000:.0f} ms against {bare.seconds * 1000:.0f} ms)"
+    return [Row("`kafka-topics --list`, whole process", "7 × `python -c pass`", measured, ratio <= 7)]
+
+
+def row_throughput(work: Path, rounds: int) -> list[Row]:
+    lines = make_lines(work / "million", 1_000_000)
+    directory = work / "throughput"
+
+    def ours() -> Run:
+        shutil.rmtree(directory, ignore_errors=True)
+        return produce(directory, lines)
+
+    jobs: list[Callable[[], Run]] = [ours, lambda: consume(directory)]
+    kcat = shutil.which("kcat")
+    if kcat:
+        mock = [kcat, "-P", "-X", "test.mock.num.brokers=1", "-b", "mock", "-t", "bench", "-l", str(lines)]
+        jobs.append(lambda: run(mock))
+    produced, consumed, *rest = in_turns(rounds, *jobs)
+    size = "1,000,000 lines of 82 bytes"
+    if rest:
+        base = rest[0].seconds
+        against = f"({{:.2f}} s against {base:.2f} s)"
+        rows = [
+            Row(
+                f"{size}: file → one partition, whole process",
+                "0.8 × kcat into librdkafka's mock broker",
+                f"{produced.seconds / base:.2f} × {against.format(produced.seconds)}",
+                produced.seconds <= 0.8 * base,
+            ),
+            Row(
+                f"{size}: partition → pipe, whole process",
+                "2.5 × kcat's produce",
+                f"{consumed.seconds / base:.2f} × {against.format(consumed.seconds)}",
+                consumed.seconds <= 2.5 * base,
+            ),
+        ]
+    else:
+        why = "not compared: kcat is not installed"
+        rows = [
+            Row(f"{size}: file → one partition", "0.8 × kcat", f"{produced.seconds:.2f} s, {why}", None),
+            Row(f"{size}: partition → pipe", "2.5 × kcat", f"{consumed.seconds:.2f} s, {why}", None),
+        ]
+    peak = max(produced.peak_mib, consumed.peak_mib)
+    memory = f"{produced.peak_mib:.0f} MiB in, {consumed.peak_mib:.0f} MiB out"
+    return [*rows, Row("resident memory, 1,000,000 records", "64 MiB", memory, peak <= 64)]
+
+
+def row_flat(work: Path, rounds: int) -> list[Row]:
+    """Cost a record from 10^5 to 10^7 records, the process's start taken off."""
+    directory = work / "flat"
+    empty = make_lines(work / "empty", 0)
+    tiny = make_lines(work / "tiny", 100_000)
+    huge = make_lines(work / "huge", 10_000_000)
+
+    def into(lines: Path) -> Run:
+        shutil.rmtree(directory, ignore_errors=True)
+        return produce(directory, lines)
+
+    def out(count: int) -> Callable[[], Run]:
+        kept = work / f"flat-{count}"
+        if not kept.exists():
+            produce(kept, tiny if count == 100_000 else huge)
+        return lambda: consume(kept)
+
+    start_in, small_in, large_in = in_turns(rounds, lambda: into(empty), lambda: into(tiny), lambda: into(huge))
+    shutil.rmtree(directory, ignore_errors=True)
+    run([tool("kafka-topics"), "--data-dir", str(work / "nothing"), "--create", "--topic", "bench"])
+    start_out, small_out, large_out = in_turns(rounds, lambda: consume(work / "nothing"), out(100_000), out(10_000_000))
+    rows = []
+    for name, start, small, large in (
+        ("in", start_in, small_in, large_in),
+        ("out", start_out, small_out, large_out),
+    ):
+        ratio = ((large.cpu - start.cpu) / 1e7) / ((small.cpu - start.cpu) / 1e5)
+        rows.append(
+            Row(
+                f"CPU a record {name}, 10⁷ records against 10⁵",
+                "within 20 %",
+                f"{ratio:.2f} × (peak {large.peak_mib:.0f} MiB)",
+                ratio <= 1.2 and large.peak_mib <= 64,
+            )
+        )
+    return rows
+
+
+def row_many(work: Path, rounds: int) -> list[Row]:
+    """The same records among 1,000 segments, and beside 1,000 topics."""
+    lines = make_lines(work / "some", 500_000)
+    plain, segments, topics = work / "plain", work / "segments", work / "topics"
+    with open_cluster(str(segments)) as cluster:
+        cluster.admin().create_topic("bench", configs={"internal.segment.bytes": str(45_000)})
+    with open_cluster(str(topics)) as cluster:
+        for number in range(1000):
+            cluster.admin().create_topic(f"other-{number}")
+    for directory in (plain, segments, topics):
+        produce(directory, lines)
+    count = len(list((segments / "brokers" / "0" / "bench-0").glob("*.log")))
+    base, many_segments, many_topics = in_turns(
+        rounds, lambda: consume(plain), lambda: consume(segments), lambda: consume(topics)
+    )
+    again, topics_in = in_turns(rounds, lambda: produce(plain, lines), lambda: produce(topics, lines))
+    one = make_lines(work / "one", 1)
+    alone, tail = in_turns(rounds, lambda: produce(plain, one), lambda: produce(segments, one))
+
+    def row(what: str, ratio: float) -> Row:
+        return Row(what, "within 20 %", f"{ratio:.2f} ×", ratio <= 1.2)
+
+    return [
+        row(f"reading out of {count:,} segments against one", many_segments.cpu / base.cpu),
+        row(f"one append behind {count:,} segments against one", tail.cpu / alone.cpu),
+        row("reading beside 1,000 topics against none", many_topics.cpu / base.cpu),
+        row("writing beside 1,000 topics against none", topics_in.cpu / again.cpu),
+    ]
+
+
+def row_latency(work: Path, _rounds: int) -> list[Row]:
+    """From the return of an append to its bytes on a follower's stdout."""
+    directory = work / "latency"
+    with open_cluster(str(directory)) as cluster:
+        cluster.admin().create_topic("bench")
+        argv = [tool("kafka-console-consumer"), "--data-dir", str(directory), "--topic", "bench", "--from-beginning"]
+        follower = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert follower.stdout is not None
+        arrived: list[float] = []
+        output = follower.stdout
+
+        def watch() -> None:
+            for _ in output:
+                arrived.append(time.perf_counter())
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        sent: list[float] = []
+        with cluster.producer() as producer:
+            producer.send("bench", [b"first"])
+            while not arrived:
+                time.sleep(0.01)
+            for number in range(400):
+                time.sleep(0.005 + 0.0001 * (number * 37 % 400))  # 5 to 45 ms: busy and idle followers both
+                producer.send("bench", [b"%d" % number])
+                sent.append(time.perf_counter())
+        while len(arrived) < 401:
+            time.sleep(0.01)
+        idle_for = 5.0
+        before = _cpu(follower.pid)
+        time.sleep(idle_for)
+        idle = (_cpu(follower.pid) - before) / idle_for
+        follower.send_signal(signal.SIGINT)
+        follower.wait()
+        watcher.join()
+    delays = sorted(max(0.0, seen - at) * 1000 for seen, at in zip(arrived[1:], sent, strict=True))
+    p99 = delays[int(len(delays) * 0.99)]
+    return [
+        Row(
+            "append → a follower's stdout, p99",
+            "25 ms",
+            f"{p99:.1f} ms (median {delays[len(delays) // 2]:.1f})",
+            p99 <= 25,
+        ),
+        Row("an idle follower", "1 % of a core", f"{idle:.2%}", idle < 0.01),
+    ]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
+    "list": row_list,
+    "produce": row_throughput,
+    "latency": row_latency,
+    "many": row_many,
+    "flat": row_flat,
+}
+
+
+def table(rows: list[Row]) -> str:
+    marks = {True: "", False: " **missed**", None: ""}
+    lines = ["| what | reach | measured |", "| --- | --- | --- |"]
+    lines += [f"| {row.what} | {row.reach} | {row.measured}{marks[row.good]} |" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default=",".join(ROWS), help="which, by commas: " + ", ".join(ROWS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    for name in options.rows.split(","):
+        with workspace() as work:
+            for row in ROWS[name](work, options.rounds):
+                rows.append(row)
+                print(f"{row.what}: {row.measured} (reach: {row.reach})", file=sys.stderr)
+    print(table(rows))
+    if options.write:
+        readme = ROOT / "README.md"
+        before, _, rest = readme.read_text().partition(BEGIN)
+        _, _, after = rest.partition(END)
+        readme.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}")
+    return 1 if any(row.good is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
