@@ -182,7 +182,8 @@ class Consumer(_Closing, Protocol):
     ) -> None:
         """Be told, from within ``poll`` and ``close``, what this member was given, is about to give up, or lost.
 
-        In ``revoked`` the partitions are still owned, so offsets can be committed; in ``lost`` they are not.
+        ``assigned`` is called after joining even if there is nothing left to be given. In ``revoked`` the partitions
+        are still owned, so offsets can be committed; in ``lost`` they are not.
         """
 
     def poll(self, timeout: float = 0.0, max_records: int | None = None) -> list[Records]:

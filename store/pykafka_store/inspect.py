@@ -267,6 +267,13 @@ def time_index(path: str) -> Iterator[TimeIndexEntry]:
                 yield TimeIndexEntry(timestamp, offset, offset, max(newest, NO_TIMESTAMP))
 
 
+def check_company(path: str) -> None:
+    """Raise FileNotFoundError where a file is missing that an index means nothing without."""
+    os.stat(_beside(path, LOG_SUFFIX))
+    if path.endswith(TIME_INDEX_SUFFIX):
+        os.stat(_beside(path, OFFSET_INDEX_SUFFIX))
+
+
 def index_is_empty(path: str) -> bool:
     """Whether an index has no whole entry."""
     return os.stat(path).st_size < _entry_of(path).size

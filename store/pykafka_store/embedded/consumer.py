@@ -103,6 +103,10 @@ class EmbeddedConsumer:
         self._auto_commit = settings.flag("enable.auto.commit", default=True) and self._group is not None
         self._auto_commit_interval = settings.milliseconds("auto.commit.interval.ms", 5000)
         self._next_commit = 0.0
+        self._knows_its_share = False
+        """Whether ``assigned`` was called since joining; like Kafka's it is, with nothing, where nothing is left to
+        own.
+        """
         self._committed: dict[TopicPartition, int] = {}
         """What this consumer knows to be committed, so that nothing is written twice."""
         self._member: Member | None = None
@@ -142,6 +146,7 @@ class EmbeddedConsumer:
             self._subscription = subscription
             self._member = self._member or self._logs.member(self._member_settings)
             self._member.join(subscription)
+            self._knows_its_share = False
             self._next_commit = self._clock.monotonic() + self._auto_commit_interval
             return
         self._drop(tuple(self._positions))
@@ -251,8 +256,12 @@ class EmbeddedConsumer:
                 self._begin(change.taken)
                 self._tell("assigned", change.taken)
             if not change.lost and not change.to_revoke:
-                return
+                break
             change = self._member.look()
+        if self._member.settled and not self._knows_its_share:
+            self._knows_its_share = True
+            if not change.taken:
+                self._tell("assigned", ())
 
     def _begin(self, partitions: Sequence[TopicPartition]) -> None:
         """Read partitions from where the group has committed, else by ``auto.offset.reset``."""

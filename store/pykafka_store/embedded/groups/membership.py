@@ -117,6 +117,11 @@ class Member:
     def member_id(self) -> str | None:
         return self._row.id if self._row else None
 
+    @property
+    def settled(self) -> bool:
+        """Whether this member owned all of its target, and nothing else, when it last looked."""
+        return self._settled
+
     # --------------------------------------------------------------------------------------------------------- join
 
     def join(self, subscribed: Subscribed) -> None:
