@@ -50,12 +50,12 @@ def _listed_text(result: ListedTopics) -> Iterator[str]:
 
 def _listed_table(result: ListedTopics) -> Iterator[str]:
     rows = [(listing.name, listing.topic_id, "yes" if listing.internal else "no") for listing in result.topics]
-    yield _table(("TOPIC", "TOPIC ID", "INTERNAL"), rows)
+    yield table(("TOPIC", "TOPIC ID", "INTERNAL"), rows)
 
 
 def _listed_json(result: ListedTopics) -> Iterator[str]:
     for listing in result.topics:
-        yield _json({"topic": listing.name, "topicId": listing.topic_id, "internal": listing.internal})
+        yield json_line({"topic": listing.name, "topicId": listing.topic_id, "internal": listing.internal})
 
 
 def _described_text(result: DescribedTopics) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _described_text(result: DescribedTopics) -> Iterator[str]:
 
 def _described_table(result: DescribedTopics) -> Iterator[str]:
     if result.show_topics:
-        yield _table(
+        yield table(
             ("TOPIC", "TOPIC ID", "PARTITIONS", "REPLICATION FACTOR", "CONFIGS"),
             [
                 (topic.name, topic.topic_id, len(topic.partitions), topic.replication_factor, _configs(topic))
@@ -89,7 +89,7 @@ def _described_table(result: DescribedTopics) -> Iterator[str]:
     if result.show_topics and result.show_partitions:
         yield ""
     if result.show_partitions:
-        yield _table(
+        yield table(
             ("TOPIC", "PARTITION", "LEADER", "REPLICAS", "ISR", "ELR"),
             [
                 (topic.name, part.partition, _leader(part), _ids(part.replicas), _ids(part.isr), _ids(part.elr))
@@ -123,7 +123,7 @@ def _described_json(result: DescribedTopics) -> Iterator[str]:
                 }
                 for partition in topic.partitions
             ]
-        yield _json(fields)
+        yield json_line(fields)
 
 
 _LISTED: dict[str, Callable[[ListedTopics], Iterator[str]]] = {
@@ -150,13 +150,13 @@ def _ids(brokers: tuple[int, ...] | None) -> str:
     return "N/A" if brokers is None else ",".join(map(str, brokers))
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     from tabulate import tabulate
 
     return tabulate(rows, headings, tablefmt="plain", disable_numparse=True)
 
 
-def _json(fields: dict[str, Any]) -> str:
+def json_line(fields: dict[str, Any]) -> str:
     from json import dumps
 
     return dumps(fields, ensure_ascii=False, separators=(",", ":"))

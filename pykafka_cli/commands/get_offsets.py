@@ -32,14 +32,13 @@ from pykafka_store.model import OffsetAt, TopicPartition
 if TYPE_CHECKING:
     from pykafka_store.api import Admin
 
-EARLIEST_PENDING_UPLOAD = -6  # KIP-1023: the first record that tiered storage has not taken yet
 TIMES: dict[str, int] = {
     "earliest": OffsetAt.EARLIEST,
     "latest": OffsetAt.LATEST,
     "max-timestamp": OffsetAt.MAX_TIMESTAMP,
     "earliest-local": OffsetAt.EARLIEST_LOCAL,
     "latest-tiered": OffsetAt.LATEST_TIERED,
-    "earliest-pending-upload": EARLIEST_PENDING_UPLOAD,
+    "earliest-pending-upload": OffsetAt.EARLIEST_PENDING_UPLOAD,
 }
 INT_MAX = 2**31 - 1
 UNKNOWN_OFFSET = -1
@@ -164,8 +163,6 @@ def _ask(admin: Admin, partitions: list[TopicPartition], at: int) -> dict[TopicP
         return admin.list_offsets(dict.fromkeys(partitions, at))
     if at in set(OffsetAt):
         return admin.list_offsets(dict.fromkeys(partitions, OffsetAt(at)))
-    if at == EARLIEST_PENDING_UPLOAD:
-        return dict.fromkeys(partitions, UNKNOWN_OFFSET)  # what a broker answers where nothing is ever uploaded
     return {partition: UnsupportedVersionError("The version of API is not supported.") for partition in partitions}
 
 

@@ -49,7 +49,10 @@ def compress(number: int, data: bytes, level: int | None = None) -> bytes:
             blocks += (_INT32.pack(len(block)), block)
         return b"".join(blocks)
     if number == LZ4:
-        return bytes(cramjam.lz4.compress(data, level if level is not None else 9))
+        # Kafka's reader takes only frames whose blocks do not depend on one another (Lz4BlockInputStream).
+        frame = cramjam.lz4.Compressor(level=9 if level is None else level, content_checksum=False, block_linked=False)
+        frame.compress(data)
+        return bytes(frame.finish())
     if number == ZSTD:
         return bytes(cramjam.zstd.compress(data, level if level is not None else 3))
     raise UnsupportedCompressionError(f"Unknown compression type id: {number}")
@@ -90,6 +93,8 @@ def _unsnappy(data: bytes, limit: int) -> bytes:
         if cramjam.snappy.decompress_raw_len(data) > limit:
             raise _too_large(limit)
         return bytes(cramjam.snappy.decompress_raw(data))
+    if len(data) < len(_XERIAL_HEADER):
+        raise CorruptRecordError("snappy data ends early")
     blocks: list[bytes] = []
     position, total = len(_XERIAL_HEADER), 0
     while position < len(data):

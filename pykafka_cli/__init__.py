@@ -1,0 +1,17 @@
+"""Kafka's command line tools over a directory of Kafka-format logs, or over a cluster."""
+
+__version__ = "0.1.0"
+
+KAFKA_VERSION = "4.3.1"
+"""The Apache Kafka whose tools these are measured against; what ``--version`` of each Kafka tool prints."""
+
+KAFKA_TOOLS = (
+    "topics",
+    "console-producer",
+    "console-consumer",
+    "consumer-groups",
+    "groups",
+    "get-offsets",
+    "dump-log",
+)
+"""The subcommands of ``pykafka`` that are programs of their own too, called ``kafka-`` and the name."""

@@ -1,0 +1,5 @@
+"""``python -m pykafka_cli`` is ``pykafka``."""
+
+from pykafka_cli.main import pykafka
+
+pykafka()

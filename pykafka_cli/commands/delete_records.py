@@ -1,0 +1,169 @@
+"""``kafka-delete-records``: make the records of partitions before an offset go.
+
+Source: org.apache.kafka.tools.DeleteRecordsCommand and org.apache.kafka.server.util.json of Kafka 4.3.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import click
+
+from pykafka_cli.admin_config import check_admin_config
+from pykafka_cli.env import Env
+from pykafka_cli.java_order import in_hash_order, string_hash, to_int32
+from pykafka_cli.kafka_log import exception_line
+from pykafka_cli.options import (
+    CommandFailure,
+    KafkaCommand,
+    OptionProblem,
+    Options,
+    UsageProblem,
+    connection_options,
+    examples,
+    open_cluster,
+)
+from pykafka_cli.params import FILE
+from pykafka_cli.properties import PropertiesError
+from pykafka_store.errors import OffsetOutOfRangeError, StoreError
+from pykafka_store.model import TopicPartition
+
+VERSION = 1
+INT_MAX = 2**31 - 1
+LONG_MAX = 2**63 - 1
+
+
+@click.command(
+    "delete-records",
+    cls=KafkaCommand,
+    no_arguments="This tool helps to delete records of the given partitions down to the specified offset.",
+    epilog=examples(
+        "kafka-delete-records --offset-json-file offsets.json",
+        """echo '{"partitions":[{"topic":"orders","partition":0,"offset":-1}]}' > offsets.json""",
+    ),
+)
+@connection_options
+@click.option(
+    "--offset-json-file",
+    metavar="FILE",
+    type=FILE,
+    help='The JSON file with an offset for each partition: {"partitions": [{"topic": "foo", "partition": 1, "offset": '
+    '1}], "version": 1}. Records before the offset go; -1 stands for the high watermark, so all go.',
+)
+@click.option(
+    "--command-config",
+    metavar="FILE",
+    type=FILE,
+    help="Property file of the admin client. A data directory needs none of its settings.",
+)
+def delete_records(env: Env, options: Options) -> None:
+    """This tool helps to delete records of the given partitions down to the specified offset."""
+    if not options.has("offset-json-file"):
+        raise UsageProblem('Missing required argument "[offset-json-file]"')
+    try:
+        check_admin_config(env, options)
+        path = options.text("offset-json-file")
+        with open_cluster(env, options) as cluster:
+            offsets = _unique(_parse(_read(path)))
+            env.out("Executing records delete operation")
+            answers = cluster.admin().delete_records(offsets)
+            env.out("Records delete operation completed:")
+            for partition in in_hash_order(offsets, _hash):
+                answer = answers[partition]
+                if isinstance(answer, int):
+                    env.out(f"partition: {partition}\tlow_watermark: {answer}")
+                else:
+                    env.error_reported = True
+                    env.out(f"partition: {partition}\terror: {_error_text(answer)}")
+    except (StoreError, OptionProblem, PropertiesError) as error:
+        raise CommandFailure(str(error)) from None
+
+
+def _error_text(error: Exception) -> str:
+    if isinstance(error, OffsetOutOfRangeError):  # the broker's class, not the consumer's of the same name
+        return f"org.apache.kafka.common.errors.OffsetOutOfRangeException: {error}"
+    return exception_line(error) if isinstance(error, StoreError) else str(error)
+
+
+def _hash(partition: TopicPartition) -> int:
+    """org.apache.kafka.common.TopicPartition#hashCode."""
+    return to_int32(31 * (31 + partition.partition) + string_hash(partition.topic))
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        raise CommandFailure(f"Unable to read file {path}") from None
+
+
+def _unique(offsets: Iterable[tuple[TopicPartition, int]]) -> dict[TopicPartition, int]:
+    found: dict[TopicPartition, int] = {}
+    twice: list[TopicPartition] = []
+    for partition, offset in offsets:
+        if partition in found and partition not in twice:
+            twice.append(partition)
+        found[partition] = offset
+    if twice:
+        names = ",".join(map(str, in_hash_order(twice, _hash)))
+        raise CommandFailure(f"Offset json file contains duplicate topic partitions: {names}")
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- the JSON file
+
+
+def _parse(text: str) -> list[tuple[TopicPartition, int]]:
+    """The offsets in the file's order. Raises CommandFailure with Kafka's texts, the first that Kafka meets."""
+    try:
+        # Jackson reads one value and does not look at what follows it.
+        root, _end = json.JSONDecoder(parse_constant=_no_constant).raw_decode(text.lstrip(" \t\r\n"))
+    except (ValueError, RecursionError):
+        raise CommandFailure("The input string is not a valid JSON") from None
+    fields = _object(root)
+    version = _whole(fields["version"], "Integer", INT_MAX) if "version" in fields else VERSION
+    if version != VERSION:
+        raise CommandFailure(f"Not supported version field value {version}")
+    if "partitions" not in fields:
+        raise CommandFailure("Missing partitions field")
+    partitions = fields["partitions"]
+    if not isinstance(partitions, list):
+        raise CommandFailure(f"Expected JSON array, received {_written(partitions)}")
+    found = []
+    for entry in map(_object, partitions):
+        topic = _field(entry, "topic")
+        if not isinstance(topic, str):
+            raise CommandFailure(f"Expected `String` value, received {_written(topic)}")
+        partition = _whole(_field(entry, "partition"), "Integer", INT_MAX)
+        found.append((TopicPartition(topic, partition), _whole(_field(entry, "offset"), "Long", LONG_MAX)))
+    return found
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CommandFailure(f"Expected JSON object, received {_written(value)}")
+    return value
+
+
+def _field(fields: dict[str, Any], name: str) -> Any:
+    if name not in fields:
+        raise CommandFailure(f"No such field exists: `{name}`")
+    return fields[name]
+
+
+def _whole(value: Any, kind: str, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -most - 1 <= value <= most:
+        raise CommandFailure(f"Expected `{kind}` value, received {_written(value)}")
+    return value
+
+
+def _written(value: Any) -> str:
+    """As Jackson's JsonNode#toString."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")

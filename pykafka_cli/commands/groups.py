@@ -1,0 +1,137 @@
+"""``kafka-groups``: list groups of all types. Source: org.apache.kafka.tools.GroupsCommand of Kafka 4.3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pykafka_cli import render, render_groups
+from pykafka_cli.admin_config import check_admin_config
+from pykafka_cli.env import Env
+from pykafka_cli.kafka_log import exception_line, log_line
+from pykafka_cli.options import (
+    CommandFailure,
+    KafkaCommand,
+    OptionProblem,
+    Options,
+    UsageProblem,
+    connection_options,
+    examples,
+    open_cluster,
+)
+from pykafka_cli.params import FILE
+from pykafka_cli.properties import PropertiesError
+from pykafka_cli.results import ListedGroupProtocols
+from pykafka_store.errors import StoreError
+
+if TYPE_CHECKING:
+    from pykafka_store.api import Admin
+    from pykafka_store.model import GroupListing
+
+DESCRIPTION = "This tool helps to list groups of all types."
+TYPES = ("classic", "consumer", "share", "streams")
+CONSUMER_PROTOCOL = "consumer"
+LOGGER = "org.apache.kafka.tools.GroupsCommand"
+
+
+@click.command(
+    "groups",
+    cls=KafkaCommand,
+    no_arguments=DESCRIPTION,
+    epilog=examples(
+        "kafka-groups --list", "kafka-groups --list --group-type classic", "kafka-groups --list --output json"
+    ),
+)
+@connection_options
+@click.option(
+    "--command-config",
+    metavar="FILE",
+    type=FILE,
+    help="Property file of the admin client. A data directory needs none of its settings.",
+)
+@click.option("--list", is_flag=True, help="List the groups.")
+@click.option(
+    "--group-type",
+    metavar="TYPE",
+    type=click.Choice(TYPES),
+    help="Only the groups of this type: classic, consumer, share or streams. There are no share and streams groups in "
+    "a data directory.",
+)
+@click.option("--protocol", metavar="PROTOCOL", help="Only the groups of this protocol: consumer, or empty.")
+@click.option(
+    "--consumer",
+    is_flag=True,
+    help="Only consumer groups of all kinds: those of type consumer, and those of type classic whose protocol is "
+    "consumer or empty.",
+)
+@click.option("--share", is_flag=True, help="Only share groups.")
+@click.option("--streams", is_flag=True, help="Only streams groups.")
+@click.option(
+    "--output",
+    metavar="|".join(render.FORMS),
+    type=click.Choice(render.FORMS),
+    default="text",
+    help="How to list: as Kafka's tool does, as a table, or as JSON, one object a line. Not one of Kafka's options.",
+)
+def groups(env: Env, options: Options) -> None:
+    """This tool helps to list groups of all types."""
+    _check(options)
+    try:
+        check_admin_config(env, options)
+    except PropertiesError as error:
+        raise CommandFailure(str(error)) from None
+    try:
+        with open_cluster(env, options) as cluster:
+            render_groups.show(env, run(options, cluster.admin()), options.text("output"))
+    except OptionProblem as problem:
+        raise _failure(problem) from None
+    except StoreError as error:
+        env.err(log_line(env.clock(), "ERROR", f"{exception_line(error)}\n", LOGGER))
+        raise _failure(error) from None
+
+
+def _failure(error: Exception) -> CommandFailure:
+    return CommandFailure(f"Error while executing groups command : {error}", stream="stdout")
+
+
+def _check(options: Options) -> None:
+    """Source: GroupsCommandOptions#checkArgs."""
+    if not options.has("list"):
+        raise UsageProblem("Command must include exactly one action: --list.")
+    kind = options.maybe_text("group-type")
+    if kind is not None and kind.lower() not in TYPES:
+        raise CommandFailure("--group-type must be a valid group type.")
+    for name, others in (
+        ("consumer", ("group-type", "protocol", "share", "streams")),
+        ("share", ("consumer", "group-type", "protocol", "streams")),
+        ("streams", ("consumer", "group-type", "protocol", "share")),
+    ):
+        for other in others:
+            if options.has(name) and options.has(other):
+                raise UsageProblem(f'Option "[{name}]" can\'t be used with option "[{other}]"')
+    if options.text("output") not in render.FORMS:
+        raise UsageProblem(f"--output must be one of {', '.join(render.FORMS)}, not {options.text('output')}")
+
+
+def run(options: Options, admin: Admin) -> ListedGroupProtocols:
+    listed = [(listing, _protocol(admin, listing)) for listing in admin.list_groups()]
+    return ListedGroupProtocols(tuple(each for each in listed if _is_meant(options, *each)))
+
+
+def _protocol(admin: Admin, listing: GroupListing) -> str:
+    """What a classic group's members agreed on. One that never had a member, only commits, has none."""
+    if listing.type == "Classic" and listing.state == "Empty" and admin.describe_group(listing.group_id).epoch == 0:
+        return ""
+    return CONSUMER_PROTOCOL
+
+
+def _is_meant(options: Options, listing: GroupListing, protocol: str) -> bool:
+    """Source: GroupsCommand.GroupsService#combinedFilter."""
+    kind, wanted_protocol = options.maybe_text("group-type"), options.maybe_text("protocol")
+    if kind is not None:
+        return listing.type.lower() == kind.lower() and wanted_protocol in (None, protocol)
+    if wanted_protocol is not None:
+        return protocol == wanted_protocol
+    # All groups of a data directory are consumers' groups.
+    return not options.has("share") and not options.has("streams")

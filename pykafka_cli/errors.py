@@ -1,0 +1,32 @@
+"""The ways in which a command ends badly. ``main.py`` alone turns them into exit codes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Stream = Literal["stdout", "stderr"]
+
+
+class UsageProblem(Exception):  # noqa: N818 - it is the user's problem, no error of ours
+    """The command line makes no sense: the message, then the command's help, on stderr; exit 1."""
+
+
+class OptionProblem(Exception):  # noqa: N818 - as above
+    """The option parser's own complaint, in jopt-simple's words.
+
+    Raised while parsing, it ends the command as the command's ``bad_options`` says, for Kafka's tools differ in that.
+    Raised when a value is read, which is when a bad number is noticed, it is one line on stderr and exit 1.
+    """
+
+
+class CommandFailure(Exception):  # noqa: N818 - it says that a command failed
+    """The command could not do its work: one line, on the stream that Kafka uses, and an exit code."""
+
+    def __init__(self, message: str, stream: Stream = "stderr", exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.stream = stream
+        self.exit_code = exit_code
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. A kind of KeyboardInterrupt, so that what is cleaned up after Ctrl-C is cleaned up after it too."""

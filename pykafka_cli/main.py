@@ -1,0 +1,213 @@
+"""The programs: ``pykafka`` and Kafka's tools by their own names. The one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from pykafka_cli import KAFKA_TOOLS, KAFKA_VERSION, __version__
+from pykafka_cli.env import Env
+from pykafka_cli.errors import CommandFailure, OptionProblem, Terminated, UsageProblem
+from pykafka_cli.options import examples
+
+COMMANDS = (*KAFKA_TOOLS, "quickstart", "link")
+"""The subcommands of ``pykafka``, in the order of its help. Each lives in the module of its name in ``commands``."""
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2  # click's own
+EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as the JVM exits
+EXIT_TERMINATED = 143  # 128 + SIGTERM
+
+EXIT_STATUS = (
+    (EXIT_DONE, "Done. Also where the reader of the output went away, as head does, and where Kafka's own tools report "
+        "an error and exit 0: PYKAFKA_STRICT_EXIT=1 makes that 1."),
+    (EXIT_FAILED, "The command could not be done, or its command line makes no sense; or help was printed, as by "
+        "Kafka's tools."),
+    (EXIT_USAGE, "The command line of pykafka itself, or of a subcommand that Kafka does not have, makes no sense."),
+    (EXIT_UNEXPECTED, "An error that nobody foresaw. PYKAFKA_DEBUG=1 shows its traceback."),
+    (EXIT_INTERRUPTED, "Interrupted by Ctrl-C, after cleaning up."),
+    (EXIT_TERMINATED, "Terminated by SIGTERM, after cleaning up."),
+)  # fmt: skip
+"""Every exit code and what it says. The man pages print this."""
+
+ENVIRONMENT = (
+    ("PYKAFKA_DATA_DIR", "The directory of logs, where the command line names neither a directory nor a cluster. "
+        "Without it: pykafka below $XDG_DATA_HOME, else ~/.local/share/pykafka."),
+    ("PYKAFKA_EMBED", "Addresses (host:port, by commas; * for all) that the directory of logs serves, so that a script "
+        "written for a broker runs without one."),
+    ("PYKAFKA_STRICT_EXIT", "1: exit 1 after any reported error, also where Kafka's tools exit 0."),
+    ("PYKAFKA_DEBUG", "1: show the traceback of an unexpected error."),
+)  # fmt: skip
+"""The environment variables that every command reads."""
+
+
+class PykafkaGroup(click.Group):
+    """Subcommands that are imported when they run, so that no command pays for another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+
+def load_command(name: str) -> click.Command:
+    """The command of that name: in a module of its name, under its name, with underscores for dashes."""
+    attribute = name.replace("-", "_")
+    command = getattr(import_module(f"pykafka_cli.commands.{attribute}"), attribute)
+    assert isinstance(command, click.Command)
+    return command
+
+
+def pykafka_group() -> PykafkaGroup:
+    """The ``pykafka`` program. Made when it is asked for, since Kafka's tools by their own names have no use for it."""
+
+    @click.group(
+        "pykafka",
+        cls=PykafkaGroup,
+        epilog=examples(
+            "pykafka quickstart",
+            "pykafka topics --create --topic orders",
+            "pykafka console-producer --topic orders < lines",
+            "pykafka console-consumer --topic orders --from-beginning --max-messages 3",
+        ),
+    )
+    @click.version_option(
+        __version__, prog_name="pykafka", message=f"%(prog)s %(version)s, after Apache Kafka {KAFKA_VERSION}"
+    )
+    def pykafka() -> None:
+        """Kafka's command line without the broker.
+
+        The commands are those of Apache Kafka's own tools. The records are in a directory of Kafka-format logs, which
+        any number of processes may share.
+        """
+
+    return pykafka
+
+
+def run(load: Callable[[], click.Command], program: str, arguments: list[str], env: Env) -> int:
+    """Load a command, run it, and return its exit code (DESIGN.md, section 9). All that can go wrong is told here."""
+    try:
+        code = _run(load(), program, arguments, env)
+        env.stdout.flush()
+    except BrokenPipeError:
+        return EXIT_DONE  # the reader of our output has all it wants (``| head -1``)
+    except Terminated:
+        return EXIT_TERMINATED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        # The disk, a file that the user named, or stdout itself: foreseen, and it says itself what is wrong.
+        where = f" ({error.filename})" if error.filename else ""
+        env.err(f"{program}: {error.strerror or error}{where}")
+        return EXIT_FAILED
+    except Exception as error:
+        if env.environ.get("PYKAFKA_DEBUG") == "1":
+            import traceback
+
+            env.err(traceback.format_exc().rstrip("\n"))
+        else:
+            what = " ".join(str(error).split())
+            env.err(
+                f"{program}: unexpected {type(error).__name__}: {what} (a bug in pykafka, please report it; "
+                "PYKAFKA_DEBUG=1 shows where)"
+            )
+        return EXIT_UNEXPECTED
+    if code == EXIT_DONE and env.error_reported and env.environ.get("PYKAFKA_STRICT_EXIT") == "1":
+        return EXIT_FAILED
+    return code
+
+
+def _run(command: click.Command, program: str, arguments: list[str], env: Env) -> int:
+    """Run a command; tell the errors that commands foresee."""
+    try:
+        with command.make_context(program, arguments, obj=env) as context:
+            command.invoke(context)
+    except CommandFailure as failure:
+        env.error_reported = True
+        if failure.stream == "stdout":
+            with contextlib.suppress(BrokenPipeError):
+                env.out(str(failure))
+                env.stdout.flush()
+        else:
+            env.err(str(failure))
+        return failure.exit_code
+    except (OptionProblem, UsageProblem) as problem:
+        env.err(str(problem))
+        return EXIT_FAILED
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as problem:
+        problem.show(file=env.stderr)
+        return problem.exit_code
+    except Exception as error:
+        from pykafka_store.errors import StoreError
+
+        if not isinstance(error, StoreError):
+            raise
+        env.err(f"{error.kafka_name}: {error}")
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+def _main(program: str, load: Callable[[], click.Command]) -> NoReturn:
+    """The whole of a program: run it in this process's world, and leave with its exit code."""
+    env = Env.of_process()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _raise_terminated)
+    complete_var = f"_{program.replace('-', '_').upper()}_COMPLETE"
+    if complete_var in env.environ:
+        load().main(prog_name=program, complete_var=complete_var, obj=env)
+    code = run(load, program, sys.argv[1:], env)
+    # Commands close what they open, so nothing is left to do; taking the interpreter apart would cost a short command
+    # a tenth of its time, and would try once more to flush what could not be flushed.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError):  # AttributeError: None, for a stream that was closed
+            stream.flush()
+    os._exit(code)
+
+
+def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def pykafka() -> NoReturn:
+    _main("pykafka", pykafka_group)
+
+
+def kafka_topics() -> NoReturn:
+    _main("kafka-topics", lambda: load_command("topics"))
+
+
+def kafka_console_producer() -> NoReturn:
+    _main("kafka-console-producer", lambda: load_command("console-producer"))
+
+
+def kafka_console_consumer() -> NoReturn:
+    _main("kafka-console-consumer", lambda: load_command("console-consumer"))
+
+
+def kafka_consumer_groups() -> NoReturn:
+    _main("kafka-consumer-groups", lambda: load_command("consumer-groups"))
+
+
+def kafka_groups() -> NoReturn:
+    _main("kafka-groups", lambda: load_command("groups"))
+
+
+def kafka_get_offsets() -> NoReturn:
+    _main("kafka-get-offsets", lambda: load_command("get-offsets"))
+
+
+def kafka_dump_log() -> NoReturn:
+    _main("kafka-dump-log", lambda: load_command("dump-log"))

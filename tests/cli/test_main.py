@@ -1,0 +1,176 @@
+"""How programs end: exit codes, signals, closed pipes and full disks, in real processes."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from pykafka_cli.env import Env
+from pykafka_cli.errors import CommandFailure, Stream
+from pykafka_cli.main import run
+from pykafka_store.errors import InvalidTopicError
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+
+def ended(error: BaseException, **environ: str) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a command that raises this."""
+
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    stdout, stderr = io.BytesIO(), io.StringIO()
+    code = run(lambda: failing, "tool", [], Env(stdin=io.BytesIO(), stdout=stdout, stderr=stderr, environ=environ))
+    return code, stdout.getvalue().decode(), stderr.getvalue()
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_failure_is_one_line_on_the_stream_that_kafka_uses(stream: Stream) -> None:
+    told = ended(CommandFailure("It failed.", stream))
+    assert told == (1, *(("It failed.\n", "") if stream == "stdout" else ("", "It failed.\n")))
+
+
+def test_an_error_of_the_store_has_kafkas_name() -> None:
+    assert ended(InvalidTopicError("no such name")) == (1, "", "InvalidTopicException: no such name\n")
+
+
+def test_an_error_of_the_system_names_the_file() -> None:
+    assert ended(FileNotFoundError(2, "No such file", "/f")) == (1, "", "tool: No such file (/f)\n")
+
+
+def test_an_unforeseen_error_is_one_line_and_70_and_its_traceback_only_on_request() -> None:
+    code, out, err = ended(KeyError("lost\nthing"))
+    assert (code, out, err.count("\n")) == (70, "", 1)
+    assert err.startswith("tool: unexpected KeyError: ")
+    code, out, err = ended(KeyError("lost"), PYKAFKA_DEBUG="1")
+    assert code == 70
+    assert err.startswith("Traceback (most recent call last):\n")
+
+
+def test_interruptions_have_the_codes_of_the_jvm() -> None:
+    assert ended(KeyboardInterrupt()) == (130, "", "")
+    assert ended(BrokenPipeError()) == (0, "", "")
+
+
+def test_kafkas_zero_exits_on_errors_are_ones_if_strict() -> None:
+    assert ended(CommandFailure("Odd.", exit_code=0)) == (0, "", "Odd.\n")
+    assert ended(CommandFailure("Odd.", exit_code=0), PYKAFKA_STRICT_EXIT="1") == (1, "", "Odd.\n")
+
+
+# ------------------------------------------------------------------------------------------------------- real processes
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A world with a topic of a megabyte of records."""
+    environ = {**os.environ, "PATH": f"{SCRIPTS}:{os.environ['PATH']}", "PYKAFKA_DATA_DIR": str(tmp_path / "data")}
+    script = "kafka-topics --create --topic t && seq 1 150000 | kafka-console-producer --topic t"
+    subprocess.run(["bash", "-c", script], env=environ, check=True, capture_output=True)
+    return environ
+
+
+def bash(environ: dict[str, str], script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, timeout=60)
+
+
+CONSUME = "kafka-console-consumer --topic t --from-beginning"
+DUMP = "kafka-dump-log --print-data-log --files $PYKAFKA_DATA_DIR/brokers/0/t-0/00000000000000000000.log"
+
+
+@pytest.mark.parametrize("command", [f"{DUMP} 2>&1", "kafka-topics --list", "kafka-topics --help 2>&1"])
+def test_a_reader_that_goes_away_is_no_error(environ: dict[str, str], command: str) -> None:
+    done = bash(environ, f"{command} | head -n 1 >/dev/null; echo ${{PIPESTATUS[0]}}")
+    expected = "1\n" if "--help" in command else "0\n"
+    assert (done.stdout, done.stderr) == (expected, "")
+
+
+def test_an_error_is_reported_by_the_code_although_nobody_reads_it(environ: dict[str, str]) -> None:
+    assert bash(environ, "kafka-topics --nonsense 2>&1 | true; exit ${PIPESTATUS[0]}").returncode == 1
+    assert bash(environ, "kafka-topics --nonsense 2>&-").returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("command", [DUMP, "kafka-topics --list", "kafka-topics --version"])
+def test_a_full_disk_behind_stdout_is_an_error(environ: dict[str, str], command: str) -> None:
+    done = bash(environ, f"{command} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.endswith(": No space left on device\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_closed_stdout_or_stdin_is_no_error(environ: dict[str, str]) -> None:
+    assert bash(environ, "kafka-topics --list >&-; echo $? >&2").stderr == "0\n"
+    assert bash(environ, "kafka-topics --list <&-").stdout == "t\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_consumer_cleanly(environ: dict[str, str], number: signal.Signals, code: int) -> None:
+    command = [str(SCRIPTS / "kafka-console-consumer"), "--topic", "t", "--from-beginning"]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "150000\n":
+            break
+    time.sleep(0.5)  # now it has counted what it wrote, and waits for more
+    process.send_signal(number)
+    rest, err = process.communicate(timeout=10)
+    assert (process.returncode, rest, err) == (code, "", "Processed a total of 150000 messages\n")
+
+
+def test_a_program_that_is_told_to_ignore_sigterm_does(environ: dict[str, str]) -> None:
+    script = f"trap '' TERM; {CONSUME} --timeout-ms 1500 > /dev/null 2>&1 & sleep 0.7; kill -TERM $!; wait $!; echo $?"
+    assert bash(environ, script).stdout == "0\n"
+
+
+def test_link_writes_programs_that_work_anywhere_and_spares_what_is_not_ours(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    target = tmp_path / "a dir" / "bin"
+    done = bash(environ, f"pykafka link '{target}'")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [str(target / f"{name}.sh") for name in (
+        "kafka-topics", "kafka-console-producer", "kafka-console-consumer", "kafka-get-offsets", "kafka-dump-log"
+    )]  # fmt: skip
+    (tmp_path / "click.py").write_text("raise SystemExit('a stranger was imported')")
+    done = subprocess.run(
+        [target / "kafka-topics.sh", "--list"], cwd=tmp_path, env=environ, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "t\n")
+    assert bash(environ, f"pykafka link '{target}'").returncode == 0  # ours may be replaced
+    (target / "kafka-topics.sh").write_text("mine")
+    done = bash(environ, f"pykafka link '{target}'")
+    assert done.returncode == 1
+    assert "was not written by pykafka link" in done.stderr
+    assert (target / "kafka-topics.sh").read_text() == "mine"
+
+
+def test_python_dash_m_is_the_same_program(environ: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pykafka_cli", "topics", "--list"], env=environ, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "t\n")
+
+
+def test_unknown_subcommands_are_click_usage_errors(environ: dict[str, str]) -> None:
+    done = bash(environ, "pykafka frobnicate")
+    assert done.returncode == 2
+    assert "No such command 'frobnicate'" in done.stderr
+
+
+def test_a_command_ends_soon_after_its_signal_even_while_it_writes(environ: dict[str, str]) -> None:
+    command = ["bash", "-c", f"exec {DUMP} > /dev/null"]
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _out, err = process.communicate(timeout=5)
+    assert (process.returncode, err) in {(143, b""), (0, b"")}  # 0: it was done already

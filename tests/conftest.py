@@ -1,0 +1,17 @@
+"""Options and skips that all tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import apache
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--accept", action="store_true", help="write what the golden scripts print into them")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, with the reason, the tests that need Apache Kafka's own tools where these can't run."""
+    if item.get_closest_marker("apache") is not None and (reason := apache.available()) is not None:
+        pytest.skip(reason)

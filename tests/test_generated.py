@@ -1,0 +1,131 @@
+"""What is derived from the commands' declarations is up to date, and the declarations are complete."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from pykafka_cli import KAFKA_TOOLS, generate, main
+from pykafka_cli.options import KafkaCommand
+
+COMMANDS = {name: main.load_command(name) for name in main.COMMANDS} | {"pykafka": main.pykafka_group()}
+KAFKA_COMMANDS = {name: command for name, command in COMMANDS.items() if isinstance(command, KafkaCommand)}
+
+
+def test_man_pages_and_completions_are_what_the_commands_say() -> None:
+    done = subprocess.run([sys.executable, "-m", "pykafka_cli.generate", "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_check_names_what_differs_and_how_to_mend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for directory in ("man", "completions"):
+        shutil.copytree(generate.ROOT / directory, tmp_path / directory)
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    (tmp_path / "man/pykafka.1").write_text("changed")
+    (tmp_path / "man/kafka-topics.1").unlink()
+    (tmp_path / "man/kafka-gone.1").write_text("left behind")
+    page = tmp_path / "man/kafka-dump-log.1"
+    page.write_text(page.read_text().replace(' "1" "20', ' "1" "19'))  # another date is no difference
+    with pytest.raises(SystemExit) as stopped:
+        generate.main(["--check"], standalone_mode=False)
+    assert stopped.value.code == 1
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in told[:-1]] == ["man/kafka-gone.1", "man/kafka-topics.1", "man/pykafka.1"]
+    assert told[-1] == f"run: {generate.COMMAND}"
+    generate.main([], standalone_mode=False)
+    assert generate.out_of_date() == []
+
+
+def test_a_page_has_the_date_of_source_date_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert '"1970-01-02"' in generate.generated_files()[Path("man/pykafka.1")].splitlines()[0]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_help_text(name: str) -> None:
+    context = click.Context(COMMANDS[name])
+    options = [param for param in COMMANDS[name].get_params(context) if isinstance(param, click.Option)]
+    assert [option.name for option in options if not (option.help or "").strip()] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_of_itself(name: str) -> None:
+    program = f"kafka-{name}" if name in KAFKA_TOOLS else "pykafka"
+    epilog = COMMANDS[name].epilog or ""
+    assert epilog.startswith("\b\nExamples:\n")
+    assert any(program in line for line in epilog.splitlines()[2:])
+
+
+def names_of(command: click.Command) -> set[str]:
+    return {opt.removeprefix("--") for param in command.params for opt in param.opts}
+
+
+@pytest.mark.parametrize("name", KAFKA_COMMANDS)
+def test_every_option_that_a_command_reads_is_declared(name: str) -> None:
+    """Reading one that is not is an assertion, which must not wait for a user to meet it."""
+    command = KAFKA_COMMANDS[name]
+    assert command.callback is not None
+    module = ast.parse(inspect.getsource(inspect.getmodule(command.callback) or pytest.fail("no module")))
+    read = {
+        call.args[0].value
+        for call in ast.walk(module)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in {"has", "text", "maybe_text", "texts", "integer", "maybe_integer"}
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert read
+    assert read - names_of(command) == set()
+
+
+@pytest.mark.parametrize("name", KAFKA_COMMANDS)
+def test_every_declared_option_is_read_by_its_command(name: str) -> None:
+    """An option that nothing reads would be ignored in silence: its name must stand in the code beside the declaration.
+
+    What two shared helpers read (the connection) and what the parser itself does (help, version) is known.
+    """
+    command = KAFKA_COMMANDS[name]
+    assert command.callback is not None
+    module = ast.parse(inspect.getsource(inspect.getmodule(command.callback) or pytest.fail("no module")))
+    declared = names_of(command)
+    declarations = {
+        id(argument)
+        for call in ast.walk(module)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "option"
+        for argument in ast.walk(call)
+    }
+    read = {
+        node.value
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in declarations
+    }
+    assert declared - read - {"help", "version", "bootstrap-server", "data-dir", "command-config"} == set()
+
+
+@pytest.mark.parametrize("page", sorted((generate.ROOT / "man").glob("*.1")), ids=lambda page: page.name)
+def test_man_shows_the_page_without_a_warning(page: Path, tmp_path: Path) -> None:
+    if sys.platform != "linux" or shutil.which("man") is None or shutil.which("troff") is None:
+        pytest.skip("no man-db or no troff on this machine")
+    manuals = tmp_path / "man1"
+    shutil.copytree(page.parent, manuals)
+    environ = {**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80", "MANPATH": str(tmp_path)}
+    done = subprocess.run(
+        ["man", "--warnings=w", "-l", str(manuals / page.name)],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "EXIT STATUS" in done.stdout
