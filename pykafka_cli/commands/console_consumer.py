@@ -5,12 +5,8 @@ Source: org.apache.kafka.tools.consumer.ConsoleConsumer and ConsoleConsumerOptio
 
 from __future__ import annotations
 
-import errno
 import re
-import select
-from bisect import bisect_left
-from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -36,21 +32,18 @@ from pykafka_cli.options import (
     open_cluster,
 )
 from pykafka_cli.params import FILE, TOPIC
+from pykafka_cli.printing import Printing
 from pykafka_cli.properties import PropertiesError, load_properties, parse_key_values
-from pykafka_store.errors import NoOffsetForPartitionError, StoreError, UnknownTopicOrPartitionError
-from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_cli.reading import GroupReading, NothingCame, Plan, Reading
+from pykafka_store.errors import StoreError
+from pykafka_store.model import OffsetAt
 
 if TYPE_CHECKING:
     from pykafka_cli.env import Env
-    from pykafka_store.api import Cluster, Consumer
-    from pykafka_store.model import Records
 
 DESCRIPTION = "This tool helps to read data from Kafka topics and outputs it to standard output."
 EARLIEST, LATEST = "earliest", "latest"
-LONG_WAIT, SHORT_WAIT = 1.0, 0.02
-"""Seconds that one poll waits: for what may come, and for what must be there. Between polls an end can be noticed."""
 FORMS = ("text", "json")
-FORMATTED_AT_ONCE = 1 << 13
 FORMATTER_PROPERTIES = "print.timestamp, print.partition, print.offset, print.delivery, print.epoch, print.headers, \
 print.key, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, \
 value.deserializer, headers.deserializer"
@@ -65,6 +58,7 @@ value.deserializer, headers.deserializer"
         "kafka-console-consumer --topic orders --partition 0 --offset 42 --max-messages 1",
         "kafka-console-consumer --include 'logs-.*' --formatter-property print.key=true",
         "kafka-console-consumer --topic orders --tail 10 --exit-at-end",
+        "kafka-console-consumer --topic orders --group workers",
         "kafka-console-consumer --topic orders --from-beginning --exit-at-end --output json | jq .value",
     ),
 )
@@ -83,7 +77,8 @@ value.deserializer, headers.deserializer"
 @click.option("--from-beginning", is_flag=True, help="Start with the earliest record and not with the next that comes.")
 @click.option("--max-messages", type=INTEGER, default=-1, help="Stop after so many records; -1, the default: never.")
 @click.option("--timeout-ms", type=LONG, default=-1, help="Stop when no record came for so long; negative: never.")
-@click.option("--group", metavar="ID", help="The consumer group. Groups are not there yet: it is refused.")
+@click.option("--group", metavar="ID", help="Read as a member of this consumer group: its members share the "
+    "partitions, and reading starts where the group has committed.")  # fmt: skip
 @click.option(
     "--isolation-level",
     default="read_uncommitted",
@@ -156,15 +151,17 @@ def console_consumer(env: Env, options: Options) -> None:
     except IllegalArgument as problem:
         raise _unknown_error(env, str(problem)) from problem
     formatter = _formatter(env, options)
-    _refuse_groups(config)
+    in_group = "group.id" in config
     with open_cluster(env, options) as cluster:
         try:
-            consumer = cluster.consumer(config, on_notice=env.err)
+            # In a group what is committed is what was printed: that is for the reading to say, not for the consumer.
+            own = {"enable.auto.commit": "false"} if in_group else {}
+            consumer = cluster.consumer(config | own, on_notice=env.err)
         except StoreError as error:
             raise _unknown_error(env, exception_line(error)) from error
         with consumer:
-            reading = _Reading(env, cluster, consumer, config, plan)
-            printing = _Printing(env, formatter, options.has("skip-message-on-error"))
+            reading = (GroupReading if in_group else Reading)(env, cluster, consumer, config, plan)
+            printing = Printing(env, formatter, options.has("skip-message-on-error"))
             try:
                 succeeded = _run(env, reading, printing, options.has("enable-systest-events"))
             except FormatError as error:
@@ -174,7 +171,7 @@ def console_consumer(env: Env, options: Options) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _run(env: Env, reading: _Reading, printing: _Printing, systest_events: bool) -> bool:
+def _run(env: Env, reading: Reading, printing: Printing, systest_events: bool) -> bool:
     """Read and print until an end is reached. Whatever it is, the last line on stderr counts the records."""
     try:
         reading.begin()
@@ -187,6 +184,7 @@ def _run(env: Env, reading: _Reading, printing: _Printing, systest_events: bool)
     except BrokenPipeError:
         env.err("Unable to write to standard out, closing consumer.")
     finally:
+        reading.end()
         env.err(f"Processed a total of {printing.count} messages")
         if systest_events:
             env.out("shutdown_complete")
@@ -208,23 +206,6 @@ def _unknown_error(env: Env, exception: str) -> CommandFailure:
 
 class IllegalArgument(ValueError):  # noqa: N818 - Java's name, and no error of ours
     """What Kafka's consumer refuses with an exception; the text is the exception's first line."""
-
-
-class _Plan(NamedTuple):
-    """What to read, from where, and how far."""
-
-    topic: str | None
-    pattern: re.Pattern[str] | None
-    partition: int | None
-    start: int | OffsetAt | None
-    """None: there is no place to start from, because auto.offset.reset is none."""
-    duration_ms: int | None
-    """Start with what is at most so old, where auto.offset.reset is by_duration (KIP-1106)."""
-    tail: int | None
-    exit_at_end: bool
-    max_messages: int
-    timeout: float | None
-    """Seconds without a record."""
 
 
 def _check(env: Env, options: Options) -> None:
@@ -258,7 +239,7 @@ def _check_own(options: Options) -> None:
     if tail is not None:
         if tail < 0:
             raise UsageProblem(f"--tail is a number of records, and not {tail}")
-        for name in ("from-beginning", "offset"):
+        for name in ("from-beginning", "offset", "group"):
             if options.has(name):
                 raise UsageProblem(f"--tail and --{name} both say where to start: leave one out")
 
@@ -314,18 +295,13 @@ def _check_group(options: Options, from_file: dict[str, str], properties: dict[s
         raise UsageProblem("Options group and partition cannot be specified together.")
 
 
-def _refuse_groups(config: dict[str, str]) -> None:
-    group = config.get("group.id")
-    if group is not None:
-        raise CommandFailure(f"Consumer groups are not there yet: leave out the group '{group}'. Nothing was read.")
-
-
-def _plan(options: Options, config: dict[str, str]) -> _Plan:
+def _plan(options: Options, config: dict[str, str]) -> Plan:
     """What the options ask for. Leaves in ``config`` an auto.offset.reset that every engine knows."""
     start: int | OffsetAt | None
     reset, duration_ms = config["auto.offset.reset"], None
     if reset not in {EARLIEST, LATEST, "none"}:
         duration_ms = _duration_ms(reset)
+    if duration_ms is not None and "group.id" not in config:
         config["auto.offset.reset"] = EARLIEST  # for a position that retention has overtaken
     if options.has("partition"):
         start, duration_ms = _start_in_partition(options), None
@@ -336,7 +312,7 @@ def _plan(options: Options, config: dict[str, str]) -> _Plan:
             "java.lang.IllegalArgumentException: Topic collection to subscribe to cannot contain null or empty topic"
         )
     timeout_ms = options.integer("timeout-ms")
-    return _Plan(
+    return Plan(
         topic=options.maybe_text("topic"),
         pattern=_pattern(options),
         partition=options.maybe_integer("partition"),
@@ -422,217 +398,3 @@ def _formatter(env: Env, options: Options) -> Formatter:
         raise UsageProblem(str(problem)) from problem
     except (FormatterProblem, PropertiesError) as problem:
         raise CommandFailure(str(problem)) from problem
-
-
-# ------------------------------------------------------------------------------------------------------------ reading
-
-
-class NothingCame(Exception):  # noqa: N818 - it is an end like others
-    """No record came for --timeout-ms."""
-
-
-class _Reading:
-    """The way from a plan to runs of records."""
-
-    def __init__(self, env: Env, cluster: Cluster, consumer: Consumer, config: dict[str, str], plan: _Plan) -> None:
-        self._env = env
-        self._cluster = cluster
-        self._consumer = consumer
-        self._config = config
-        self._plan = plan
-        self._skip: dict[TopicPartition, int] = {}
-        """Records still to be dropped, where --tail had to start further back."""
-        self._ends: dict[TopicPartition, int] | None = None
-        """Where --exit-at-end stops."""
-
-    def begin(self) -> None:
-        """Take up the partitions, at the offsets where reading starts."""
-        plan, consumer = self._plan, self._consumer
-        if plan.topic is not None and plan.partition is not None:
-            assert plan.start is not None
-            self._assign(plan.topic, plan.partition, plan.start)
-        else:
-            start = OffsetAt.LATEST if plan.start is None else OffsetAt(plan.start)
-            consumer.subscribe([plan.topic] if plan.topic is not None else None, pattern=plan.pattern, start=start)
-            if plan.start is None and plan.tail is None:
-                names = ", ".join(map(str, consumer.assignment()))
-                raise NoOffsetForPartitionError(f"Undefined offset with no reset policy for partitions: [{names}]")
-            if plan.duration_ms is not None:
-                self._go_back_to(int(self._env.clock() * 1000) - plan.duration_ms)
-        if plan.tail is not None:
-            self._go_back(plan.tail)
-        if plan.exit_at_end:
-            self._ends = consumer.end_offsets(consumer.assignment())
-
-    def _assign(self, topic: str, number: int, start: int | OffsetAt) -> None:
-        partition = TopicPartition(topic, number)
-        try:
-            self._consumer.assign({partition: start})
-        except UnknownTopicOrPartitionError:
-            self._consumer.subscribe([topic])  # makes the topic, if that is allowed; in Kafka, asking for it does
-            if partition not in self._consumer.assignment():
-                raise UnknownTopicOrPartitionError(f"Topic {topic} has no partition {number}.") from None
-            self._consumer.assign({partition: start})
-
-    def _go_back_to(self, timestamp: int) -> None:
-        """Start with the first record that is not older; where there is none, with the next that comes."""
-        partitions = self._consumer.assignment()
-        found = self._cluster.admin().list_offsets(dict.fromkeys(partitions, timestamp))
-        for partition, offset in found.items():
-            if isinstance(offset, Exception):
-                raise offset
-            if offset >= 0:
-                self._consumer.seek(partition, offset)
-
-    def _go_back(self, count: int) -> None:
-        """Start with the last ``count`` records of each partition."""
-        partitions = self._consumer.assignment()
-        begins, ends = self._consumer.beginning_offsets(partitions), self._consumer.end_offsets(partitions)
-        with self._cluster.consumer(self._config) as scout:
-            for partition in partitions:
-                start, excess = _tail(scout, partition, begins[partition], ends[partition], count)
-                self._consumer.seek(partition, start)
-                self._skip[partition] = excess
-
-    def print_all(self, printing: _Printing) -> None:
-        """Read and print to the end that the plan names. Raises NothingCame, and BrokenPipeError if nobody reads on."""
-        plan = self._plan
-        last_came = self._env.monotonic()
-        wait = SHORT_WAIT if plan.exit_at_end else LONG_WAIT
-        if plan.timeout is not None:
-            wait = min(wait, plan.timeout)
-        while plan.max_messages == -1 or printing.count < plan.max_messages:
-            if self._at_end():
-                return
-            limit = None
-            if plan.max_messages != -1:
-                limit = plan.max_messages - printing.count + sum(self._skip.values())
-            runs = self._consumer.poll(wait, max_records=limit)
-            if runs:
-                printing.print(self._wanted(runs))
-                last_came = self._env.monotonic()
-            elif plan.timeout is not None and self._env.monotonic() - last_came >= plan.timeout:
-                raise NothingCame
-            else:
-                printing.check_reader()
-
-    def _at_end(self) -> bool:
-        if self._ends is None:
-            return False
-        # What is no longer read was deleted meanwhile, and has no end to be reached.
-        for partition in set(self._ends).intersection(self._consumer.assignment()):
-            if self._consumer.position(partition) < self._ends[partition]:
-                return False
-        return True
-
-    def _wanted(self, runs: list[Records]) -> list[Records]:
-        """The runs without what --tail skips, and without what came after the end of --exit-at-end."""
-        if self._ends is None and not self._skip:
-            return runs
-        wanted = []
-        for run in runs:
-            partition = TopicPartition(run.topic, run.partition)
-            skipped = min(self._skip.get(partition, 0), len(run))
-            if skipped:
-                self._skip[partition] -= skipped
-            stop = len(run)
-            if self._ends is not None:
-                stop = bisect_left(run.offsets, self._ends.get(partition, 0))
-            if skipped < stop:
-                wanted.append(run.slice(skipped, stop))
-        return wanted
-
-
-def _tail(scout: Consumer, partition: TopicPartition, begin: int, end: int, count: int) -> tuple[int, int]:
-    """Where the last ``count`` records before ``end`` begin: (an offset, how many records from there are too many).
-
-    Offsets have gaps where compaction or a transaction left them, so records are counted, further and further back.
-    """
-    span = count
-    while end - begin > span:
-        found = _count(scout, partition, end - span, end)
-        if found >= count:
-            return end - span, found - count
-        span *= 4
-    excess = _count(scout, partition, begin, end) - count if span > count else 0
-    return begin, max(excess, 0)
-
-
-def _count(scout: Consumer, partition: TopicPartition, start: int, end: int) -> int:
-    """Records from ``start`` to ``end`` (exclusive)."""
-    scout.assign({partition: start})
-    found = 0
-    while scout.position(partition) < end:
-        for run in scout.poll(SHORT_WAIT):
-            found += bisect_left(run.offsets, end)
-    return found
-
-
-# ----------------------------------------------------------------------------------------------------------- printing
-
-
-class _Printing:
-    """Runs of records -> stdout, a poll's worth at a time."""
-
-    def __init__(self, env: Env, formatter: Formatter, skip_errors: bool) -> None:
-        self._env = env
-        self._formatter = formatter
-        self._skip_errors = skip_errors
-        self.count = 0
-        """Records handed to stdout, or skipped because of an error; as in Kafka, before they are written."""
-
-    def print(self, runs: list[Records]) -> None:
-        """Write the runs and flush. Raises FormatError, after what came before is written."""
-        texts: list[bytes] = []
-        for run in chain.from_iterable(map(_pieces, runs)):
-            try:
-                texts.append(self._formatter.format(run))
-            except FormatError:
-                self._write(texts)
-                self._print_one_by_one(run)
-            else:
-                self.count += len(run)
-                if len(run) == FORMATTED_AT_ONCE:
-                    self._write(texts)
-        self._write(texts)
-        self._env.stdout.flush()
-
-    def check_reader(self) -> None:
-        """Raise BrokenPipeError if stdout is a pipe whose other end is closed: ``| head -1`` need not wait for more."""
-        try:
-            descriptor = self._env.stdout.fileno()
-        except OSError:
-            return  # not a file at all
-        poll = select.poll()
-        poll.register(descriptor, 0)
-        if any(event & select.POLLERR for _, event in poll.poll(0)):
-            raise BrokenPipeError(errno.EPIPE, "standard output was closed")
-
-    def _print_one_by_one(self, run: Records) -> None:
-        for index in range(len(run)):
-            self.count += 1
-            try:
-                self._write([self._formatter.format(run.slice(index, index + 1))])
-            except FormatError as error:
-                self._write([error.printed])
-                if not self._skip_errors:
-                    raise
-                what = "Error processing message, skipping this message: "
-                line = log_line(self._env.clock(), "ERROR", what, CONSUMER_LOGGER)
-                self._env.report_error(f"{line}\n{error.java_class}: {error}")
-
-    def _write(self, texts: list[bytes]) -> None:
-        """Write the texts, and empty the list."""
-        rest = memoryview(b"".join(texts))
-        texts.clear()
-        while rest:
-            # Under PYTHONUNBUFFERED stdout has no buffer, and may take less than it is given.
-            rest = rest[self._env.stdout.write(rest) :]
-
-
-def _pieces(run: Records) -> list[Records]:
-    """A run in pieces small enough for their text: a million records without a value may come at once."""
-    if len(run) <= FORMATTED_AT_ONCE:
-        return [run]
-    starts = range(0, len(run), FORMATTED_AT_ONCE)
-    return [run.slice(start, start + FORMATTED_AT_ONCE) for start in starts]

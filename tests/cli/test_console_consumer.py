@@ -591,15 +591,6 @@ def test_an_include_that_is_no_regular_expression_is_refused(directory: Path) ->
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--group", "g"], ["--command-property", "group.id=g"], ["--group", "g", "--command-property", "group.id=g"]],
-)
-def test_a_group_is_refused_and_nothing_is_read(directory: Path, arguments: list[str]) -> None:
-    done = consume(directory, "--topic", "ten", "--from-beginning", *arguments)
-    assert done == Done("", "Consumer groups are not there yet: leave out the group 'g'. Nothing was read.\n", 1)
-
-
-@pytest.mark.parametrize(
     ("arguments", "new"),
     [
         (["--consumer-property", "client.id=x"], "command-property"),

@@ -1,0 +1,214 @@
+"""kafka-configs prints what Apache Kafka's prints, and what it changes takes effect."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from pykafka_cli.commands.configs import Refusal, parse_additions
+from pykafka_store.api import open_cluster
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.errors import InvalidConfigError, InvalidRecordError, InvalidRequestError, RecordTooLargeError
+from pykafka_store.model import OffsetAt, TimestampType, TopicPartition
+from tests.support import apache
+from tests.support.in_process import run
+
+P = TopicPartition("t", 0)
+
+
+# ------------------------------------------------------------------------------------------------- parsing --add-config
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # ConfigCommandTest
+        ("a=b,c=,d=e,f=", {"a": "b", "c": "", "d": "e", "f": ""}),
+        ("a=b,c=[d,e ,f],g=[h,i]", {"a": "b", "c": "d,e ,f", "g": "h,i"}),
+        ("a._-c=b", {"a._-c": "b"}),
+        ("a=b,", {"a": "b"}),
+        (" a = b , c=d ", {"a": "b", "c": "d"}),
+        ("a=1,a=2", {"a": "2"}),
+        ("a=[b=c,d]", {"a": "b=c,d"}),
+        ("a=[]", {"a": ""}),
+    ],
+)
+def test_additions(text: str, expected: dict[str, str]) -> None:
+    assert parse_additions(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "a=b=c", "a,=b", "a=b,c", "=", "a=b,,c=d"])
+def test_malformed_additions(text: str) -> None:
+    if text == "=":
+        assert parse_additions(text) == {"": ""}
+        return
+    with pytest.raises(Refusal, match="requirement failed: Invalid entity config"):
+        parse_additions(text)
+
+
+def test_a_bad_key() -> None:
+    with pytest.raises(Refusal, match="Invalid character found for config key: a;c"):
+        parse_additions("a;c=b")
+
+
+# ---------------------------------------------------------------------------------------------------------- the seam
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> EmbeddedCluster:
+    cluster = EmbeddedCluster(str(tmp_path / "data"))
+    cluster.admin().create_topic("t")
+    return cluster
+
+
+def overrides(cluster: EmbeddedCluster) -> dict[str, str]:
+    found = cluster.admin().describe_topic_configs("t")
+    return {entry.name: entry.value for entry in found if entry.source == "DYNAMIC_TOPIC_CONFIG"}
+
+
+def test_all_or_nothing(cluster: EmbeddedCluster) -> None:
+    admin = cluster.admin()
+    admin.incremental_alter_topic_configs("t", {"retention.ms": "007"})
+    cases: list[tuple[Mapping[str, str], Sequence[str], type[Exception]]] = [
+        ({"flush.ms": "1", "retention.ms": "x"}, (), InvalidConfigError),
+        ({"flush.ms": "1", "foo": "x"}, (), InvalidConfigError),
+        ({"flush.ms": "1"}, ("flush.ms",), InvalidRequestError),
+        ({"flush.ms": "1"}, ("retention.ms", "retention.ms"), InvalidRequestError),
+    ]
+    for changes, deletions, error in cases:
+        with pytest.raises(error):
+            admin.incremental_alter_topic_configs("t", changes, deletions)
+        assert overrides(cluster) == {"retention.ms": "7"}
+    admin.incremental_alter_topic_configs("t", {"flush.ms": "1"}, ["retention.ms", "segment.ms"])
+    assert overrides(cluster) == {"flush.ms": "1"}
+
+
+def test_a_conflict_with_what_was_set_before_is_seen(cluster: EmbeddedCluster) -> None:
+    cluster.admin().incremental_alter_topic_configs("t", {"max.compaction.lag.ms": "5"})
+    with pytest.raises(InvalidConfigError, match="conflict topic config setting"):
+        cluster.admin().incremental_alter_topic_configs("t", {"min.compaction.lag.ms": "6"})
+    cluster.admin().incremental_alter_topic_configs("t", {"min.compaction.lag.ms": "6"}, ["max.compaction.lag.ms"])
+
+
+def test_changes_take_effect_in_a_producer_that_is_at_work(tmp_path: Path, cluster: EmbeddedCluster) -> None:
+    """Another process changes the settings between two sends of one producer."""
+
+    def alter(changes: Mapping[str, str], *deletions: str) -> None:
+        with open_cluster(f"file:{tmp_path / 'data'}") as other:
+            other.admin().incremental_alter_topic_configs("t", changes, deletions)
+
+    def segments() -> int:
+        return len(list((tmp_path / "data" / "brokers" / "0" / "t-0").glob("*.log")))
+
+    with cluster, cluster.producer() as producer:
+        producer.send("t", [b"x" * 1000], keys=[b"k"])
+        alter({"max.message.bytes": "500"})
+        with pytest.raises(RecordTooLargeError):
+            producer.send("t", [b"x" * 1000], keys=[b"k"])
+        alter({"cleanup.policy": "compact"}, "max.message.bytes")
+        with pytest.raises(InvalidRecordError):
+            producer.send("t", [b"x"])
+        alter({"internal.segment.bytes": "2000"}, "cleanup.policy")
+        for _ in range(6):
+            producer.send("t", [b"x" * 1000])
+        assert segments() > 2
+        alter({"message.timestamp.type": "LogAppendTime", "compression.type": "gzip", "retention.bytes": "0",
+               "file.delete.delay.ms": "0"})  # fmt: skip
+        producer.send("t", [b"x" * 1000, b"y" * 1000], timestamps=5)
+        producer.send("t", [b"x" * 1000, b"y" * 1000], timestamps=5)
+        for _ in range(9):
+            producer.send("t", [bytes(range(256)) * 8])
+        assert segments() == 1
+        with cluster.consumer() as consumer:
+            consumer.assign({P: OffsetAt.EARLIEST})
+            records = consumer.poll(1.0)[-1]
+            assert records.timestamp_type is TimestampType.LOG_APPEND_TIME
+            assert min(records.timestamps) > 5
+
+
+# ------------------------------------------------------------------------------------------------ beside the real tool
+
+COMMANDS = """
+--foo
+--describe --alter
+--describe
+--entity-type topics
+--alter --topic t
+--alter --topic t --add-config retention.ms=1000,segment.bytes=1048576
+--describe --topic t
+--describe --entity-type topics --entity-name t --all
+--describe --entity-type topics
+--describe --entity-type topics --entity-default
+--alter --entity-type topics --entity-default --add-config a=b
+--alter --topic t --add-config foo=b
+--alter --topic t --add-config retention.ms=abc
+--alter --topic t --delete-config foo
+--alter --topic t --delete-config retention.ms --add-config retention.ms=5
+--alter --topic t --delete-config retention.ms --delete-config segment.bytes --add-config flush.ms=5
+--describe --topic t
+--alter --topic t --delete-config ''
+--alter --topic t --delete-config ' flush.ms , '
+--alter --topic t --delete-config 'a;b'
+--alter --topic t --add-config ''
+--alter --topic t --add-config =
+--alter --topic t --add-config a=b,,c=d
+--alter --topic t --add-config 'a;c=b'
+--alter --topic t --add-config cleanup.policy=[compact,delete]
+--alter --topic t --add-config cleanup.policy=
+--describe --topic t
+--alter --topic t --add-config ' retention.ms = 7 , flush.ms=[9]'
+--alter --topic t --add-config leader.replication.throttled.replicas=[0:1,1:1]
+--alter --topic t --add-config internal.segment.bytes=77
+--describe --topic t
+--alter --topic t --add-config-file /nonexistent
+--alter --topic t --add-config a=b --add-config-file f
+--describe --topic nosuch
+--describe --topic 'bad name'
+--describe --topic t --entity-type topics
+--describe --topic t --entity-name x
+--describe --entity-type topics --entity-type users
+--describe --entity-type bogus
+--describe --topic t --topic u
+--describe --topic t --add-config a=b
+--describe --topic t --delete-config a
+--describe --entity-type broker-loggers
+--describe --entity-type clients
+--describe --entity-type users
+--describe --entity-type groups
+--describe --group g
+--describe --client-metrics m
+--describe --broker x
+--describe --broker 77
+--describe --broker-defaults
+--describe --client-defaults --topic t
+--describe --entity-type topics --client-defaults
+--describe --entity-name t
+--alter --entity-type brokers --add-config a=b
+--alter --entity-type clients --add-config a=b
+--alter --topic nosuch --add-config retention.ms=5
+--alter --topic t --add-config min.compaction.lag.ms=10,max.compaction.lag.ms=5
+--alter --topic t --add-config remote.storage.enable=true
+""".strip().splitlines()
+
+
+@pytest.mark.apache
+@pytest.mark.slow
+def test_beside_apache_kafka(tmp_path: Path) -> None:
+    """The same command lines: the same stdout and exit code, and what it says on stderr but stacks and help."""
+    data = tmp_path / "data"
+    with apache.Broker() as broker:
+        broker.run("kafka-topics", "--create", "--topic", "t")
+        run("kafka-topics", "--create", "--topic", "t", data_dir=data)
+        for line in COMMANDS:
+            words = shlex.split(line)
+            ours = run("kafka-configs", "--bootstrap-server", f"file:{data}", *words, data_dir=data)
+            theirs = broker.run("kafka-configs", *words)
+            said = theirs.stderr.decode().replace(broker.bootstrap, f"file:{data}").partition("\nOption  ")[0]
+            lines = [each for each in said.split("\n") if each and not each.startswith(("\t", "Caused by:"))]
+            # After a change the broker's other threads may be a moment behind.
+            assert (ours.stdout, ours.message.split("\n") if ours.message else [], ours.code) == (
+                theirs.stdout.decode(), lines, theirs.returncode,
+            ), line  # fmt: skip

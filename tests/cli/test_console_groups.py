@@ -1,0 +1,154 @@
+"""kafka-console-consumer --group: what is shared, what is committed, and how members go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pykafka_store.api import open_cluster
+from pykafka_store.model import TopicPartition
+from tests.support.console import PATIENCE
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+COUNT = 20_000
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Topic t: 20,000 numbered records of 100 bytes, dealt to four partitions."""
+    path = tmp_path / "data"
+    with open_cluster(path) as cluster:
+        cluster.admin().create_topic("t", partitions=4)
+        with cluster.producer() as producer:
+            producer.send("t", [b"%099d" % n for n in range(COUNT)], partitions=[n % 4 for n in range(COUNT)])
+    return path
+
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def member(directory: Path) -> Iterator[Start]:
+    """Starts a consumer of topic t in group g, with its output in a pipe."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        command = [
+            str(SCRIPTS / "kafka-console-consumer"),
+            "--data-dir",
+            str(directory),
+            "--topic",
+            "t",
+            "--group",
+            "g",
+        ]
+        process = subprocess.Popen(
+            [*command, "--from-beginning", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def committed(directory: Path) -> dict[TopicPartition, int]:
+    with open_cluster(directory, create=False) as cluster:
+        return {partition: found.offset for partition, found in cluster.admin().group_offsets("g").items()}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def members(directory: Path) -> list[int]:
+    """How many partitions each member owns."""
+    with open_cluster(directory, create=False) as cluster:
+        return sorted(len(each.assignment) for each in cluster.admin().describe_group("g").members)
+
+
+def read_some(process: subprocess.Popen[bytes], size: int) -> bytes:
+    assert process.stdout is not None
+    found = b""
+    while len(found) < size:
+        piece = os.read(process.stdout.fileno(), size - len(found))
+        assert piece
+        found += piece
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_committed_that_did_not_leave_the_process(directory: Path, member: Start, number: int) -> None:
+    """A member stopped while its output is stuck in a full pipe has committed no more than the pipe took."""
+    process = member("--command-property", "auto.commit.interval.ms=1")
+    taken = read_some(process, 300_000)
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=PATIENCE)
+    lines = (taken + rest).split(b"\n")[:-1]
+    ends: dict[int, int] = {}
+    for line in lines:
+        ends[int(line) % 4] = int(line) // 4 + 1
+    for partition, offset in committed(directory).items():
+        assert offset <= ends.get(partition.partition, 0), partition
+
+    follower = member("--exit-at-end")
+    again, _ = follower.communicate(timeout=PATIENCE)
+    assert {*lines, *again.split(b"\n")[:-1]} == {b"%099d" % n for n in range(COUNT)}
+
+
+def test_two_members_share_and_nothing_is_read_twice(directory: Path, member: Start) -> None:
+    first, second = member(), member()
+    outputs = [b"", b""]
+
+    def drain() -> int:
+        """Take what the members printed: one whose output is stuck can't give partitions up."""
+        for index, process in enumerate((first, second)):
+            assert process.stdout is not None
+            os.set_blocking(process.stdout.fileno(), False)
+            with suppress(BlockingIOError):
+                outputs[index] += os.read(process.stdout.fileno(), 1 << 20)
+        return sum(output.count(b"\n") for output in outputs)
+
+    until(lambda: drain() >= 0 and members(directory) == [2, 2])
+    with open_cluster(directory) as cluster, cluster.producer() as producer:
+        producer.send("t", [b"more-%d" % n for n in range(8)], partitions=[n % 4 for n in range(8)])
+    until(lambda: drain() >= COUNT + 8)
+    for process in (first, second):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+    lines = b"".join(outputs).split(b"\n")[:-1]
+    assert sorted(lines) == sorted([*(b"%099d" % n for n in range(COUNT)), *(b"more-%d" % n for n in range(8))])
+    assert all(b"more-" in output for output in outputs)
+
+
+def test_a_member_that_leaves_commits_and_gives_up_its_partitions_at_once(directory: Path, member: Start) -> None:
+    process = member()
+    read_some(process, 100 * COUNT)
+    assert members(directory) == [4]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert members(directory) == []
+    assert sum(committed(directory).values()) == COUNT
+
+
+def test_max_messages_commits_exactly_what_was_printed(directory: Path, member: Start) -> None:
+    seen: list[bytes] = []
+    for _ in range(3):
+        output, _ = member("--max-messages", "777").communicate(timeout=PATIENCE)
+        seen += output.split(b"\n")[:-1]
+    assert len(seen) == len(set(seen)) == 3 * 777
+    assert sum(committed(directory).values()) == 3 * 777
