@@ -135,7 +135,8 @@ class Reading:
             runs = self._consumer.poll(wait, max_records=limit)
             if runs:
                 printing.print(self._wanted(runs))
-                self._printed()
+            self._printed()
+            if runs:
                 last_came = self._env.monotonic()
             elif plan.timeout is not None and self._env.monotonic() - last_came >= plan.timeout:
                 raise NothingCame
@@ -143,7 +144,7 @@ class Reading:
                 printing.check_reader()
 
     def _printed(self) -> None:
-        """What the last poll gave is written and flushed."""
+        """What the last poll gave, if anything, is written and flushed."""
 
     def _at_end(self) -> bool:
         if self._ends is None:
@@ -205,7 +206,11 @@ class GroupReading(Reading):
 
     def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
         self._knows_its_share = True
-        self._done |= {partition: self._consumer.position(partition) for partition in partitions}
+        new = {partition: self._consumer.position(partition) for partition in partitions}
+        self._done |= new
+        # Where the group had committed nothing, its beginning is fixed now: were it found again after a crash, what
+        # came in between would be passed over.
+        self._commit(new)
         if self._ends is not None:
             for partition, end in self._consumer.end_offsets(partitions).items():
                 self._ends.setdefault(partition, end)
@@ -219,7 +224,7 @@ class GroupReading(Reading):
             self._done.pop(partition, None)
 
     def _printed(self) -> None:
-        for partition in self._done:
+        for partition in set(self._done).intersection(self._consumer.assignment()):
             position = self._consumer.position(partition)
             # Beyond the end of --exit-at-end nothing is printed, so nothing is done either.
             self._done[partition] = min(position, self._ends[partition]) if self._ends is not None else position
@@ -228,12 +233,13 @@ class GroupReading(Reading):
             self._commit(self._done)
 
     def _commit(self, offsets: dict[TopicPartition, int]) -> None:
-        """Commit, if committing is wanted. A member that was expired can't: others have its partitions already."""
-        if self._interval is None or not offsets:
+        """Commit, if committing is wanted. A member that was expired can't: others have its partitions by now."""
+        known = {partition: offset for partition, offset in offsets.items() if offset >= 0}
+        if self._interval is None or not known:
             return
         try:
-            self._consumer.commit(offsets)
-        except (UnknownMemberIdError, IllegalGenerationError) as error:
+            self._consumer.commit(known)
+        except (UnknownMemberIdError, IllegalGenerationError, UnknownTopicOrPartitionError) as error:
             self._env.err(log_line(self._env.clock(), "WARN", f"Offset commit failed: {error}", CONSUMER_LOGGER))
 
     def _at_end(self) -> bool:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
-from pykafka_store.embedded.client_configs import ClientConfig
+from pykafka_store.client_configs import ClientConfig, reset_duration_ms
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.groups.assignors import assignor_names
 from pykafka_store.embedded.groups.database import GroupDatabase
@@ -27,10 +27,11 @@ from pykafka_store.errors import (
     InvalidGroupIdError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    StoreError,
     UnknownMemberIdError,
     UnknownTopicOrPartitionError,
 )
-from pykafka_store.format.batch import Batch, decode_records
+from pykafka_store.format.batch import Batch
 from pykafka_store.model import INTERNAL_TOPICS, CommittedOffset, OffsetAt, Records, TopicPartition
 
 BUSY_POLL = 0.001
@@ -69,6 +70,10 @@ class Logs(Protocol):
     def topic_ids(self) -> dict[str, str]: ...
 
 
+UNDEFINED = -1
+"""The position of a partition with nothing committed and ``auto.offset.reset`` none, until somebody seeks."""
+
+
 class _Position:
     """Where one partition is being read."""
 
@@ -99,7 +104,7 @@ class EmbeddedConsumer:
         self._fetch_size = settings.number("max.partition.fetch.bytes", POLL_BYTES, low=0) or 1
         self._max_poll_records = settings.number("max.poll.records", 1 << 31, low=1)
         self._subscription: Subscribed | None = None
-        self._group = settings.text("group.id", "") if settings.is_given("group.id") else None
+        self._group = (config or {}).get("group.id")  # as it is: Kafka trims no names
         self._auto_commit = settings.flag("enable.auto.commit", default=True) and self._group is not None
         self._auto_commit_interval = settings.milliseconds("auto.commit.interval.ms", 5000)
         self._next_commit = 0.0
@@ -123,6 +128,7 @@ class EmbeddedConsumer:
     def assign(self, positions: Mapping[TopicPartition, int | OffsetAt]) -> None:
         """See :meth:`pykafka_store.api.Consumer.assign`."""
         self._leave()
+        self._next_commit = self._clock.monotonic() + self._auto_commit_interval
         self._subscription = None
         self._drop(tuple(self._positions))
         for partition, start in positions.items():
@@ -139,13 +145,21 @@ class EmbeddedConsumer:
         subscription = Subscribed(tuple(topics or ()), pattern)
         self._seen_version = self._logs.version()
         if self._member_settings is not None:
-            self._give_up(tuple(self._positions))
-            self._drop(tuple(self._positions))
+            member = self._member or self._logs.member(self._member_settings)
             for name in subscription.topics:
                 self._logs.partitions_of(name, create=self._auto_create)
-            self._subscription = subscription
-            self._member = self._member or self._logs.member(self._member_settings)
-            self._member.join(subscription)
+            if self._member is not None:
+                self._give_up(self.assignment())
+            elif self._auto_commit:
+                self._commit_if_still_ours()
+            self._drop(tuple(self._positions))
+            self._member = self._subscription = None
+            try:
+                member.join(subscription)
+            except BaseException:
+                member.leave()
+                raise
+            self._member, self._subscription = member, subscription
             self._knows_its_share = False
             self._next_commit = self._clock.monotonic() + self._auto_commit_interval
             return
@@ -239,13 +253,11 @@ class EmbeddedConsumer:
         committed.
         """
         assert self._member is not None
-        now = self._clock.monotonic()
-        if self._auto_commit and now >= self._next_commit:
-            self._next_commit = now + self._auto_commit_interval
-            self._commit_if_still_ours()
+        self._commit_when_due()
         change = self._member.look()
         while change != Change():
             if change.lost:
+                self._knows_its_share = False
                 self._drop([partition for partition in change.lost if partition in self._positions])
                 self._tell("lost", change.lost)
             if change.to_revoke:
@@ -262,18 +274,35 @@ class EmbeddedConsumer:
             self._knows_its_share = True
             if not change.taken:
                 self._tell("assigned", ())
+        if len(self._positions) < len(self._member.owned):  # taken when its topic was just being deleted
+            self._begin([partition for partition in self._member.owned if partition not in self._positions])
+        if self._reset.is_none:
+            for position in self._positions.values():
+                if position.offset == UNDEFINED:
+                    self._reset.offset(position.reader, committed=False)
 
     def _begin(self, partitions: Sequence[TopicPartition]) -> None:
-        """Read partitions from where the group has committed, else by ``auto.offset.reset``."""
+        """Read partitions from where the group has committed, else by ``auto.offset.reset``. Those of a topic that is
+        gone are left out: the group will see it too.
+        """
         committed = self.committed(partitions)
         for partition in partitions:
             self._committed.pop(partition, None)
-            reader = self._logs.reader(partition)
-            if partition in committed:
-                offset = self._committed[partition] = committed[partition].offset
-            else:
-                offset = self._reset.offset(reader, committed=False)
+            try:
+                reader = self._logs.reader(partition)
+                if partition in committed:
+                    offset = self._committed[partition] = committed[partition].offset
+                elif self._reset.is_none:
+                    offset = UNDEFINED
+                else:
+                    offset = self._reset.offset(reader, committed=False)
+            except UnknownTopicOrPartitionError:
+                continue
+            self._drop([partition] if partition in self._positions else [])
             self._positions[partition] = _Position(reader, offset)
+        if self._auto_commit:
+            # Where nothing was committed, the beginning is fixed now: found again after a crash it might be later.
+            self._commit_if_still_ours()
 
     def _give_up(self, partitions: Sequence[TopicPartition]) -> None:
         """Partitions are about to go to others: commit them, and tell whoever wants to know."""
@@ -288,24 +317,50 @@ class EmbeddedConsumer:
         if callback is not None:
             callback(partitions)
 
+    def _commit_when_due(self) -> None:
+        now = self._clock.monotonic()
+        if self._auto_commit and now >= self._next_commit:
+            self._next_commit = now + self._auto_commit_interval
+            self._commit_if_still_ours()
+
     def _commit_if_still_ours(self) -> None:
-        """Auto-commit. A member that was fenced can't, and learns of it at its next look."""
+        """Auto-commit what has moved. A member that was fenced can't, and learns of it at its next look."""
         with suppress(UnknownMemberIdError, IllegalGenerationError):
-            self.commit()
+            self._commit(self._committable(), only_new=True)
 
     def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
         """See :meth:`pykafka_store.api.Consumer.commit`."""
         if self._group is None:
             raise InvalidGroupIdError("To commit offsets, give the consumer a group.id")
-        wanted = (
-            {partition: position.offset for partition, position in self._positions.items()}
-            if offsets is None
-            else offsets
-        )
-        new = {partition: offset for partition, offset in wanted.items() if self._committed.get(partition) != offset}
+        for topic in {partition.topic for partition in offsets or ()}:
+            there = self._logs.partitions_of(topic, create=False)
+            for partition in offsets or ():
+                if partition.topic == topic and partition.partition not in there:
+                    raise UnknownTopicOrPartitionError(f"{partition} does not exist: nothing was committed")
+        # What a live member committed before stands; anybody else's may have been changed meanwhile.
+        live = self._member is not None and self._member.check_held()
+        self._commit(self._committable() if offsets is None else offsets, only_new=live)
+
+    def _committable(self) -> dict[TopicPartition, int]:
+        """The positions, but for those of topics that are gone: there may be others under their names by now."""
+        found = {}
+        for partition, position in self._positions.items():
+            with suppress(UnknownTopicOrPartitionError):
+                position.reader.state()
+                if position.offset != UNDEFINED:
+                    found[partition] = position.offset
+        return found
+
+    def _commit(self, offsets: Mapping[TopicPartition, int], *, only_new: bool) -> None:
+        new = {
+            partition: offset
+            for partition, offset in offsets.items()
+            if not only_new or self._committed.get(partition) != offset
+        }
         if not new:
             return
-        member = self._member.member_id if self._member is not None else None
+        assert self._group is not None
+        member = (self._member.member_id or "") if self._member is not None else None
         epochs = self._member.owned if self._member is not None else {}
         self._logs.groups().commit(
             self._group, new, self._logs.topic_ids(), self._clock.now_ms(), member_id=member, epochs=epochs
@@ -320,10 +375,19 @@ class EmbeddedConsumer:
         return {partition: found[partition] for partition in partitions if partition in found}
 
     def _leave(self) -> None:
-        if self._member is not None:
-            self._give_up(tuple(self._member.owned))
-            self._member.leave()
-            self._member = None
+        if self._member is None:
+            if self._auto_commit:
+                self._commit_if_still_ours()
+            return
+        owned = tuple(sorted(self._member.owned))
+        try:
+            if self._member.check_held():
+                self._give_up(owned)
+            elif owned:
+                self._tell("lost", owned)
+        finally:
+            member, self._member = self._member, None
+            member.leave()
 
     # --------------------------------------------------------------------------------------------------------- poll
 
@@ -334,12 +398,20 @@ class EmbeddedConsumer:
         while True:
             if self._member is not None:
                 self._look_around()
-            found = self._collect(limit)
-            if found:
-                self._pause = BUSY_POLL
-                if self._member is None or self._member.check_held():
+            else:
+                self._commit_when_due()
+            before = [(position, position.offset) for position in self._positions.values()]
+            try:
+                found = self._collect(limit)
+                if found and (self._member is None or self._member.check_held()):
+                    self._pause = BUSY_POLL
                     return found
-                continue  # expired while it read: others own this by now, and read it from what was committed
+            except BaseException:
+                _go_back(before)  # Ctrl-C, most likely: what nobody has seen must not be committed
+                raise
+            if found:
+                _go_back(before)  # expired while it read: others own this by now, and read it from what was committed
+                continue
             if self._subscription is not None and self._member is None and self._clock.monotonic() >= self._next_look:
                 self._next_look = self._clock.monotonic() + CATALOG_POLL
                 version = self._logs.version()
@@ -364,23 +436,28 @@ class EmbeddedConsumer:
             if position.paused:
                 continue
             while wanted > 0 and limit > 0:
-                if not position.waiting and not self._fetch(partition, position):
-                    break
-                batch = position.waiting.popleft()
-                header = batch.header
-                hidden = header.is_control or (self._committed_only and position.reader.is_aborted(batch))
-                if not hidden and header.record_count:
-                    records = _since(decode_records(batch, partition.topic, partition.partition), position.offset)
-                    if len(records) > limit:
-                        records = records.slice(0, limit)
-                        position.waiting.appendleft(batch)
-                    if len(records):
-                        found.append(records)
-                        limit -= len(records)
-                        wanted -= len(batch.data) if not header.codec else sum(map(len, filter(None, records.values)))
-                    if position.waiting and position.waiting[0] is batch:
-                        position.offset = records.offsets[-1] + 1
+                try:
+                    if not position.waiting and not self._fetch(partition, position):
                         break
+                    batch = position.waiting[0]
+                    header = batch.header
+                    hidden = header.is_control or (self._committed_only and position.reader.is_aborted(batch))
+                    records = None if hidden else position.reader.decode(batch)
+                except StoreError:
+                    if found:
+                        return found  # what is good goes out first; the next poll meets the error again
+                    raise
+                if records is not None and len(records):
+                    records = _since(records, position.offset)
+                    some = records.slice(0, limit) if len(records) > limit else records
+                    if len(some):
+                        found.append(some)
+                        limit -= len(some)
+                        wanted -= len(batch.data) if not header.codec else sum(map(len, filter(None, some.values)))
+                    if len(some) < len(records):
+                        position.offset = some.offsets[-1] + 1
+                        break
+                position.waiting.popleft()
                 position.offset = header.last_offset + 1
         return found
 
@@ -394,15 +471,20 @@ class EmbeddedConsumer:
         except UnknownTopicOrPartitionError:
             if self._member is None and (self._subscription is None or self._subscription.pattern is None):
                 raise
-            position.waiting.clear()  # a topic that came by pattern or group goes by it: the catalogue has moved
+            # A topic that came by pattern or group goes by it: the catalogue has moved. It may be there again.
+            position.waiting.clear()
+            if self._member is not None:
+                self._begin([partition])
+            else:
+                self._drop([partition])
+            return False
         return bool(position.waiting)
 
     def close(self) -> None:
         try:
-            if self._member is None and self._auto_commit:
-                self._commit_if_still_ours()
             self._leave()
         finally:
+            self._subscription = None
             self._drop(tuple(self._positions))
 
     def __enter__(self) -> Self:
@@ -419,21 +501,17 @@ class _Reset:
 
     def __init__(self, setting: str) -> None:
         self._setting = setting
-        self._duration_ms: int | None = None
-        if setting.startswith("by_duration:"):
-            self._duration_ms = _duration_ms(setting.removeprefix("by_duration:"))
-        elif setting not in {"latest", "earliest", "none"}:
-            raise InvalidConfigError(
-                f"Invalid value {setting} for configuration auto.offset.reset: Invalid value `{setting}` for "
-                "configuration auto.offset.reset. The value must be either 'earliest', 'latest', 'none' or of the "
-                "format 'by_duration:<PnDTnHnMn.nS.>'."
-            )
+        self._duration_ms = reset_duration_ms(setting)
+
+    @property
+    def is_none(self) -> bool:
+        return self._setting == "none"
 
     def offset(self, reader: LogReader, *, committed: bool) -> int:
         """The offset to begin with. Raises NoOffsetForPartitionError or OffsetOutOfRangeError where the setting is
         none.
         """
-        if self._setting == "none":
+        if self.is_none:
             if committed:
                 raise OffsetOutOfRangeError(
                     f"Fetch position of {reader.label} is out of range, and auto.offset.reset is none"
@@ -449,22 +527,8 @@ class _Reset:
         return state.high_watermark
 
 
-_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE)
-
-
-def _duration_ms(text: str) -> int:
-    """An ISO-8601 duration PnDTnHnMn.nS in ms. Raises InvalidConfigError."""
-    match = _DURATION.fullmatch(text)
-    if match is None or not any(match.groups()):
-        raise InvalidConfigError(
-            f"Invalid value {text} for configuration auto.offset.reset: Unable to parse duration string"
-        )
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return int((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
-
-
 def _member_settings(settings: ClientConfig, group: str) -> MemberSettings:
-    session = settings.milliseconds("session.timeout.ms", 45000)
+    session = settings.number("session.timeout.ms", 45000, low=1) / 1000
     protocol = settings.choice("group.protocol", "classic", ("classic", "consumer"))
     strategy = settings.text("partition.assignment.strategy", "RangeAssignor,CooperativeStickyAssignor")
     if protocol == "consumer":
@@ -476,9 +540,16 @@ def _member_settings(settings: ClientConfig, group: str) -> MemberSettings:
         protocol=protocol,
         assignors=assignor_names(strategy),
         session_timeout=session,
-        heartbeat_interval=min(settings.milliseconds("heartbeat.interval.ms", 3000), session / 3),
+        heartbeat_interval=max(min(settings.milliseconds("heartbeat.interval.ms", 3000), session / 3), 0.01),
         max_poll_interval=settings.milliseconds("max.poll.interval.ms", 300000),
     )
+
+
+def _go_back(positions: Sequence[tuple[_Position, int]]) -> None:
+    for position, offset in positions:
+        if position.offset != offset:
+            position.offset = offset
+            position.waiting.clear()
 
 
 def _resolved(reader: LogReader, at: int | OffsetAt) -> int:
