@@ -11,7 +11,9 @@ KAFKA_TOOLS = (
     "console-consumer",
     "consumer-groups",
     "groups",
+    "configs",
     "get-offsets",
+    "delete-records",
     "dump-log",
 )
 """The subcommands of ``pykafka`` that are programs of their own too, called ``kafka-`` and the name."""

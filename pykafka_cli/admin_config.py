@@ -1,4 +1,4 @@
-"""``--command-config FILE``: the admin client's settings, of which a data directory needs none."""
+"""``--command-config FILE``: the admin client's settings: a cluster's, for a data directory needs none."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _FAMILIES = ("config.providers.", "sasl.", "ssl.")
 def check_admin_config(env: Env, options: Options) -> None:
     """Read the file that ``--command-config`` names, and warn of what is no setting of Kafka's admin client.
 
-    How to reach a cluster, how long to wait for it and how to log in mean nothing to a directory, so those settings
-    are passed over. Which cluster is meant is not: where no option says it, the file's ``bootstrap.servers`` must not
-    be answered from a directory. Raises PropertiesError for that, and for a file that can't be read.
+    How to reach a cluster, how long to wait for it and how to log in go to ``open_cluster`` with the options, and mean
+    nothing to a directory. Which cluster is meant does: where no option says it, the file's ``bootstrap.servers`` must
+    not be answered from a directory. Raises PropertiesError for that, and for a file that can't be read.
     """
     path = options.maybe_text("command-config")
     if path is None:
@@ -37,5 +37,6 @@ def check_admin_config(env: Env, options: Options) -> None:
             f"--bootstrap-server must be specified: bootstrap.servers in {path} is not read by Kafka's tool either"
         )
     unknown = [name for name in properties if name not in _ADMIN_SETTINGS and not name.startswith(_FAMILIES)]
+    options.admin_config = {name: value for name, value in properties.items() if name not in unknown}
     if unknown:
         env.err(f"WARNING: {path}: no setting of Kafka's admin client, and ignored: {', '.join(unknown)}")

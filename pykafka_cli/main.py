@@ -18,7 +18,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, OptionProblem, Terminated, UsageProblem
 from pykafka_cli.options import examples
 
-COMMANDS = (*KAFKA_TOOLS, "quickstart", "link")
+COMMANDS = (*KAFKA_TOOLS, "maintain", "quickstart", "link")
 """The subcommands of ``pykafka``, in the order of its help. Each lives in the module of its name in ``commands``."""
 
 EXIT_DONE = 0
@@ -207,6 +207,14 @@ def kafka_groups() -> NoReturn:
 
 def kafka_get_offsets() -> NoReturn:
     _main("kafka-get-offsets", lambda: load_command("get-offsets"))
+
+
+def kafka_configs() -> NoReturn:
+    _main("kafka-configs", lambda: load_command("configs"))
+
+
+def kafka_delete_records() -> NoReturn:
+    _main("kafka-delete-records", lambda: load_command("delete-records"))
 
 
 def kafka_dump_log() -> NoReturn:

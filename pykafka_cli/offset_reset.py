@@ -271,7 +271,7 @@ def read_plan(path: str, groups: Sequence[str]) -> dict[str, Offsets]:
         except csv.Error as error:
             raise GroupFailure(f"{path}, line {number}: {error}") from None
         columns = columns or (ONE_GROUP if len(fields) == 3 and len(groups) == 1 else SEVERAL_GROUPS)
-        malformed = GroupFailure(f"{path}, line {number}: {line} is not {columns}")
+        malformed = GroupFailure(f"{path}, line {number}: expected {columns}, with whole numbers, and found {line}")
         if len(fields) != columns.count(",") + 1:
             raise malformed
         *group, topic, partition, offset = fields

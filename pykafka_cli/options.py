@@ -73,6 +73,8 @@ class Options:
     def __init__(self, declared: Mapping[str, click.Option], occurrences: Mapping[str, list[str]]) -> None:
         self._declared = declared
         self._occurrences = occurrences
+        self.admin_config: dict[str, str] = {}
+        """The settings in the file of ``--command-config``, once ``check_admin_config`` has read it."""
 
     def has(self, name: str) -> bool:
         """Whether the option stands on the command line."""
@@ -295,8 +297,24 @@ def connection_options(command: _Command) -> _Command:
     )(command)
 
 
-def open_cluster(env: Env, options: Options, *, create: bool = True, read_only: bool = False) -> Cluster:
-    """Open what ``connection_options`` name."""
+def open_cluster(
+    env: Env,
+    options: Options,
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    config: Mapping[str, str] | None = None,
+) -> Cluster:
+    """Open what ``connection_options`` name.
+
+    ``config`` are a console tool's client settings, of which it warns itself. The other tools' are those that
+    ``check_admin_config`` found; what librdkafka does not know of them is told on stderr.
+    """
     return env.open_cluster(
-        options.maybe_text("bootstrap-server"), options.maybe_text("data-dir"), create=create, read_only=read_only
+        options.maybe_text("bootstrap-server"),
+        options.maybe_text("data-dir"),
+        create=create,
+        read_only=read_only,
+        config=options.admin_config if config is None else config,
+        on_notice=(lambda text: env.err(f"WARNING: {text}")) if config is None else None,
     )

@@ -182,7 +182,7 @@ def _member_row(group: GroupDescription, member: MemberDescription) -> tuple[str
     assignment = _assignment(member.assignment)
     current_epoch = target_epoch = target = MISSING
     if group.type == "Consumer":
-        target_epoch = str(group.epoch)
+        target_epoch = _epoch(group)
         if group.state == "Stable":  # else how far the member is, and where it is to go, is not known
             current_epoch, target = target_epoch, assignment
     return (
@@ -199,6 +199,11 @@ def _member_row(group: GroupDescription, member: MemberDescription) -> tuple[str
     )
 
 
+def _epoch(group: GroupDescription) -> str:
+    """Only the consumer protocol has one to show, and not every client learns it from a cluster (-1)."""
+    return str(group.epoch) if group.type == "Consumer" and group.epoch >= 0 else MISSING
+
+
 def _assignment(partitions: Sequence[TopicPartition]) -> str:
     """``a:0,1;b:2``."""
     numbers: dict[str, list[str]] = {}
@@ -209,7 +214,7 @@ def _assignment(partitions: Sequence[TopicPartition]) -> str:
 
 def _state_row(result: GroupState) -> tuple[str, ...]:
     group = result.group
-    epoch = str(group.epoch) if group.type == "Consumer" else MISSING
+    epoch = _epoch(group)
     return (
         group.group_id,
         f"{result.coordinator}  ({group.coordinator})",
@@ -301,14 +306,14 @@ def _json(result: GroupResult) -> Iterator[dict[str, Any]]:
                 "coordinator": coordinator,
                 "coordinatorId": group.coordinator,
                 "assignmentStrategy": group.assignor or None,
-                "groupEpoch": group.epoch,
+                "groupEpoch": group.epoch if group.epoch >= 0 else None,
                 "memberCount": len(group.members),
             }
         case ResetPlan(plans, executed):
             for group_id, offsets in plans.items():
                 yield {
                     "group": group_id,
-                    "executed": executed,
+                    "executed": executed and bool(offsets),
                     "partitions": [
                         {"topic": partition.topic, "partition": partition.partition, "newOffset": offset}
                         for partition, offset in offsets.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support import apache
@@ -12,6 +14,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, with the reason, the tests that need Apache Kafka's own tools where these can't run."""
+    """Skip, with the reason, the tests that need Apache Kafka's own tools where these can't run.
+
+    PYKAFKA_REQUIRE_APACHE=1 says that they must run here: then the reason is a failure.
+    """
     if item.get_closest_marker("apache") is not None and (reason := apache.available()) is not None:
+        if os.environ.get("PYKAFKA_REQUIRE_APACHE") == "1":
+            pytest.fail(f"PYKAFKA_REQUIRE_APACHE=1, and there is {reason}")
         pytest.skip(reason)

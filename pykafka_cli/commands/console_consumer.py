@@ -152,7 +152,7 @@ def console_consumer(env: Env, options: Options) -> None:
         raise _unknown_error(env, str(problem)) from problem
     formatter = _formatter(env, options)
     in_group = "group.id" in config
-    with open_cluster(env, options) as cluster:
+    with open_cluster(env, options, config=config) as cluster:
         try:
             # In a group what is committed is what was printed: that is for the reading to say, not for the consumer.
             own = {"enable.auto.commit": "false"} if in_group else {}

@@ -129,7 +129,7 @@ def console_producer(env: Env, options: Options) -> None:
     except (PropertiesError, ReadError) as problem:
         raise CommandFailure(str(problem)) from problem
     topic, partition = options.text("topic"), options.maybe_integer("partition")
-    with open_cluster(env, options) as cluster:
+    with open_cluster(env, options, config=config) as cluster:
         if options.has("no-auto-create"):
             cluster.admin().describe_topics([topic])
         sync = options.has("sync")

@@ -226,7 +226,9 @@ def consumer_groups(env: Env, options: Options) -> None:
         check_admin_config(env, options)
         # Kafka's tool reads these values before it does anything, whatever it is to do.
         reset = OffsetReset(env, options, say=lambda text: _say(env, options, text))
-        options.integer("timeout")
+        timeout = options.integer("timeout")
+        if options.has("timeout"):
+            options.admin_config["default.api.timeout.ms"] = str(timeout)
         options.maybe_integer("fail-if-lag")
         with open_cluster(env, options) as cluster:
             _run(env, options, cluster.admin(), reset)

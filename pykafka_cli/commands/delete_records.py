@@ -13,7 +13,6 @@ import click
 
 from pykafka_cli.admin_config import check_admin_config
 from pykafka_cli.env import Env
-from pykafka_cli.java_order import in_hash_order, string_hash, to_int32
 from pykafka_cli.kafka_log import exception_line
 from pykafka_cli.options import (
     CommandFailure,
@@ -70,7 +69,7 @@ def delete_records(env: Env, options: Options) -> None:
             env.out("Executing records delete operation")
             answers = cluster.admin().delete_records(offsets)
             env.out("Records delete operation completed:")
-            for partition in in_hash_order(offsets, _hash):
+            for partition in offsets:  # Kafka's order changes from run to run
                 answer = answers[partition]
                 if isinstance(answer, int):
                     env.out(f"partition: {partition}\tlow_watermark: {answer}")
@@ -87,11 +86,6 @@ def _error_text(error: Exception) -> str:
     return exception_line(error) if isinstance(error, StoreError) else str(error)
 
 
-def _hash(partition: TopicPartition) -> int:
-    """org.apache.kafka.common.TopicPartition#hashCode."""
-    return to_int32(31 * (31 + partition.partition) + string_hash(partition.topic))
-
-
 def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -102,14 +96,13 @@ def _read(path: str) -> str:
 
 def _unique(offsets: Iterable[tuple[TopicPartition, int]]) -> dict[TopicPartition, int]:
     found: dict[TopicPartition, int] = {}
-    twice: list[TopicPartition] = []
+    twice: dict[TopicPartition, None] = {}
     for partition, offset in offsets:
-        if partition in found and partition not in twice:
-            twice.append(partition)
+        if partition in found:
+            twice[partition] = None
         found[partition] = offset
     if twice:
-        names = ",".join(map(str, in_hash_order(twice, _hash)))
-        raise CommandFailure(f"Offset json file contains duplicate topic partitions: {names}")
+        raise CommandFailure(f"Offset json file contains duplicate topic partitions: {','.join(map(str, twice))}")
     return found
 
 

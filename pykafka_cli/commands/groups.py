@@ -115,23 +115,24 @@ def _check(options: Options) -> None:
 
 
 def run(options: Options, admin: Admin) -> ListedGroupProtocols:
+    """The groups that the options mean. Source: GroupsCommand.GroupsService#combinedFilter."""
+    kind, protocol = options.maybe_text("group-type"), options.maybe_text("protocol")
+    # All groups of a data directory are consumers' groups, so --consumer leaves none out.
+    none_are_meant = options.has("share") or options.has("streams")
     listed = [(listing, _protocol(admin, listing)) for listing in admin.list_groups()]
-    return ListedGroupProtocols(tuple(each for each in listed if _is_meant(options, *each)))
+    return ListedGroupProtocols(
+        tuple(
+            (listing, spoken)
+            for listing, spoken in listed
+            if not none_are_meant
+            and (kind is None or listing.type.lower() == kind.lower())
+            and (protocol is None or spoken == protocol)
+        )
+    )
 
 
 def _protocol(admin: Admin, listing: GroupListing) -> str:
-    """What a classic group's members agreed on. One that never had a member, only commits, has none."""
+    """What a group's members agreed on. One that never had a member, only commits, has none."""
     if listing.type == "Classic" and listing.state == "Empty" and admin.describe_group(listing.group_id).epoch == 0:
         return ""
     return CONSUMER_PROTOCOL
-
-
-def _is_meant(options: Options, listing: GroupListing, protocol: str) -> bool:
-    """Source: GroupsCommand.GroupsService#combinedFilter."""
-    kind, wanted_protocol = options.maybe_text("group-type"), options.maybe_text("protocol")
-    if kind is not None:
-        return listing.type.lower() == kind.lower() and wanted_protocol in (None, protocol)
-    if wanted_protocol is not None:
-        return protocol == wanted_protocol
-    # All groups of a data directory are consumers' groups.
-    return not options.has("share") and not options.has("streams")

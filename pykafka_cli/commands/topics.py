@@ -489,6 +489,8 @@ def _topic_id(options: Options) -> str | None:
         return None
     if len(text) > 24:
         raise _Refusal(f"Input string with prefix `{text[:24]}` is too long to be decoded as a base64 UUID")
+    if len(text) == 1:
+        raise _Refusal("Input byte[] should at least have 2 bytes for base64 bytes")
     digits = text.rstrip("=") if len(text) % 4 == 0 else text
     illegal = re.search(r"[^A-Za-z0-9_-]", digits)
     if illegal is not None:

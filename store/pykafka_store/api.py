@@ -23,13 +23,14 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from pykafka_store.errors import EngineUnavailableError
 from pykafka_store.model import (
     CommittedOffset,
+    ConfigDescription,
     Delivery,
     GroupDescription,
     GroupListing,
     Header,
+    MaintenanceReport,
     OffsetAt,
     Records,
     SendFailure,
@@ -85,6 +86,26 @@ class Admin(Protocol):
 
         -1 where no record answers (later than every record, an empty partition's newest). A partition that can't be
         asked has its error as the answer, so that one failure does not hide the others.
+        """
+
+    def describe_topic_configs(self, name: str) -> tuple[ConfigDescription, ...]:
+        """Every setting of a topic, sorted by name. Raises UnknownTopicOrPartitionError, InvalidTopicError."""
+
+    def incremental_alter_topic_configs(
+        self, name: str, changes: Mapping[str, str], deletions: Sequence[str] = ()
+    ) -> None:
+        """Set some of a topic's settings and give others back to their defaults, all of it or nothing.
+
+        A setting that was not set may be deleted. Producers that are at work follow. Raises InvalidConfigError,
+        InvalidRequestError for a setting that is named twice, UnknownTopicOrPartitionError, InvalidTopicError.
+        """
+
+    def delete_records(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Exception]:
+        """Delete all records before an offset, a partition each; -1 is the high watermark: all that can be read.
+
+        The answer is the partition's first offset then, or why nothing was deleted: OffsetOutOfRangeError,
+        UnknownTopicOrPartitionError, PolicyViolationError for a topic that is only compacted, InvalidTopicError for an
+        internal one.
         """
 
     # --------------------------------------------------------------------------------------------- consumer groups
@@ -152,7 +173,35 @@ class Producer(_Closing, Protocol):
 
 
 class Consumer(_Closing, Protocol):
-    """Reads records. Not for use by several threads at once."""
+    """Reads records. Not for use by several threads at once.
+
+    With a ``group.id`` it shares what it subscribes to with the other members of the group, whatever process they are
+    in: each partition is read by one of them. How far the group has read is committed, and whoever comes later goes on
+    there:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory, open_cluster(f"file:{directory}") as cluster:
+    ...     _ = cluster.admin().create_topic("orders", partitions=2)
+    ...     with cluster.producer() as producer:
+    ...         producer.send("orders", [b"one", b"two", b"three"], partitions=1)
+    ...     settings = {"group.id": "billing", "auto.offset.reset": "earliest"}
+    ...     with cluster.consumer(settings) as consumer:
+    ...         consumer.on_rebalance(assigned=lambda partitions: print("mine:", *partitions))
+    ...         consumer.subscribe(["orders"])
+    ...         for records in consumer.poll(timeout=10.0, max_records=2):
+    ...             print(records.values)
+    ...     for partition, committed in cluster.admin().group_offsets("billing").items():
+    ...         print(partition, committed.offset)
+    ...     with cluster.consumer(settings) as consumer:
+    ...         consumer.subscribe(["orders"])
+    ...         for records in consumer.poll(timeout=10.0):
+    ...             print(records.values)
+    mine: orders-0 orders-1
+    [b'one', b'two']
+    orders-0 0
+    orders-1 2
+    [b'three']
+    """
 
     def assign(self, positions: Mapping[TopicPartition, int | OffsetAt]) -> None:
         """Read exactly these partitions, from an offset or from LATEST or EARLIEST. Replaces what was read before.
@@ -246,20 +295,47 @@ class Cluster(_Closing, Protocol):
         """A consumer with Kafka's settings (``auto.offset.reset``, ``isolation.level``, …). Raises as above."""
 
 
-def open_cluster(address: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> Cluster:
+class DataDirectory(Cluster, Protocol):
+    """What can be done to a data directory besides: nothing that a Kafka cluster would let a client do."""
+
+    def maintain(self, on_progress: Callable[[TopicPartition], None] | None = None) -> MaintenanceReport:
+        """One pass of upkeep over everything: retention, compaction, dead members of groups, what kills left behind.
+
+        ``on_progress`` is called before each partition. What fails in one partition is in the report.
+        """
+
+
+def open_data_directory(directory: str | os.PathLike[str]) -> DataDirectory:
+    """Open a data directory that exists, to change it. Raises StorageError, UnsupportedVersionError."""
+    from pykafka_store.embedded.cluster import EmbeddedCluster
+
+    return EmbeddedCluster(os.fspath(directory), create=False)
+
+
+def open_cluster(
+    address: str | os.PathLike[str],
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    config: Mapping[str, str] | None = None,
+    on_notice: Callable[[str], None] | None = None,
+) -> Cluster:
     """Open what an address names: ``file:DIR``, a directory's path, or ``host:port[,host:port]`` for a Kafka cluster.
 
     A missing directory is made if ``create`` is true. ``read_only`` promises that nothing will be changed; a
-    directory that may only be read is opened so by itself. Raises StorageError for a directory that can't be used,
-    UnsupportedVersionError for one of a newer layout, EngineUnavailableError for a cluster address where the cluster
-    engine is not there.
+    directory that may only be read is opened so by itself. ``config`` are client settings in Java's names that say how
+    to reach a cluster and how to log in; a directory needs none of them. ``on_notice`` gets a line for each that
+    librdkafka does not know.
+
+    A cluster is first talked to when something is asked of it. Raises StorageError for a directory that can't be
+    used, UnsupportedVersionError for one of a newer layout, EngineUnavailableError where confluent-kafka is not
+    installed.
     """
     text = os.fspath(address)
     if is_cluster_address(text):
-        raise EngineUnavailableError(
-            f"{text} names a Kafka cluster, and this version has no cluster engine yet: use --data-dir DIR, or set "
-            f"PYKAFKA_EMBED={text} to have that address served by the data directory"
-        )
+        from pykafka_store.remote.cluster import RemoteCluster
+
+        return RemoteCluster(text, config, read_only=read_only, on_notice=on_notice)
     from pykafka_store.embedded.cluster import EmbeddedCluster
 
     return EmbeddedCluster(text.removeprefix("file:"), create=create, read_only=read_only)

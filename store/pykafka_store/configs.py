@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 from pykafka_store.errors import InvalidConfigError
-from pykafka_store.model import ConfigEntry, TimestampType
+from pykafka_store.model import ConfigDescription, ConfigEntry, TimestampType
 
 INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
@@ -183,6 +183,33 @@ def entries(overrides: Mapping[str, str]) -> tuple[ConfigEntry, ...]:
         elif name in CLUSTER_DEFAULTS:
             shown.append(ConfigEntry(name, CLUSTER_DEFAULTS[name], "DYNAMIC_DEFAULT_BROKER_CONFIG"))
     return tuple(shown)
+
+
+_WITHOUT_BROKER_DEFAULT = frozenset({"flush.ms", "retention.ms", "segment.ms", "segment.jitter.ms"})
+"""Topic configs whose broker setting has no default of its own: one in hours or minutes, or another, stands in."""
+
+
+def describe(overrides: Mapping[str, str]) -> tuple[ConfigDescription, ...]:
+    """Every setting of a topic with these overrides, sorted by name, each with its synonyms.
+
+    Source: ConfigHelper#describeConfigs. Internal settings are there only where they were set.
+    """
+    found = []
+    for name in sorted(SETTINGS):
+        setting = SETTINGS[name]
+        synonyms = []
+        if name in overrides:
+            synonyms.append(ConfigEntry(name, overrides[name], "DYNAMIC_TOPIC_CONFIG"))
+        elif name.startswith("internal."):
+            continue
+        if setting.synonym is not None:
+            if name in CLUSTER_DEFAULTS:
+                synonyms.append(ConfigEntry(setting.synonym, CLUSTER_DEFAULTS[name], "DYNAMIC_DEFAULT_BROKER_CONFIG"))
+            if name not in _WITHOUT_BROKER_DEFAULT:
+                synonyms.append(ConfigEntry(setting.synonym, setting.default, "DEFAULT_CONFIG"))
+        value, source = synonyms[0][1:] if synonyms else (setting.default, "DEFAULT_CONFIG")
+        found.append(ConfigDescription(name, value, source, tuple(synonyms)))
+    return tuple(found)
 
 
 class TopicConfig:

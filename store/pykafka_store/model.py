@@ -145,6 +145,16 @@ class ConfigEntry(NamedTuple):
         return self.source == "DEFAULT_CONFIG"
 
 
+class ConfigDescription(NamedTuple):
+    """One setting in force, and everything it could come from, the value that counts first."""
+
+    name: str
+    value: str
+    source: str
+    """Kafka's name of where the value comes from: DYNAMIC_TOPIC_CONFIG for one that was set on the topic itself."""
+    synonyms: tuple[ConfigEntry, ...] = ()
+
+
 class TopicDescription(NamedTuple):
     name: str
     topic_id: str
@@ -196,6 +206,28 @@ class GroupDescription(NamedTuple):
     """The broker's id."""
     epoch: int
     members: tuple[MemberDescription, ...]
+
+
+class MaintenanceReport(NamedTuple):
+    """What one pass over a data directory did."""
+
+    partitions: int = 0
+    busy: int = 0
+    """Replicas that were left to another process, which was at them."""
+    retained_out: int = 0
+    """Records that retention took away."""
+    compacted_out: int = 0
+    """Records that compaction took away."""
+    freed: int = 0
+    """Bytes that are free again."""
+    aside: int = 0
+    """Bytes that are out of the logs, and free when file.delete.delay.ms is over."""
+    dead_members: int = 0
+    """Members of groups whose process was gone."""
+    leftovers: int = 0
+    """Directories of deleted topics that a kill had left."""
+    failures: tuple[tuple[str, Exception], ...] = ()
+    """(partition, what was wrong with it): the others were gone through."""
 
 
 class OffsetAt(IntEnum):

@@ -191,9 +191,12 @@ def test_a_time_has_a_name_or_a_number(text: str, asked: int) -> None:
     assert cluster.fake_admin.asked == {asked}
 
 
-@pytest.mark.parametrize("text", ["-6", "earliest-pending-upload"])
-def test_nothing_waits_for_upload_where_nothing_is_uploaded(text: str) -> None:
-    assert ask("--topic", "t", "--time", text) == Done("", "", 0)
+@pytest.mark.parametrize("text", ["-6", "earliest-pending-upload", "-5", "latest-tiered"])
+def test_nothing_is_uploaded_so_nothing_answers(text: str, tmp_path: Path) -> None:
+    with open_cluster(tmp_path / "data") as cluster, cluster.producer() as producer:
+        producer.send("t", [b"a"])
+    assert run("kafka-get-offsets", "--topic", "t", data_dir=tmp_path / "data") == Done("t:0:1\n", "", 0)
+    assert run("kafka-get-offsets", "--topic", "t", "--time", text, data_dir=tmp_path / "data") == Done("", "", 0)
 
 
 def test_a_time_that_stands_for_nothing_is_not_supported() -> None:

@@ -132,12 +132,17 @@ def test_values_given_twice(directory: Path) -> None:
     assert done == Done(f"Error while executing groups command : {twice.format('protocol')}\n", "", 1)
 
 
-def test_files_and_addresses_that_are_not_there(directory: Path) -> None:
+def test_a_file_that_is_not_there(directory: Path) -> None:
     done = run("kafka-groups", "--list", "--command-config", "/nonexistent", data_dir=directory)
     assert done == Done("", "/nonexistent can't be read: No such file or directory\n", 1)
-    done = run("kafka-groups", "--list", "--bootstrap-server", "nowhere:9092", data_dir=directory)
+
+
+def test_an_error_of_the_cluster_is_logged_with_its_name(directory: Path) -> None:
+    directory.write_text("a file")
+    done = run("kafka-groups", "--list", data_dir=directory)
     assert done.stdout.startswith("Error while executing groups command : ") and done.code == 1
-    assert done.stderr.endswith(" (org.apache.kafka.tools.GroupsCommand)\n")
+    assert " ERROR org.apache.kafka.common.errors.KafkaStorageException: " in done.stderr
+    assert done.stderr.endswith("\n (org.apache.kafka.tools.GroupsCommand)\n")
 
 
 def test_the_version_is_kafkas(directory: Path) -> None:

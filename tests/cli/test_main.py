@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from pykafka_cli import KAFKA_TOOLS
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, Stream
 from pykafka_cli.main import run
@@ -138,9 +139,7 @@ def test_link_writes_programs_that_work_anywhere_and_spares_what_is_not_ours(
     target = tmp_path / "a dir" / "bin"
     done = bash(environ, f"pykafka link '{target}'")
     assert done.returncode == 0
-    assert done.stdout.splitlines() == [str(target / f"{name}.sh") for name in (
-        "kafka-topics", "kafka-console-producer", "kafka-console-consumer", "kafka-get-offsets", "kafka-dump-log"
-    )]  # fmt: skip
+    assert done.stdout.splitlines() == [str(target / f"kafka-{name}.sh") for name in KAFKA_TOOLS]
     (tmp_path / "click.py").write_text("raise SystemExit('a stranger was imported')")
     done = subprocess.run(
         [target / "kafka-topics.sh", "--list"], cwd=tmp_path, env=environ, capture_output=True, text=True

@@ -24,8 +24,8 @@ class Verb(NamedTuple):
 class FaultyDisk(Disk):
     """The real disk, but for one verb: the ``fail_at``-th (from 0) goes wrong, and all after it if ``stays_dead``.
 
-    ``how`` is ``error`` (nothing happened), ``short`` (a write was cut short, anything else as ``error``) or ``late``
-    (it happened, and the error comes all the same).
+    ``how`` is ``error`` (nothing happened), ``short`` (a write was cut short, unless it only overwrites within a sector;
+    anything else as ``error``) or ``late`` (it happened, and the error comes all the same).
     """
 
     def __init__(
@@ -75,9 +75,18 @@ class FaultyDisk(Disk):
         if self._turn("write_at", path):
             data = b"".join(pieces)
             size = {"error": 0, "short": len(data) // 2, "late": len(data)}[self.how]
+            if (
+                self.how == "short"
+                and position % SECTOR + len(data) <= SECTOR
+                and self._overwrites(descriptor, position, data)
+            ):
+                size = 0
             super().write_at(descriptor, [data[:size]], position, path)
             raise self._error(path)
         return super().write_at(descriptor, pieces, position, path)
+
+    def _overwrites(self, descriptor: int, position: int, data: bytes) -> bool:
+        return position + len(data) <= self.size(descriptor)
 
     def truncate(self, descriptor: int, size: int, path: str = "") -> None:
         self._do("truncate", path, lambda: super(FaultyDisk, self).truncate(descriptor, size, path))
@@ -167,6 +176,14 @@ class ForgetfulDisk(Disk):
         self._open_files.pop(descriptor, None)
         super().close(descriptor)
 
+    def create_file(self, path: str, data: bytes = b"") -> None:
+        descriptor = self.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            if data:
+                self.write_at(descriptor, [data], 0, path)
+        finally:
+            self.close(descriptor)
+
     def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
         self._verb()
         data = b"".join(pieces)
@@ -209,6 +226,11 @@ class ForgetfulDisk(Disk):
             self._named(path, None, made=True)
             self._directories[path] = _Directory()
         super().make_directory(path)
+
+    def close_all(self) -> None:
+        """As the kernel does for a process that is gone."""
+        for descriptor in list(self._open_files):
+            self.close(descriptor)
 
     # ---------------------------------------------------------------------------------------------------- the power cut
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pykafka_store import configs as topic_configs
@@ -33,6 +34,7 @@ from pykafka_store.format.names import aside_directory, check_topic_name, partit
 from pykafka_store.model import (
     INTERNAL_TOPICS,
     CommittedOffset,
+    ConfigDescription,
     GroupDescription,
     GroupListing,
     OffsetAt,
@@ -46,6 +48,7 @@ from pykafka_store.model import (
 if TYPE_CHECKING:
     from pykafka_store.embedded.groups.admin import GroupAdmin
     from pykafka_store.embedded.log.reader import LogReader
+    from pykafka_store.embedded.upkeep import Upkeep
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_REPLICATION_FACTOR = 1
@@ -63,6 +66,7 @@ class EmbeddedAdmin:
         reader: Callable[[TopicPartition], LogReader],
         require_writable: Callable[[], None],
         groups: Callable[[], GroupAdmin],
+        upkeep: Callable[[TopicPartition], Sequence[Upkeep]],
     ) -> None:
         self._catalog = catalog
         self._locks = locks
@@ -71,6 +75,7 @@ class EmbeddedAdmin:
         self._reader = reader
         self._require_writable = require_writable
         self._groups = groups
+        self._upkeep = upkeep
 
     # ------------------------------------------------------------------------------------------------------ looking
 
@@ -160,8 +165,7 @@ class EmbeddedAdmin:
                 placed = [list(replicas) for replicas in assignments]
                 self._check_assignments(placed, len(placed[0]) if placed else 0)
             topic_id = random_topic_id()
-            with self._catalog.transaction():
-                self._make_replicas(topic_id, name, enumerate(placed))
+            with self._made_replicas(topic_id, name, enumerate(placed)), self._catalog.transaction():
                 self._catalog.add_topic(topic_id, name, placed, checked)
         return _describe(self._require(name))
 
@@ -192,8 +196,7 @@ class EmbeddedAdmin:
                 placed = [list(replicas) for replicas in assignments]
                 self._check_assignments(placed, factor)
             new = list(enumerate(placed, start=current))
-            with self._catalog.transaction():
-                self._make_replicas(row.id, name, new)
+            with self._made_replicas(row.id, name, new), self._catalog.transaction():
                 self._catalog.add_partitions(row.id, new)
         return _describe(self._require(name))
 
@@ -242,22 +245,30 @@ class EmbeddedAdmin:
                     f"is not consistent with previous partitions, which have {factor} replica(s)."
                 )
 
-    def _make_replicas(
-        self, topic_id: str, name: str, placed: Sequence[tuple[int, Sequence[int]]] | enumerate[list[int]]
-    ) -> None:
+    @contextmanager
+    def _made_replicas(self, topic_id: str, name: str, placed: Iterable[tuple[int, Sequence[int]]]) -> Iterator[None]:
+        """Directories of new replicas, for what makes them known; they go again if that fails."""
         from pykafka_store.embedded.log.replica import create_replica
 
         brokers = set()
-        for partition, replicas in placed:
-            for broker in replicas:
-                directory = os.path.join(self._broker_path(broker), partition_directory(name, partition))
-                if self._disk.exists(directory):
-                    # Left by a crash between making it and the commit, or by a lost catalogue: it may hold records.
-                    self._set_aside(directory, "stray")
-                create_replica(self._disk, directory, topic_id, boot_id())
-                brokers.add(broker)
-        for broker in brokers:
-            self._disk.sync_directory(self._broker_path(broker))
+        made: list[str] = []
+        try:
+            for partition, replicas in placed:
+                for broker in replicas:
+                    directory = os.path.join(self._broker_path(broker), partition_directory(name, partition))
+                    if self._disk.exists(directory):
+                        # Left by a crash between making it and the commit, or by a lost catalogue: it may hold records.
+                        self._set_aside(directory, "stray")
+                    made.append(directory)
+                    create_replica(self._disk, directory, topic_id, boot_id())
+                    brokers.add(broker)
+            for broker in brokers:
+                self._disk.sync_directory(self._broker_path(broker))
+            yield
+        except BaseException:
+            for directory in made:
+                self._disk.remove_tree(directory)
+            raise
 
     # ----------------------------------------------------------------------------------------------------- removing
 
@@ -281,6 +292,53 @@ class EmbeddedAdmin:
                         mark_deleted(self._disk, directory)
                         self._disk.remove_tree(self._set_aside(directory, "delete"))
                 self._locks.forget_partition(row.id, partition.partition)
+
+    def describe_topic_configs(self, name: str) -> tuple[ConfigDescription, ...]:
+        check_topic_name(name)
+        return topic_configs.describe(self._require(name).configs)
+
+    def incremental_alter_topic_configs(
+        self, name: str, changes: Mapping[str, str], deletions: Sequence[str] = ()
+    ) -> None:
+        """Source of checks and texts: ControllerApis#incrementalAlterConfigs, ConfigurationControlManager."""
+        self._require_writable()
+        named = [*changes, *deletions]
+        if len(set(named)) != len(named):
+            raise InvalidRequestError("Error due to duplicate config keys")
+        check_topic_name(name)
+        with self._catalog.transaction():
+            row = self._catalog.topic(name)
+            if row is None:
+                raise UnknownTopicOrPartitionError(f"The topic '{name}' does not exist.")
+            kept = {key: value for key, value in row.configs.items() if key not in deletions}
+            checked = topic_configs.validate({**kept, **changes})
+            self._catalog.change_configs(row.id, {key: checked[key] for key in changes}, deletions)
+
+    def delete_records(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Exception]:
+        self._require_writable()
+        answers: dict[TopicPartition, int | Exception] = {}
+        for partition, offset in before.items():
+            try:
+                answers[partition] = self._delete_records(partition, offset)
+            except StoreError as error:
+                answers[partition] = error
+        return answers
+
+    def _delete_records(self, partition: TopicPartition, offset: int) -> int:
+        """Source: Partition#deleteRecordsOnLeader, ReplicaManager#deleteRecordsOnLocalLog."""
+        replicas = self._upkeep(partition)
+        if partition.topic in INTERNAL_TOPICS:
+            raise InvalidTopicError("The request attempted to perform an operation on an invalid topic.")
+        policy = topic_configs.TopicConfig.of(self._require(partition.topic).configs).cleanup_policy
+        if policy == {"compact"}:
+            raise PolicyViolationError("Request parameters do not satisfy the configured policy.")
+        lowest = min(replica.raise_log_start(offset) for replica in replicas)
+        for replica in replicas:
+            # The records are gone, as nobody can read them. Their files go now, or with the next pass.
+            with suppress(StoreError, FileNotFoundError):
+                replica.run()
+            replica.close()
+        return lowest
 
     # ------------------------------------------------------------------------------------------------------- groups
 

@@ -70,8 +70,12 @@ class Catalog:
         with self._explained():
             self._connection = self._connect_read_only() if read_only else self._connect(create)
             self._connection.execute("PRAGMA foreign_keys = ON")
-        with self._explained():
-            self._migrate(read_only)
+        try:
+            with self._explained():
+                self._migrate(create, read_only)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._connection.close()
@@ -83,44 +87,25 @@ class Catalog:
     def _connect(self, create: bool) -> sqlite3.Connection:
         mode = "rwc" if create else "rw"
         connection = sqlite3.connect(self._uri(mode), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-        if create:
-            connection.execute("PRAGMA journal_mode = WAL")
-        # What is committed here is rare and must survive a power cut: topics. (WAL's default would only keep it whole.)
-        connection.execute("PRAGMA synchronous = FULL")
+        with _closing_on_error(connection):
+            if create:
+                connection.execute("PRAGMA journal_mode = WAL")
+            # What is committed here is rare and must survive a power cut: topics. (WAL's default would only keep it
+            # whole.)
+            connection.execute("PRAGMA synchronous = FULL")
         return connection
 
     def _connect_read_only(self) -> sqlite3.Connection:
-        """Open without changing anything, whatever a writer left: a live WAL, none, or one that can't be shared.
-
-        SQLite reads a WAL only through its -shm file. In a directory that may not be written, with a WAL and no
-        usable -shm, what is left is to read a copy.
-        """
-        wal = f"{self.path}-wal"
-        immutable = not os.path.exists(wal) or not os.path.getsize(wal)
-        uri = self._uri("ro") + (
-            "&immutable=1" if immutable and not os.access(os.path.dirname(self.path), os.W_OK) else ""
-        )
-        try:
-            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-            return connection
-        except sqlite3.OperationalError:
-            if not os.path.exists(self.path):
-                raise
-        import shutil
-        import tempfile
-
-        self._copy = tempfile.TemporaryDirectory(prefix="pykafka-catalog-")
-        for suffix in ("", "-wal"):
-            shutil.copy(self.path + suffix, os.path.join(self._copy.name, FILE_NAME + suffix))
-        return sqlite3.connect(os.path.join(self._copy.name, FILE_NAME), timeout=BUSY_TIMEOUT, isolation_level=None)
+        connection, self._copy = connect_read_only(self.path)
+        return connection
 
     def _uri(self, mode: str) -> str:
-        path = os.path.abspath(self.path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        return f"file:{path}?mode={mode}"
+        return database_uri(self.path, mode)
 
-    def _migrate(self, read_only: bool) -> None:
+    def _migrate(self, create: bool, read_only: bool) -> None:
         version = self._user_version()
+        if not version and not create:
+            raise StorageError(f"{self.path} is empty, and the directory is not: restore it from a backup")
         if version > len(_MIGRATIONS):
             raise UnsupportedVersionError(
                 f"{self.path} has version {version}, and this pykafka knows up to "
@@ -153,11 +138,25 @@ class Catalog:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # some errors, a full disk for one, have ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
             self._own_commits += 1
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """All queries inside see the same moment."""
+        with self._explained():
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("COMMIT")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -192,7 +191,7 @@ class Catalog:
 
     def topics(self, where: str = "", parameters: Sequence[str] = ()) -> list[TopicRow]:
         """Topics with all that belongs to them, sorted by name, in four queries whatever their number."""
-        with self._explained():
+        with self._snapshot():
             connection = self._connection
             found = connection.execute(f"SELECT id, name FROM topics {where} ORDER BY name", parameters).fetchall()  # noqa: S608
             join = f"JOIN topics ON topics.id = topic_id {where}"
@@ -258,6 +257,64 @@ class Catalog:
                 ((topic_id, partition, position, broker) for position, broker in enumerate(replicas)),
             )
 
+    def change_configs(self, topic_id: str, changes: Mapping[str, str], deletions: Iterable[str]) -> None:
+        """Inside a transaction: set some of a topic's overrides and remove others."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO topic_configs VALUES (?, ?, ?)",
+            ((topic_id, key, value) for key, value in changes.items()),
+        )
+        self._connection.executemany(
+            "DELETE FROM topic_configs WHERE topic_id = ? AND name = ?", ((topic_id, key) for key in deletions)
+        )
+
     def remove_topic(self, topic_id: str) -> None:
         """Inside a transaction: the topic and all that belongs to it."""
         self._connection.execute("DELETE FROM topics WHERE id = ?", (topic_id,))
+
+
+def database_uri(path: str, mode: str) -> str:
+    """What sqlite3.connect wants to hear of a path that may hold any characters. ``mode``: ro, rw or rwc."""
+    quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{quoted}?mode={mode}"
+
+
+def connect_read_only(path: str) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory[str] | None]:
+    """Open a database without changing anything, whatever a writer left: a live WAL, none, or one that can't be shared.
+
+    SQLite reads a WAL only through its -shm file. In a directory that may not be written, with a WAL and no usable
+    -shm, what is left is to read a copy: its directory is the second answer, to be cleaned up by the caller.
+    """
+    wal = f"{path}-wal"
+    immutable = not os.path.exists(wal) or not os.path.getsize(wal)
+    uri = database_uri(path, "ro")
+    if immutable and not os.access(os.path.dirname(path), os.W_OK):
+        uri += "&immutable=1"
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+        with _closing_on_error(connection):
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        return connection, None
+    except sqlite3.OperationalError:
+        if not os.path.exists(path):
+            raise
+    import shutil
+    import tempfile
+
+    copy = tempfile.TemporaryDirectory(prefix="pykafka-catalog-")
+    name = os.path.basename(path)
+    try:
+        for suffix in ("", "-wal"):
+            shutil.copy(path + suffix, os.path.join(copy.name, name + suffix))
+    except OSError as error:
+        copy.cleanup()
+        raise StorageError(f"{error.filename or path}: {error.strerror}") from error
+    return sqlite3.connect(os.path.join(copy.name, name), timeout=BUSY_TIMEOUT, isolation_level=None), copy
+
+
+@contextmanager
+def _closing_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise

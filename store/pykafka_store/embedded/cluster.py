@@ -25,7 +25,7 @@ from pykafka_store.format.checkpoint import (
     parse_properties,
 )
 from pykafka_store.format.names import partition_directory
-from pykafka_store.model import Delivery, SendFailure, TopicPartition, random_topic_id
+from pykafka_store.model import Delivery, MaintenanceReport, SendFailure, TopicPartition, random_topic_id
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.admin import EmbeddedAdmin
@@ -36,11 +36,14 @@ if TYPE_CHECKING:
     from pykafka_store.embedded.log.reader import LogReader
     from pykafka_store.embedded.partition import Partition
     from pykafka_store.embedded.producer import EmbeddedProducer, Topic
+    from pykafka_store.embedded.upkeep import Upkeep
 
 _OWN_NAMES = frozenset(
     {META_PROPERTIES_FILE, f"{META_PROPERTIES_FILE}.tmp", "locks", "groups", "brokers", CATALOG_FILE}
 )
 FIRST_BROKER = 0
+GROUPS_FILE = "groups.db"
+"""That of groups.database, which is imported only where there are groups."""
 
 
 class EmbeddedCluster:
@@ -59,11 +62,15 @@ class EmbeddedCluster:
         self._disk = disk or Disk()
         self._clock = clock or Clock()
         self._locks = Locks(os.path.join(self.directory, "locks"), self._disk, self._clock)
-        self._open_directory(create and not read_only)
-        self._read_only = read_only or not self._disk.may_write(self.directory)
-        if not self._read_only:
-            self._refuse_network_file_system()
-        self._catalog = Catalog(self.directory, read_only=self._read_only)
+        try:
+            self._open_directory(create and not read_only)
+            self._read_only = read_only or not self._disk.may_write(self.directory)
+            if not self._read_only:
+                self._refuse_network_file_system()
+            self._catalog = Catalog(self.directory, read_only=self._read_only)
+        except BaseException:
+            self._locks.close()
+            raise
         self._brokers = self._catalog.brokers()
         self._groups: GroupDatabase | None = None
 
@@ -106,6 +113,8 @@ class EmbeddedCluster:
                     catalog.add_broker(FIRST_BROKER, os.path.join("brokers", str(FIRST_BROKER)))
             finally:
                 catalog.close()
+            # What meta.properties speaks for is on the disk before it is.
+            self._disk.sync_directory(os.path.join(self.directory, "brokers"))
             properties = {"cluster.id": random_topic_id(), "version": "1", "layout.version": str(LAYOUT_VERSION)}
             self._disk.replace_file(path, format_properties(properties, "a pykafka data directory").encode())
 
@@ -136,6 +145,7 @@ class EmbeddedCluster:
             self.reader,
             self._require_writable,
             self._group_admin,
+            self.upkeep,
         )
 
     def _group_admin(self) -> GroupAdmin:
@@ -163,6 +173,32 @@ class EmbeddedCluster:
         from pykafka_store.embedded.consumer import EmbeddedConsumer
 
         return EmbeddedConsumer(_ForConsumer(self, on_notice), self._clock, config)
+
+    def maintain(self, on_progress: Callable[[TopicPartition], None] | None = None) -> MaintenanceReport:
+        from pykafka_store.embedded.maintenance import maintain
+
+        self._require_writable()
+        partitions = [
+            TopicPartition(topic, number)
+            for topic, count in sorted(self._catalog.partition_counts().items())
+            for number in range(count)
+        ]
+        paths = [self._broker_path(broker) for broker in self._brokers]
+        report = maintain(self._disk, partitions, self.upkeep, paths, on_progress)
+        return report._replace(dead_members=self._remove_dead_members())
+
+    def _remove_dead_members(self) -> int:
+        """Take the members out of the groups whose process is gone; returns how many they were."""
+        if not self._disk.exists(os.path.join(self.directory, GROUPS_FILE)):
+            return 0
+        groups = self.groups()
+
+        def count() -> int:
+            return sum(len(groups.members(group)) for group in groups.group_ids())
+
+        before = count()
+        self._group_admin().list_groups()  # looks at every lease on the way
+        return max(0, before - count())
 
     def close(self) -> None:
         if self._groups is not None:
@@ -244,7 +280,41 @@ class EmbeddedCluster:
 
         directory = os.path.join(self._broker_path(FIRST_BROKER), partition_directory(topic.name, partition))
         replica = ReplicaLog(self._disk, directory, f"{topic.name}-{partition}", topic.id, boot_id())
-        return Partition(replica, self._locks, self._clock, topic.id, partition, _CurrentConfig(self, topic))
+        config = _CurrentConfig(self, topic)
+        upkeep = self._upkeep_of(directory, topic, partition, config).run
+        return Partition(replica, self._locks, self._clock, topic.id, partition, config, upkeep)
+
+    def _upkeep_of(
+        self, directory: str, topic: Topic, partition: int, config: Callable[[], TopicConfig] | None = None
+    ) -> Upkeep:
+        from pykafka_store.embedded.log.replica import ReplicaLog
+        from pykafka_store.embedded.upkeep import Upkeep
+
+        label = f"{topic.name}-{partition}"
+        return Upkeep(
+            self._disk,
+            self._locks,
+            self._clock,
+            directory,
+            topic.id,
+            TopicPartition(topic.name, partition),
+            lambda: ReplicaLog(self._disk, directory, label, topic.id, boot_id()),
+            config or _CurrentConfig(self, topic),
+        )
+
+    def upkeep(self, partition: TopicPartition) -> list[Upkeep]:
+        """The upkeep of each replica of a partition, the leader's first. Raises UnknownTopicOrPartitionError."""
+        topic = self.topic(partition.topic)
+        row = self._catalog.topic(partition.topic)
+        if topic is None or row is None or not 0 <= partition.partition < len(row.partitions):
+            raise UnknownTopicOrPartitionError("This server does not host this topic-partition.")
+        found = row.partitions[partition.partition]
+        name = partition_directory(topic.name, partition.partition)
+        brokers = sorted(found.replicas, key=lambda broker: broker != found.leader)
+        return [
+            self._upkeep_of(os.path.join(self._broker_path(broker), name), topic, partition.partition)
+            for broker in brokers
+        ]
 
     @property
     def catalog(self) -> Catalog:
@@ -283,6 +353,9 @@ class _ForProducer:
     def writer(self, topic: Topic, partition: int) -> Partition:
         return self._cluster.writer(topic, partition)
 
+    def version(self) -> tuple[int, int]:
+        return self._cluster.catalog.version()
+
 
 class _ForConsumer:
     def __init__(self, cluster: EmbeddedCluster, on_notice: Callable[[str], None] | None) -> None:
@@ -307,6 +380,9 @@ class _ForConsumer:
 
     def groups(self) -> GroupDatabase:
         return self._cluster.groups()
+
+    def bury(self, group: str) -> None:
+        self._cluster._group_admin().bury(group)
 
     def topic_ids(self) -> dict[str, str]:
         return dict(self._cluster.catalog.topic_names())

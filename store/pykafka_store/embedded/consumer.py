@@ -67,6 +67,9 @@ class Logs(Protocol):
 
     def groups(self) -> GroupDatabase: ...
 
+    def bury(self, group: str) -> None:
+        """Take members that have died out of a group."""
+
     def topic_ids(self) -> dict[str, str]: ...
 
 
@@ -286,6 +289,7 @@ class EmbeddedConsumer:
         gone are left out: the group will see it too.
         """
         committed = self.committed(partitions)
+        beginnings: dict[TopicPartition, int] = {}
         for partition in partitions:
             self._committed.pop(partition, None)
             try:
@@ -295,14 +299,16 @@ class EmbeddedConsumer:
                 elif self._reset.is_none:
                     offset = UNDEFINED
                 else:
-                    offset = self._reset.offset(reader, committed=False)
+                    offset = beginnings[partition] = self._reset.offset(reader, committed=False)
             except UnknownTopicOrPartitionError:
                 continue
             self._drop([partition] if partition in self._positions else [])
             self._positions[partition] = _Position(reader, offset)
         if self._auto_commit:
             # Where nothing was committed, the beginning is fixed now: found again after a crash it might be later.
-            self._commit_if_still_ours()
+            # Only that: this may be in the middle of a poll, whose records nobody has dealt with yet.
+            with suppress(UnknownMemberIdError, IllegalGenerationError):
+                self._commit(beginnings, only_new=True)
 
     def _give_up(self, partitions: Sequence[TopicPartition]) -> None:
         """Partitions are about to go to others: commit them, and tell whoever wants to know."""
@@ -310,7 +316,8 @@ class EmbeddedConsumer:
             return
         if self._auto_commit:
             self._commit_if_still_ours()
-        self._tell("revoked", partitions)
+        assert self._member is not None
+        self._tell("revoked" if self._member.check_held() else "lost", partitions)
 
     def _tell(self, what: str, partitions: Sequence[TopicPartition]) -> None:
         callback = self._callbacks.get(what)
@@ -337,6 +344,8 @@ class EmbeddedConsumer:
             for partition in offsets or ():
                 if partition.topic == topic and partition.partition not in there:
                     raise UnknownTopicOrPartitionError(f"{partition} does not exist: nothing was committed")
+                if partition.topic == topic and partition in self._positions:
+                    self._positions[partition].reader.state()  # raises if the one that was read is gone
         # What a live member committed before stands; anybody else's may have been changed meanwhile.
         live = self._member is not None and self._member.check_held()
         self._commit(self._committable() if offsets is None else offsets, only_new=live)
@@ -360,10 +369,22 @@ class EmbeddedConsumer:
         if not new:
             return
         assert self._group is not None
+        if self._member is None:
+            self._logs.bury(self._group)  # nobody else may be there to do it
         member = (self._member.member_id or "") if self._member is not None else None
         epochs = self._member.owned if self._member is not None else {}
+        leader_epochs = {}
+        for partition in new.keys() & self._positions.keys():
+            with suppress(UnknownTopicOrPartitionError):  # deleted just now: nothing will ask for it
+                leader_epochs[partition] = self._positions[partition].reader.state().leader_epoch
         self._logs.groups().commit(
-            self._group, new, self._logs.topic_ids(), self._clock.now_ms(), member_id=member, epochs=epochs
+            self._group,
+            new,
+            self._logs.topic_ids(),
+            self._clock.now_ms(),
+            member_id=member,
+            epochs=epochs,
+            leader_epochs=leader_epochs,
         )
         self._committed.update(new)
 
@@ -381,10 +402,7 @@ class EmbeddedConsumer:
             return
         owned = tuple(sorted(self._member.owned))
         try:
-            if self._member.check_held():
-                self._give_up(owned)
-            elif owned:
-                self._tell("lost", owned)
+            self._give_up(owned)
         finally:
             member, self._member = self._member, None
             member.leave()

@@ -130,6 +130,34 @@ class Disk:
 
         shutil.rmtree(path, ignore_errors=True)
 
+    def is_at(self, descriptor: int, path: str) -> bool:
+        """Whether an open file is still the one under that name."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        except FileNotFoundError:
+            return False
+
+    def touch(self, path: str, at_ms: int) -> None:
+        """Make ``at_ms`` the time at which the file was last changed. Raises FileNotFoundError, StorageError."""
+        with _explained(path):
+            os.utime(path, ns=(at_ms * 1_000_000, at_ms * 1_000_000))
+
+    def changed_at(self, path: str) -> int:
+        """When the file was last changed, in ms since the epoch. Raises FileNotFoundError, StorageError."""
+        with _explained(path):
+            return os.stat(path).st_mtime_ns // 1_000_000
+
+    def size_of(self, path: str) -> int:
+        """Bytes of a file, or of all files below a directory; 0 where there is none."""
+        try:
+            if not os.path.isdir(path):
+                return os.stat(path).st_size
+            return sum(
+                os.stat(os.path.join(parent, name)).st_size for parent, _, names in os.walk(path) for name in names
+            )
+        except FileNotFoundError:
+            return 0
+
     def list(self, path: str) -> list[str]:
         with _explained(path):
             return os.listdir(path)
@@ -186,7 +214,7 @@ def boot_id() -> bytes:
     """Sixteen bytes that change when the kernel is booted: bytes written under another boot may never have reached
     the disk.
 
-    All zeros where the system does not tell, which is never equal to a boot: such logs are verified at each open.
+    All zeros where the system does not tell: logs are then verified by every writer that opens them.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

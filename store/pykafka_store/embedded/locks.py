@@ -1,4 +1,4 @@
-"""Named locks between processes, and the order in which they nest: cluster, then group, then partition.
+"""Named locks between processes, and the order in which they nest: cluster, then group, then upkeep, then partition.
 
 Each is an exclusive lock of the operating system on a file in ``locks/`` (filelock's descriptor lock): the kernel
 drops it when the holder dies, however it dies. A lock file is never removed while its thing can come back:
@@ -18,7 +18,7 @@ from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.errors import TimeoutError
 
-CLUSTER, GROUP, PARTITION = range(3)
+CLUSTER, GROUP, UPKEEP, PARTITION = range(4)
 """Ranks: a lock may only be taken while all held ones rank lower."""
 
 POLL_INTERVAL = 0.0002
@@ -53,44 +53,76 @@ class Locks:
             yield
 
     @contextmanager
+    def upkeep(self, topic_id: str, partition: int) -> Iterator[bool]:
+        """Guards the sealed segments of one partition against others who would take them away or replace them.
+
+        Nobody waits for it: the value is False where another process is at it. It may be held for long, so appends
+        and reads do without it.
+        """
+        name = f"{topic_id}-{partition}.upkeep"
+        if not self._try(name):
+            yield False
+            return
+        with self._held_as(name, UPKEEP):
+            yield True
+
+    @contextmanager
     def _holding(self, name: str, rank: int) -> Iterator[None]:
-        assert not self._held or self._held[-1] < rank, f"lock {name} taken out of order"
-        descriptor = self._acquire(name)
-        self._held.append(rank)
-        try:
+        if not self._try(name):
+            self._wait(name)
+        with self._held_as(name, rank):
             yield
+
+    @contextmanager
+    def _held_as(self, name: str, rank: int) -> Iterator[None]:
+        """Let go of a lock that was taken, in the end."""
+        from filelock import unlock_descriptor
+
+        try:
+            assert not self._held or self._held[-1] < rank, f"lock {name} taken out of order"
+            self._held.append(rank)
+            try:
+                yield
+            finally:
+                self._held.pop()
         finally:
-            self._held.pop()
-            from filelock import unlock_descriptor
+            unlock_descriptor(self._descriptors[name])
 
-            unlock_descriptor(descriptor)
-
-    def _acquire(self, name: str) -> int:
+    def _try(self, name: str) -> bool:
+        """Take a lock if it is free."""
         from filelock import lock_descriptor
 
-        path = os.path.join(self._directory, f"{name}.lock")
         descriptor = self._descriptors.get(name)
         if descriptor is None:
+            path = os.path.join(self._directory, f"{name}.lock")
             descriptor = self._descriptors[name] = self._disk.open(path, os.O_RDWR | os.O_CREAT)
-        if lock_descriptor(descriptor, blocking=False):
-            return descriptor
+        return lock_descriptor(descriptor, blocking=False)
+
+    def _wait(self, name: str) -> None:
+        path = os.path.join(self._directory, f"{name}.lock")
         deadline = self._clock.monotonic() + TIMEOUT
-        while not lock_descriptor(descriptor, blocking=False):
+        while not self._try(name):
             if self._clock.monotonic() > deadline:
                 raise TimeoutError(
                     f"{path} was held by another process for {TIMEOUT:.0f} s: it may be frozen "
                     f"(fuser -v {path} names it)"
                 )
             self._clock.sleep(POLL_INTERVAL)
-        return descriptor
+
+    def close_partition(self, topic_id: str, partition: int) -> None:
+        """Close the files of a partition's locks: whoever goes over thousands of partitions can't have all of them
+        open.
+        """
+        for name in (f"{topic_id}-{partition}", f"{topic_id}-{partition}.upkeep"):
+            descriptor = self._descriptors.pop(name, None)
+            if descriptor is not None:
+                self._disk.close(descriptor)
 
     def forget_partition(self, topic_id: str, partition: int) -> None:
-        """Remove the lock file of a partition that is gone for good; its topic id never comes back."""
-        name = f"{topic_id}-{partition}"
-        descriptor = self._descriptors.pop(name, None)
-        if descriptor is not None:
-            self._disk.close(descriptor)
-        self._disk.remove(os.path.join(self._directory, f"{name}.lock"))
+        """Remove the lock files of a partition that is gone for good; its topic id never comes back."""
+        self.close_partition(topic_id, partition)
+        for name in (f"{topic_id}-{partition}", f"{topic_id}-{partition}.upkeep"):
+            self._disk.remove(os.path.join(self._directory, f"{name}.lock"))
 
     def close(self) -> None:
         for descriptor in self._descriptors.values():

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import add
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, cast
 
+from pykafka_store.client_configs import ClientConfig
 from pykafka_store.configs import TopicConfig
-from pykafka_store.embedded.client_configs import ClientConfig
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.partition import Partition
-from pykafka_store.embedded.partitioners import Sticky, load_partitioner, partition_for_key
 from pykafka_store.errors import (
     InvalidConfigError,
     InvalidRecordError,
@@ -34,7 +34,8 @@ from pykafka_store.format.batch import (
     encode_batch,
     record_size_upper_bound,
 )
-from pykafka_store.model import Delivery, Header, SendFailure, TimestampType
+from pykafka_store.model import NO_TIMESTAMP, Delivery, Header, SendFailure, TimestampType
+from pykafka_store.partitioners import Sticky, load_partitioner, partition_for_key
 
 BATCH_SIZE = 128 * 1024
 """Bytes of a batch where ``batch.size`` is not given. Kafka's 16 KiB is a balance with a network; measured here, 128
@@ -47,7 +48,7 @@ OPEN_PARTITIONS = 100
 RECORD_OVERHEAD = 12
 """Bytes that a record of a full batch takes besides key, value and headers, a little high."""
 
-_ACKS = ("0", "1", "-1", "all")
+_ACKS = ("all", "-1", "0", "1")
 _CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
@@ -58,6 +59,9 @@ class Topics(Protocol):
         """The topic as it is now, made with the server's defaults if ``create``, else UnknownTopicOrPartitionError."""
 
     def writer(self, topic: Topic, partition: int) -> Partition: ...
+
+    def version(self) -> object:
+        """A value that changes whenever a topic or its settings may have."""
 
 
 class Topic(NamedTuple):
@@ -157,6 +161,8 @@ class EmbeddedProducer:
         self._partitioner = load_partitioner(settings.text("partitioner.class", ""))
         self._sticky = Sticky(self._batch_size)
         self._known: dict[str, Topic] = {}
+        self._version: object = None
+        """The catalogue's when ``_known`` was looked up."""
         self._lost: set[str] = set()
         """Topics that were deleted under us: not to be made again behind their deleter's back."""
         self._open: OrderedDict[tuple[str, int], Partition] = OrderedDict()
@@ -176,6 +182,11 @@ class EmbeddedProducer:
         """See :meth:`pykafka_store.api.Producer.send`."""
         if not values:
             return
+        for name, column in (
+            ("keys", keys), ("headers", headers), ("timestamps", timestamps), ("partitions", partitions),
+        ):  # fmt: skip
+            if isinstance(column, Sequence) and len(column) != len(values):
+                raise ValueError(f"{len(column)} {name} for {len(values)} values")
         found = self._topic(topic)
         stamps = self._clock.now_ms() if timestamps is None else timestamps
         columns = _Columns(values, keys, headers, stamps, _record_lengths(values, keys, headers))
@@ -187,10 +198,22 @@ class EmbeddedProducer:
         """Nothing waits: see the module's docstring."""
 
     def _topic(self, name: str) -> Topic:
+        version = self._topics.version()
+        if version != self._version:
+            self._look_again()
+            self._version = version
         found = self._known.get(name)
         if found is None:
             found = self._known[name] = self._topics.topic(name, create=self._auto_create and name not in self._lost)
         return found
+
+    def _look_again(self) -> None:
+        """Follow what changed in the settings of known topics. One that is gone is noticed when it is written to."""
+        for name, known in self._known.items():
+            with suppress(UnknownTopicOrPartitionError):
+                now = self._topics.topic(name, create=False)
+                if now.id == known.id:
+                    self._known[name] = now
 
     def _without_refused(
         self, topic: Topic, columns: _Columns, partitions: Sequence[int | None] | int | None
@@ -202,7 +225,7 @@ class EmbeddedProducer:
         config = topic.config
         suspect = max(columns.lengths) + HEADER_SIZE + MAX_RECORD_OVERHEAD + 20 > self._max_request_size
         keyless = "compact" in config.cleanup_policy and (columns.keys is None or None in columns.keys)
-        stamped = config.message_timestamp_type is TimestampType.CREATE_TIME and not isinstance(columns.timestamps, int)
+        stamped = not isinstance(columns.timestamps, int) or self._time_refusal(config, columns.timestamps) is not None
         if not suspect and not keyless and not stamped and not isinstance(partitions, Sequence):
             if isinstance(partitions, int):
                 self._require_partition(topic, partitions)
@@ -243,19 +266,26 @@ class EmbeddedProducer:
         if key is None and "compact" in config.cleanup_policy:
             where = f"{topic.name}-{partition if partition is not None else 0}"
             return InvalidRecordError(f"Compacted topic cannot accept message without key in topic partition {where}.")
-        if config.message_timestamp_type is TimestampType.CREATE_TIME:
-            now = self._clock.now_ms()
-            low, high = now - config.message_timestamp_before_max_ms, now + config.message_timestamp_after_max_ms
-            if timestamp < -1 or (timestamp >= 0 and not low <= timestamp <= high):
-                return InvalidTimestampError(
-                    f"Timestamp {timestamp} of message is out of range. The timestamp should be within [{low}, {high}]"
-                )
+        if (late := self._time_refusal(config, timestamp)) is not None:
+            return late
         if partition is not None:
             try:
                 self._require_partition(topic, partition)
             except InvalidRequestError as error:
                 return error
         return None
+
+    def _time_refusal(self, config: TopicConfig, timestamp: int) -> StoreError | None:
+        """Why a record of this time can't be taken, or None. Under LogAppendTime its time does not count."""
+        if config.message_timestamp_type is not TimestampType.CREATE_TIME or timestamp == NO_TIMESTAMP:
+            return None
+        now = self._clock.now_ms()
+        low, high = now - config.message_timestamp_before_max_ms, now + config.message_timestamp_after_max_ms
+        if timestamp >= 0 and low <= timestamp <= high:
+            return None
+        return InvalidTimestampError(
+            f"Timestamp {timestamp} of message is out of range. The timestamp should be within [{low}, {high}]"
+        )
 
     def _require_partition(self, topic: Topic, partition: int) -> None:
         if not 0 <= partition < topic.partitions:

@@ -13,6 +13,8 @@ from pykafka_store.errors import CorruptRecordError, UnsupportedVersionError
 LEADER_EPOCH_FILE = "leader-epoch-checkpoint"
 PARTITION_METADATA_FILE = "partition.metadata"
 META_PROPERTIES_FILE = "meta.properties"
+CLEANER_CHECKPOINT_FILE = "cleaner-offset-checkpoint"
+"""How far a partition's log is compacted: in each replica's directory. Where there is none, no compaction was there."""
 
 LAYOUT_VERSION = 1
 """Of a whole data directory. A newer one is refused, an older one would be migrated."""
@@ -38,6 +40,22 @@ def parse_leader_epochs(text: str) -> list[tuple[int, int]]:
     if count != len(entries):
         raise CorruptRecordError(f"{LEADER_EPOCH_FILE} announces {count} entries and has {len(entries)}")
     return entries
+
+
+def format_cleaner_checkpoint(topic: str, partition: int, offset: int) -> str:
+    """The first offset that compaction has not seen, as Kafka's checkpoint of one partition."""
+    return f"0\n1\n{topic} {partition} {offset}\n"
+
+
+def parse_cleaner_checkpoint(text: str) -> int:
+    """The inverse. Raises CorruptRecordError."""
+    lines = text.split("\n")
+    try:
+        if lines[:2] != ["0", "1"]:
+            raise ValueError(f"version and count are {lines[:2]}")
+        return int(lines[2].split(" ")[2])
+    except (ValueError, IndexError) as error:
+        raise CorruptRecordError(f"malformed {CLEANER_CHECKPOINT_FILE}: {error}") from error
 
 
 def format_partition_metadata(topic_id: str) -> str:
@@ -68,7 +86,7 @@ def check_layout(properties: Mapping[str, str], where: str) -> None:
     version.
     """
     text = properties.get("layout.version", "")
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise CorruptRecordError(f"{where} has no layout.version: not a pykafka data directory, or a damaged one")
     if int(text) > LAYOUT_VERSION:
         raise UnsupportedVersionError(

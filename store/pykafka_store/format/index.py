@@ -106,19 +106,24 @@ def _last_at_most(
     return found
 
 
+def entry_for_offset(read_at: ReadAt, count: int, base_offset: int, offset: int) -> OffsetPosition | None:
+    """The last entry at or before ``offset``, or None."""
+    found = _last_at_most(read_at, OFFSET_ENTRY, count, lambda entry: entry[0], offset - base_offset)
+    return OffsetPosition(base_offset + found[0], found[1]) if found else None
+
+
 def position_for_offset(read_at: ReadAt, count: int, base_offset: int, offset: int) -> int:
     """Where in the segment to start looking for ``offset``: the position of the last indexed batch at or before it,
     else 0.
     """
-    found = _last_at_most(read_at, OFFSET_ENTRY, count, lambda entry: entry[0], offset - base_offset)
-    return found[1] if found else 0
+    found = entry_for_offset(read_at, count, base_offset, offset)
+    return found.position if found else 0
 
 
-def offset_for_timestamp(read_at: ReadAt, count: int, base_offset: int, timestamp: int) -> int:
-    """The largest indexed offset before which every record is older than ``timestamp``; the base offset if none is.
+def entry_before_timestamp(read_at: ReadAt, count: int, base_offset: int, timestamp: int) -> TimestampOffset | None:
+    """The last entry older than ``timestamp``, or None.
 
-    An entry (t, o) says: no record up to o is newer than t. So the last entry with t < timestamp bounds the search
-    from below.
+    An entry (t, o) says: no record up to o is newer than t. So this one bounds a search from below.
     """
     found = _last_at_most(read_at, TIME_ENTRY, count, lambda entry: entry[0], timestamp - 1)
-    return base_offset + found[1] if found else base_offset
+    return TimestampOffset(found[0], base_offset + found[1]) if found else None

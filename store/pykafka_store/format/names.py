@@ -12,12 +12,20 @@ from pykafka_store.model import TopicPartition
 
 MAX_TOPIC_NAME = 249
 _LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
-_SEGMENT = re.compile(r"(\d{20})\.log")
+_SEGMENT = re.compile(r"([0-9]{20})\.log")
 
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
 TIME_INDEX_SUFFIX = ".timeindex"
 TRANSACTION_INDEX_SUFFIX = ".txnindex"
+SNAPSHOT_SUFFIX = ".snapshot"
+"""A broker's producer state; this engine writes none, and takes it away with its segment."""
+DELETED_SUFFIX = ".deleted"
+"""Behind another suffix: a file on its way out."""
+CLEANED_SUFFIX = ".cleaned"
+"""Behind another suffix: compaction's work, before it takes its place."""
+SWAP_SUFFIX = ".swap"
+"""Behind another suffix: compaction's work, whole, and about to take its place."""
 
 
 def check_topic_name(name: str) -> str:
@@ -71,4 +79,4 @@ def segment_file(base_offset: int, suffix: str = LOG_SUFFIX) -> str:
 def segment_base_offset(file_name: str) -> int | None:
     """The base offset in a segment's file name, or None if the name is not that of a ``.log`` file."""
     match = _SEGMENT.fullmatch(file_name)
-    return int(match[1]) if match else None
+    return int(match[1]) if match and int(match[1]) < 1 << 63 else None

@@ -15,7 +15,7 @@ and the end offset, the lag and "is there anything new?" are one pread. Big-endi
      64   8  base offset of the active segment
      72   8  end position: bytes of the active segment that count
      80   8  synced position: bytes of the active segment known to be on the disk itself
-     88   8  position after the last indexed batch of the active segment
+     88   8  position of the last indexed batch of the active segment
      96   4  entries in the active .index that count
     100   4  entries in the active .timeindex that count
     104   8  first timestamp of the active segment (-1 while it is empty)

@@ -11,7 +11,14 @@ from typing import Protocol
 
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.groups.database import GroupDatabase, MemberRow
-from pykafka_store.embedded.groups.leases import group_directory, is_locked, remove_strays
+from pykafka_store.embedded.groups.leases import (
+    group_directory,
+    is_locked,
+    is_overdue,
+    list_leases,
+    remove_directory,
+    remove_strays,
+)
 from pykafka_store.embedded.groups.membership import Catalogued, retarget_within
 from pykafka_store.errors import (
     GroupIdNotFoundError,
@@ -57,18 +64,19 @@ class GroupAdmin:
         row = self._database.group(group)
         if row is None:
             return GroupDescription(group, "Classic", "Dead", "", COORDINATOR, 0, ())
-        members = self._live_members(group)
-        row = self._database.group(group) or row
+        live = {member.id for member in self._live_members(group)}
+        with self._database.snapshot():
+            row = self._database.group(group) or row
+            members = [member for member in self._database.members(group) if member.id in live]
+            owners = self._database.owners(group)
+            targets = self._database.targets(group)
         kind = "Consumer" if row.protocol == "consumer" else "Classic"
-        owners = self._database.owners(group)
         owned: dict[str, list[TopicPartition]] = {member.id: [] for member in members}
         for partition, owner in sorted(owners.items()):
             if owner in owned:
                 owned[owner].append(partition)
         identities = {member.id: member.identity for member in members}
-        settled = {partition: identities.get(owner) for partition, owner in owners.items()} == self._database.targets(
-            group
-        )
+        settled = {partition: identities.get(owner) for partition, owner in owners.items()} == targets
         if not members:
             state = "Empty"
         elif settled:
@@ -88,24 +96,30 @@ class GroupAdmin:
             ),
         )
 
+    def bury(self, group: str) -> None:
+        """Take members that have died out of a group, and what they left behind."""
+        self._live_members(group)
+
     def _live_members(self, group: str) -> list[MemberRow]:
         """Members whose process lives, and static ones that may come back; the others are taken out."""
         directory = os.path.join(self._directory, group_directory(group))
+        names = list_leases(self._disk, directory)
         members = self._database.members(group)
-        dead = [
-            member
-            for member in members
-            if member.instance_id is None and not is_locked(os.path.join(directory, member.lease))
-        ]
-        if not dead or self._read_only:
+        dead = [member for member in members if self._is_dead(member, os.path.join(directory, member.lease))]
+        if self._read_only:
             return [member for member in members if member not in dead]
+        remove_strays(self._disk, directory, {*names} - {member.lease for member in members})
+        if not dead:
+            return members
         with self._database.transaction():
             for member in dead:
                 self._database.remove_member_within(group, member.id)
                 self._disk.remove(os.path.join(directory, member.lease))
             retarget_within(self._database, group, self._topics.partition_counts())
-        remove_strays(self._disk, directory, [member.lease for member in members])
         return self._database.members(group)
+
+    def _is_dead(self, member: MemberRow, lease: str) -> bool:
+        return not is_locked(lease) and (member.instance_id is None or is_overdue(lease, member.session_timeout))
 
     # ------------------------------------------------------------------------------------------------------ offsets
 
@@ -124,11 +138,12 @@ class GroupAdmin:
         self, group: str, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, Exception | None]:
         self._require(group)
-        subscribed = {topic for member in self._live_members(group) for topic in member.topics}
-        subscribed |= {partition.topic for partition in self._database.targets(group)}
+        self._live_members(group)
         counts = self._topics.partition_counts()
         answers: dict[TopicPartition, Exception | None] = {}
         with self._database.transaction():
+            subscribed = {topic for member in self._database.members(group) for topic in member.topics}
+            subscribed |= {partition.topic for partition in self._database.targets(group)}
             for partition in partitions:
                 if not 0 <= partition.partition < counts.get(partition.topic, 0):
                     answers[partition] = UnknownTopicOrPartitionError("This server does not host this topic-partition.")
@@ -149,7 +164,7 @@ class GroupAdmin:
             if self._database.members(group):
                 raise GroupNotEmptyError("The group is not empty.")
             self._database.remove_group_within(group)
-        self._disk.remove_tree(os.path.join(self._directory, group_directory(group)))
+            remove_directory(self._disk, os.path.join(self._directory, group_directory(group)))
 
     def _require(self, group: str) -> None:
         if self._database.group(group) is None:

@@ -84,21 +84,26 @@ def assign_sticky(members: Sequence[Subscriber], topics: Mapping[str, int]) -> A
         least = min(takers[partition.topic], key=lambda identity: len(assignment[identity]))
         assignment[least].append(partition)
 
-    # 3. Move single partitions while somebody has two more than another who could take one. Each move lowers the sum
-    #    of squares, so this ends.
-    moved = True
-    while moved:
-        moved = False
-        for giver in sorted(assignment, key=lambda identity: -len(assignment[identity])):
-            for partition in sorted(assignment[giver], reverse=True):
-                taker = min(takers[partition.topic], key=lambda identity: len(assignment[identity]))
-                if len(assignment[giver]) - len(assignment[taker]) > 1:
-                    assignment[giver].remove(partition)
-                    assignment[taker].append(partition)
-                    moved = True
+    # 3. Move single partitions while somebody has two more than another who could take one, always from whoever has
+    #    most: then nobody gives what must be made up for later. Each move lowers the sum of squares, so this ends.
+    while move := _next_move(assignment, takers):
+        partition, giver, taker = move
+        assignment[giver].remove(partition)
+        assignment[taker].append(partition)
     for partitions in assignment.values():
         partitions.sort()
     return assignment
+
+
+def _next_move(assignment: Assignment, takers: Mapping[str, Sequence[str]]) -> tuple[TopicPartition, str, str] | None:
+    """(partition, giver, taker) of a move towards balance, or None."""
+    least = {topic: min(some, key=lambda identity: len(assignment[identity])) for topic, some in takers.items()}
+    for giver in sorted(assignment, key=lambda identity: -len(assignment[identity])):
+        for partition in sorted(assignment[giver], reverse=True):
+            taker = least[partition.topic]
+            if len(assignment[giver]) - len(assignment[taker]) > 1:
+                return partition, giver, taker
+    return None
 
 
 def _all_partitions(members: Sequence[Subscriber], topics: Mapping[str, int]) -> list[TopicPartition]:
@@ -139,6 +144,8 @@ def assignor_names(setting: str) -> tuple[str, ...]:
                 f"partition.assignment.strategy {text} is not known here: use {', '.join(_CLASSES)}"
             )
         names.append(name)
+    if not names:
+        raise InvalidConfigError(f"partition.assignment.strategy is empty: use {', '.join(_CLASSES)}")
     return tuple(names)
 
 

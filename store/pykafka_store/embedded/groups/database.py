@@ -13,12 +13,25 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pykafka_store.errors import IllegalGenerationError, StorageError, UnknownMemberIdError, UnsupportedVersionError
+from pykafka_store.embedded.catalog import connect_read_only, database_uri
+from pykafka_store.errors import (
+    IllegalGenerationError,
+    InvalidGroupIdError,
+    StorageError,
+    UnknownMemberIdError,
+    UnsupportedVersionError,
+)
 from pykafka_store.model import CommittedOffset, TopicPartition
 
+if TYPE_CHECKING:
+    import tempfile
+
 FILE_NAME = "groups.db"
+_BUSY_TIMEOUT = 30.0
+"""Seconds that a transaction waits for another process's."""
+
 _VERSION = 1
 _SCHEMA = """
     CREATE TABLE groups (
@@ -78,26 +91,33 @@ class GroupDatabase:
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
         self.path = os.path.join(directory, FILE_NAME)
         self._own_commits = 0
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
         with self._explained():
             self._connection = self._connect(read_only)
-            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > _VERSION:
-            raise UnsupportedVersionError(
-                f"{self.path} has version {version}, and this pykafka knows {_VERSION}: upgrade pykafka-toolkit"
-            )
-        if not version:
-            self._make()
+        try:
+            with self._explained():
+                version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            if version > _VERSION:
+                raise UnsupportedVersionError(
+                    f"{self.path} has version {version}, and this pykafka knows {_VERSION}: upgrade pykafka-toolkit"
+                )
+            if not version:
+                self._make()
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self, read_only: bool) -> sqlite3.Connection:
         if read_only and not os.path.exists(self.path):
             return sqlite3.connect(":memory:", isolation_level=None)  # a directory that never had a group
-        path = os.path.abspath(self.path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        if read_only:
+            connection, self._copy = connect_read_only(self.path)
+            return connection
         connection = sqlite3.connect(
-            f"file:{path}?mode={'ro' if read_only else 'rwc'}", uri=True, timeout=30.0, isolation_level=None
+            database_uri(self.path, "rwc"), uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None
         )
-        if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
     def _make(self) -> None:
@@ -109,6 +129,8 @@ class GroupDatabase:
 
     def close(self) -> None:
         self._connection.close()
+        if self._copy is not None:
+            self._copy.cleanup()
 
     def version(self) -> tuple[int, int]:
         """A value that differs from an earlier one if anything was committed in between, here or by another process."""
@@ -118,21 +140,40 @@ class GroupDatabase:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                changes = self._connection.total_changes
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._own_commits += self._connection.total_changes != changes
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is of one moment."""
+        with self._explained():
+            self._connection.execute("BEGIN")
             try:
                 yield
-            except BaseException:
+            finally:
                 self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-            self._own_commits += 1
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                raise StorageError(
+                    f"{self.path} was held by another process for {_BUSY_TIMEOUT:.0f} s: it may be frozen "
+                    f"(fuser -v {self.path} names it)"
+                ) from error
             raise StorageError(f"{self.path}: {error}") from error
+        except UnicodeEncodeError as error:
+            raise InvalidGroupIdError(f"The group or member id {error.object!r} is not Unicode text") from error
 
     def _rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         with self._explained():
@@ -177,6 +218,9 @@ class GroupDatabase:
             MemberRow(*row[:5], tuple(json.loads(str(row[5]))), row[6], tuple(json.loads(str(row[7]))), row[8])  # type: ignore[arg-type, call-arg]
             for row in rows
         ]
+
+    def member_ids(self, group: str) -> set[str]:
+        return {str(row[0]) for row in self._rows("SELECT id FROM members WHERE group_id = ?", group)}
 
     def add_member_within(self, group: str, member: MemberRow) -> None:
         self._rows(
@@ -293,8 +337,9 @@ class GroupDatabase:
         *,
         member_id: str | None,
         epochs: Mapping[TopicPartition, int],
+        leader_epochs: Mapping[TopicPartition, int] | None = None,
     ) -> None:
-        """Write committed offsets, all or none.
+        """Write committed offsets, all or none, with the leader epochs where they are known.
 
         With a ``member_id`` each partition must be owned by it under the epoch in ``epochs``; without one the group
         must have no members. Raises UnknownMemberIdError or IllegalGenerationError, and writes nothing.
@@ -318,8 +363,9 @@ class GroupDatabase:
                             "given it to another member"
                         )
                 self._rows(
-                    "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?, ?, -1, '', ?)",
-                    group, *partition, topic_ids.get(partition.topic, ""), offset, now_ms,
+                    "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?, ?, ?, '', ?)",
+                    group, *partition, topic_ids.get(partition.topic, ""), offset,
+                    (leader_epochs or {}).get(partition, -1), now_ms,
                 )  # fmt: skip
 
     def delete_offset_within(self, group: str, partition: TopicPartition) -> None:

@@ -27,15 +27,15 @@ from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.groups.assignors import ASSIGNORS, Subscriber, choose_assignor
 from pykafka_store.embedded.groups.database import GroupDatabase, MemberRow
-from pykafka_store.embedded.groups.leases import Lease, Watch, remove_strays
+from pykafka_store.embedded.groups.leases import Lease, Watch, list_leases, remove_strays
 from pykafka_store.errors import FencedInstanceIdError, InvalidGroupIdError, UnknownMemberIdError
 from pykafka_store.model import INTERNAL_TOPICS, TopicPartition
 
-LOOK_INTERVAL = 0.1
-"""Seconds between looks at the other members' leases: a crash is seen within this time."""
+LOOK_INTERVAL = 0.15
+"""Seconds between looks at the other members' leases, and for other topics: a crash is seen within this time."""
 
 GLANCE_INTERVAL = 0.04
-"""Seconds between looks at the databases' versions while all is settled; at each poll while something is under way."""
+"""Seconds between looks at the groups' database while all is settled; at each poll while something is under way."""
 
 
 class MemberSettings(NamedTuple):
@@ -128,8 +128,11 @@ class Member:
         """Become a member, or change the subscription of one. Raises InconsistentGroupProtocolError."""
         self._subscribed = subscribed
         if self._lease is not None:
-            self._leave_tables()
+            if self._lease.is_held():
+                self._leave_tables()
+                self.owned.clear()
             self._lease.release()
+            self._lease = None
         name = uuid.uuid4().hex
         settings = self.settings
         self._lease = Lease(self._disk, self._directory, name, settings.heartbeat_interval, settings.max_poll_interval)
@@ -140,11 +143,11 @@ class Member:
             client_id=settings.client_id,
             protocol=settings.protocol,
             topics=subscribed.topics,
-            pattern=subscribed.pattern.pattern if subscribed.pattern else None,
+            pattern=_with_flags(subscribed.pattern) if subscribed.pattern else None,
             assignors=settings.assignors,
             session_timeout=settings.session_timeout,
         )
-        self.owned.clear()
+        names = list_leases(self._disk, self._directory)
         try:
             with self._database.transaction():
                 self._database.add_group_within(settings.group)
@@ -161,18 +164,21 @@ class Member:
                     self._disk.remove(os.path.join(self._directory, before.lease))
                 else:
                     self._database.add_member_within(settings.group, row)
-                remove_strays(self._disk, self._directory, [name, *(other.lease for other in others)])
+                remove_strays(self._disk, self._directory, {*names} - {name, *(other.lease for other in others)})
                 self._retarget_within()
         except BaseException:
             self._lease.release()
             self._lease = self._row = None
             raise
+        self.owned.clear()
         self._seen = None
         self._settled = False
 
     def check_held(self) -> bool:
         """Whether this member was not expired meanwhile: asked before anything is delivered."""
-        return self._lease is not None and self._lease.is_held()
+        held = self._lease is not None and self._lease.is_held()
+        self._settled = self._settled and held
+        return held
 
     # --------------------------------------------------------------------------------------------------------- look
 
@@ -180,18 +186,21 @@ class Member:
         """Look around if there is reason to, and say what is to change. Cheap when nothing did.
 
         An expired member joins again and reports what it ``lost``. Raises FencedInstanceIdError for a static member
-        whose place was taken.
+        whose place was taken, and what `join` raises for one that does not fit any more.
         """
-        assert self._lease is not None and self._row is not None, "join first"
-        self._lease.polled()
-        if not self._lease.is_held():
+        if self._lease is None or self._row is None:
             return self._rejoin()
+        self._lease.polled()
         now = self._clock.monotonic()
         if self._settled and now < self._next_glance:
             return Change()
         self._next_glance = now + GLANCE_INTERVAL
-        versions = self._database.version(), self._catalog.version()
-        due, moved = now >= self._next_look, versions != self._seen
+        if not self._lease.is_held():
+            return self._rejoin()
+        due = now >= self._next_look
+        known_topics = self._seen[1] if self._seen is not None and self._settled and not due else None
+        versions = self._database.version(), known_topics or self._catalog.version()
+        moved = versions != self._seen
         if not due and not moved:
             return Change()
         if moved and self._settled and self._only_commits(versions):
@@ -201,6 +210,7 @@ class Member:
             self._next_look = now + LOOK_INTERVAL
         if moved:
             self._others = [other for other in self._database.members(self.settings.group) if other.id != self._row.id]
+            self._watch.keep(other.lease for other in self._others)
         someone_is_gone = due and bool(self._gone(self._others))
         if someone_is_gone or (moved and self._basis() != self._stored_basis()):
             with self._database.transaction():
@@ -208,19 +218,22 @@ class Member:
                 self._retarget_within()
         elif not moved and self._settled:
             return Change()
-        self._seen = self._database.version(), versions[1]
+        self._seen = versions  # asked before anything else: what came in between is looked at the next time
         return self._reconcile()
 
     def _only_commits(self, versions: tuple[tuple[int, int], tuple[int, int]]) -> bool:
         """Whether what was written to the groups' database is of no concern: commits, or another group's doings."""
-        topics_stand = self._seen is not None and versions[1] == self._seen[1]
-        return topics_stand and self._database.epoch(self.settings.group) == self._epoch
+        assert self._row is not None
+        if self._seen is None or versions[1] != self._seen[1]:
+            return False  # topics
+        group = self.settings.group
+        known = {self._row.id, *(other.id for other in self._others)}  # a static member comes back in the same epoch
+        return self._database.epoch(group) == self._epoch and self._database.member_ids(group) == known
 
     def _rejoin(self) -> Change:
-        assert self._row is not None
-        instance, lost = self._row.instance_id, tuple(sorted(self.owned))
+        instance, lost = self.settings.instance_id, tuple(sorted(self.owned))
         if instance is not None and any(
-            other.instance_id == instance and other.id != self._row.id
+            other.instance_id == instance and other.id != self.member_id
             for other in self._database.members(self.settings.group)
         ):
             raise FencedInstanceIdError(
@@ -237,9 +250,11 @@ class Member:
         to_revoke = tuple(sorted(self.owned.keys() - mine))
         wanted = sorted(mine - self.owned.keys())
         taken: dict[TopicPartition, int] = {}
-        if wanted and not to_revoke:  # give up first, take after
+        owners = self._database.owners(group) if wanted else {}
+        free = [partition for partition in wanted if owners.get(partition, row.id) == row.id]
+        if free and not to_revoke:  # give up first, take after
             try:
-                taken = self._database.acquire(group, row.id, wanted)
+                taken = self._database.acquire(group, row.id, free)
             except UnknownMemberIdError:
                 return self._rejoin()
             self.owned.update(taken)
@@ -271,7 +286,6 @@ class Member:
         for member in gone:
             self._database.remove_member_within(self.settings.group, member.id)
             self._disk.remove(os.path.join(self._directory, member.lease))
-        self._watch.forget(member.lease for member in gone)
 
     def _stored_basis(self) -> str:
         group = self._database.group(self.settings.group)
@@ -290,11 +304,13 @@ class Member:
         if self._lease is None:
             return
         static = self.settings.instance_id is not None
-        if not static and self._lease.is_held():
-            self._leave_tables()
-        self._lease.release(keep_file=static)
-        self._lease = self._row = None
-        self.owned.clear()
+        try:
+            if not static and self._lease.is_held():
+                self._leave_tables()
+        finally:  # even if the tables could not be written: a free lease says the same
+            self._lease.release(keep_file=static)
+            self._lease = self._row = None
+            self.owned.clear()
 
     def _leave_tables(self) -> None:
         assert self._row is not None
@@ -330,6 +346,13 @@ def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, in
         row._replace(epoch=row.epoch + 1, basis=basis, assignor=assignor, protocol=members[-1].protocol),
         ASSIGNORS[assignor](subscribers, counts),
     )
+
+
+def _with_flags(pattern: re.Pattern[str]) -> str:
+    """A pattern as text that compiles to the same pattern elsewhere."""
+    flags = {"a": re.ASCII, "i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
+    letters = "".join(letter for letter, flag in flags.items() if pattern.flags & flag)
+    return f"(?{letters}){pattern.pattern}" if letters else pattern.pattern
 
 
 def _topics_of(member: MemberRow, counts: Mapping[str, int]) -> list[str]:

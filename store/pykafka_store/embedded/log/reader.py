@@ -11,24 +11,42 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_right
+from contextlib import suppress
+from struct import error as StructError
 
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.recovery import recover
-from pykafka_store.embedded.log.segments import READ_SIZE, damaged, list_segments, read_batches, segment_path
-from pykafka_store.errors import CorruptRecordError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
+from pykafka_store.embedded.log.segments import (
+    READ_SIZE,
+    damaged,
+    follows,
+    list_segments,
+    read_batches,
+    segment_path,
+    walk_headers,
+)
+from pykafka_store.errors import (
+    CorruptRecordError,
+    OffsetOutOfRangeError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+    UnsupportedCompressionError,
+    UnsupportedVersionError,
+)
 from pykafka_store.format import state as states
-from pykafka_store.format.batch import Batch, decode_records
+from pykafka_store.format.batch import HEADER_SIZE, Batch, decode_records, parse_header
 from pykafka_store.format.index import (
     OFFSET_ENTRY,
     TIME_ENTRY,
     AbortedTransaction,
+    TimestampOffset,
     aborted_transactions,
-    offset_for_timestamp,
-    position_for_offset,
+    entry_before_timestamp,
+    entry_for_offset,
 )
 from pykafka_store.format.names import INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX
 from pykafka_store.format.state import PublishedState, parse_state
-from pykafka_store.model import TimestampType, topic_id_bytes
+from pykafka_store.model import Records, TimestampType, topic_id_bytes
 
 _STATE_TRIES = 200
 """Reads of a state that does not check, a millisecond apart, before it is taken to be damaged and not just being
@@ -54,8 +72,10 @@ class LogReader:
         self._segment_path = ""
         self._segment_base = -1
         self._position = 0
+        self._expected = -1
+        """The offset that the batch at ``_position`` of the open segment begins with."""
         self._next_offset = -1
-        """What lies at ``_position`` of the open segment; -1 before the first read."""
+        """The offset that can be read from ``_position`` on without looking it up; -1 before the first read."""
         self._aborted: list[AbortedTransaction] | None = None
 
     @property
@@ -78,8 +98,7 @@ class LogReader:
         """
         raw = self._read_raw()
         if self._state is None or raw != self._raw_state:
-            self._state = self._interpret(raw)
-            self._raw_state = raw
+            self._raw_state, self._state = self._interpret(raw)
         if self._state.deleted or self._state.topic_id != self._topic_id:
             raise UnknownTopicOrPartitionError(f"{self.label} is gone: the topic was deleted while it was read")
         return self._state
@@ -96,18 +115,24 @@ class LogReader:
                 return b""
         return self._disk.read_at(self._state_file, states.SIZE, 0, self._state_path)
 
-    def _interpret(self, raw: bytes) -> PublishedState:
-        published: PublishedState | None = None
-        for _ in range(_STATE_TRIES if raw else 0):
-            try:
-                published = parse_state(raw)
-                break
-            except CorruptRecordError:
-                time.sleep(0.001)  # most likely read in the middle of a publish
-                raw = self._read_raw()
-        if published is not None and (published.boot_id == self._boot_id or published.deleted):
-            return published
-        return recover(self._disk, self._directory, published, self._topic_id, self._boot_id, self.label).state
+    def _interpret(self, raw: bytes) -> tuple[bytes, PublishedState]:
+        """What the state's bytes, or those read after them, mean."""
+        while True:
+            published: PublishedState | None = None
+            for _ in range(_STATE_TRIES if raw else 0):
+                try:
+                    published = parse_state(raw)
+                    break
+                except CorruptRecordError:
+                    time.sleep(0.001)  # most likely read in the middle of a publish
+                    raw = self._read_raw()
+            if published is not None and (published.boot_id == self._boot_id or published.deleted):
+                return raw, published
+            found = recover(self._disk, self._directory, published, self._topic_id, self._boot_id, self.label).state
+            now = self._read_raw()
+            if now == raw:
+                return raw, found
+            raw = now  # a writer came by: what was found may hold what it has not acknowledged yet
 
     # --------------------------------------------------------------------------------------------------------- read
 
@@ -133,6 +158,12 @@ class LogReader:
                 self._close_segment()
                 self._require_directory()
                 continue
+            except CorruptRecordError:
+                # What looks like damage may be retention or compaction at work since we looked at the state.
+                if _layout(self.state()) == _layout(state):
+                    raise
+                self._close_segment()
+                continue
             if batches is not None:
                 return batches
 
@@ -150,40 +181,49 @@ class LogReader:
                     end,
                     f"the log of {self.label} ends before offset {offset}, high watermark {state.high_watermark}",
                 )
-            self._open_segment_after(state)
+            self._open_segment_after(state, offset)
             self._next_offset = offset
             return None
         try:
             found = read_batches(self._disk, self._segment, self._segment_path, self._position, end, size)
-        except CorruptRecordError as error:
+        except (CorruptRecordError, UnsupportedVersionError) as error:
             raise self._at(offset, error) from error
         kept: list[Batch] = []
-        expected = offset
         for batch in found:
             header = batch.header
-            if header.base_offset >= state.high_watermark:
-                break
-            if header.last_offset < offset:  # from an index entry before it, or below a gap that compaction left
-                self._position = batch.position + header.size
-                continue
-            if not batch.is_valid:
+            # One that ends before the offset comes from an index entry before it, or from below a gap of compaction.
+            wanted = header.last_offset >= offset
+            if not follows(header, self._expected, state.has_gaps):
+                problem = f"the batch says offset {header.base_offset} where {self._expected} belongs"
+            elif header.leader_epoch > state.leader_epoch:
+                problem = f"the batch says leader epoch {header.leader_epoch}, and there were {state.leader_epoch}"
+            elif wanted and not batch.is_valid:
                 problem = f"the CRC of the batch at offset {header.base_offset} is wrong"
-            elif header.base_offset > expected and not state.has_gaps:
-                problem = f"offset {expected} is missing before {header.base_offset}"
+            elif header.base_offset >= state.high_watermark:
+                self._next_offset = self._expected if kept else offset
+                return kept
             else:
-                kept.append(batch)
-                self._position = batch.position + header.size
-                self._next_offset = expected = header.last_offset + 1
+                self._position, self._expected = batch.position + header.size, header.last_offset + 1
+                if wanted:
+                    kept.append(batch)
                 continue
             if kept:
                 break  # what is good goes out first; the next read reports this one
             raise self._at(offset, damaged(self._segment_path, batch.position, problem))
-        if not kept:
-            self._next_offset = offset
+        self._next_offset = self._expected if kept else offset
         return kept or None
 
-    def _at(self, offset: int, error: CorruptRecordError) -> CorruptRecordError:
-        return CorruptRecordError(f"{self.label} at offset {offset}: {error}")
+    def decode(self, batch: Batch) -> Records:
+        """The records of a batch that the last ``read`` returned. Raises as that, where they say what can't be."""
+        try:
+            return decode_records(batch, self.topic, self.partition)
+        except (CorruptRecordError, UnsupportedCompressionError) as error:
+            offset = batch.header.base_offset
+            raise self._at(offset, type(error)(f"{self._segment_path} at byte {batch.position}: {error}")) from error
+
+    def _at(self, offset: int, error: StoreError) -> StoreError:
+        """The same error, naming partition and offset."""
+        return type(error)(f"{self.label} at offset {offset}: {error}")
 
     def is_aborted(self, batch: Batch) -> bool:
         """Whether a batch belongs to a transaction that was aborted, by the segments' transaction indexes.
@@ -194,10 +234,14 @@ class LogReader:
             return False
         if self._aborted is None:
             self._aborted = []
-            for name in sorted(self._disk.list(self._directory)):
-                if name.endswith(TRANSACTION_INDEX_SUFFIX):
-                    path = os.path.join(self._directory, name)
+            for path in (segment_path(self._directory, base, TRANSACTION_INDEX_SUFFIX) for base in self._all_bases()):
+                try:
                     self._aborted += aborted_transactions(self._disk.read_file(path, limit=1 << 26))
+                except FileNotFoundError:
+                    pass  # most segments have none
+                except CorruptRecordError as error:
+                    self._aborted = None
+                    raise self._at(batch.header.base_offset, CorruptRecordError(f"{path}: {error}")) from error
         header = batch.header
         return any(
             entry.producer_id == header.producer_id and entry.first_offset <= header.base_offset <= entry.last_offset
@@ -214,30 +258,44 @@ class LogReader:
                 offset, CorruptRecordError(f"{self._directory} has no segment for it: restore the missing file")
             )
         self._open_segment(bases[number])
-        self._position = self._look_up(state, offset)
+        self._position, self._expected = self._look_up(state, offset)
         self._next_offset = offset
 
     def _bases(self, state: PublishedState) -> list[int]:
         """The segments that count: beyond the active one there may be one that a dying writer left unpublished."""
-        return [base for base in list_segments(self._disk, self._directory) if base <= state.active_base_offset]
+        return [base for base in self._all_bases() if base <= state.active_base_offset]
 
-    def _open_segment_after(self, state: PublishedState) -> None:
-        bases = self._bases(state)
+    def _all_bases(self) -> list[int]:
+        try:
+            return list_segments(self._disk, self._directory)
+        except FileNotFoundError:
+            self._require_directory()
+            raise
+
+    def _open_segment_after(self, state: PublishedState, offset: int) -> None:
+        bases = self._bases(state)  # before the question whether they are still those that the open file belongs to
+        assert self._segment is not None
+        if not self._disk.is_at(self._segment, self._segment_path):
+            # Compaction replaced or merged it: what comes next may lie in the file that took its place.
+            self._seek(state, offset)
+            return
         number = bisect_right(bases, self._segment_base)
-        if number == len(bases):
-            raise self._at(
-                self._next_offset,
-                CorruptRecordError(
-                    f"{self._directory} has no segment after {self._segment_path}: restore the missing file"
-                ),
-            )
-        self._open_segment(bases[number])
+        while state.has_gaps and number < len(bases) and bases[number] < self._expected:
+            number += 1  # merged into the open one, and about to be removed
+        following = bases[number] if number < len(bases) else None
+        if following == self._expected or (following is not None and following > self._expected and state.has_gaps):
+            self._open_segment(following)
+        elif self.state().log_start_offset > offset:
+            self._close_segment()  # retention was here: the caller will see where the log starts now
+        else:
+            problem = f"it ends before offset {self._expected}, and no segment begins there: restore the missing file"
+            raise self._at(offset, damaged(self._segment_path, self._position, problem))
 
     def _open_segment(self, base: int) -> None:
         self._close_segment()
         path = segment_path(self._directory, base)
         self._segment = self._disk.open(path)
-        self._segment_path, self._segment_base, self._position = path, base, 0
+        self._segment_path, self._segment_base, self._position, self._expected = path, base, 0, base
 
     def _close_segment(self) -> None:
         if self._segment is not None:
@@ -248,17 +306,29 @@ class LogReader:
         if not self._disk.exists(self._directory):
             raise UnknownTopicOrPartitionError(f"{self.label} is gone: the topic was deleted while it was read")
 
-    def _look_up(self, state: PublishedState, offset: int) -> int:
-        """A position in the open segment at or before the batch of ``offset``."""
+    def _look_up(self, state: PublishedState, offset: int) -> tuple[int, int]:
+        """A position in the open segment at or before the batch of ``offset``, and the offset that begins there.
+
+        An index has no checksum: an entry is believed if a batch lies where it says that ends where it says.
+        """
+        assert self._segment is not None
         with _Index(self._disk, self._directory, self._segment_base, INDEX_SUFFIX) as index:
             count = (
                 state.index_entries
                 if self._segment_base == state.active_base_offset
                 else index.size // OFFSET_ENTRY.size
             )
-            return position_for_offset(
+            entry = entry_for_offset(
                 index.read_at, min(count, index.size // OFFSET_ENTRY.size), self._segment_base, offset
             )
+        if entry is not None and entry.position > 0:
+            with suppress(StructError, CorruptRecordError, UnsupportedVersionError):
+                header = parse_header(
+                    self._disk.read_at(self._segment, HEADER_SIZE, entry.position, self._segment_path)
+                )
+                if header.last_offset == entry.offset:
+                    return entry.position, header.base_offset
+        return 0, self._segment_base
 
     # ------------------------------------------------------------------------------------------------- by timestamp
 
@@ -266,24 +336,68 @@ class LogReader:
         """(offset, timestamp) of the first record at or after ``timestamp``, or None. Source:
         UnifiedLog.fetchOffsetByTimestamp.
         """
-        state = self.state()
-        for base in self._bases(state):
+        while True:
+            state = self.state()
+            bases = self._bases(state)
+            try:
+                found = self._search_by_time(state, bases, timestamp)
+            except OffsetOutOfRangeError:
+                if self.state().log_start_offset == state.log_start_offset:
+                    raise
+                continue  # retention was here
+            if self._bases(self.state())[: len(bases)] == bases:
+                return found
+            # Segments went away or were merged on the way: what was looked for may have been in one that was skipped.
+
+    def _search_by_time(self, state: PublishedState, bases: list[int], timestamp: int) -> tuple[int, int] | None:
+        for base in bases:
             active = base == state.active_base_offset
-            if active and state.max_timestamp < timestamp:
-                return None
+            largest = state.max_timestamp if active else self._indexed_maximum(base)
+            if largest is not None and largest < timestamp:
+                continue
             with _Index(self._disk, self._directory, base, TIME_INDEX_SUFFIX) as index:
                 count = index.size // TIME_ENTRY.size
                 if active:
                     count = min(count, state.time_index_entries)
-                elif count:  # a sealed segment's last entry holds its largest timestamp
-                    last = TIME_ENTRY.unpack(index.read_at(TIME_ENTRY.size, (count - 1) * TIME_ENTRY.size))
-                    if last[0] < timestamp:
-                        continue
-                start = max(offset_for_timestamp(index.read_at, count, base, timestamp), state.log_start_offset)
+                entry = entry_before_timestamp(index.read_at, count, base, timestamp)
+            start = entry.offset if entry is not None and self._holds(entry) else base
+            start = max(start, state.log_start_offset)
             found = self._first_at_or_after(start, timestamp, until=None if active else base)
             if found is not None:
                 return found
         return None
+
+    def _indexed_maximum(self, base: int) -> int | None:
+        """The largest timestamp of a sealed segment, which is its time index's last entry; None where that is lost."""
+        with _Index(self._disk, self._directory, base, TIME_INDEX_SUFFIX) as index:
+            if not index.size or index.size % TIME_ENTRY.size:
+                return None
+            timestamp, relative = TIME_ENTRY.unpack(index.read_at(TIME_ENTRY.size, index.size - TIME_ENTRY.size))
+        return timestamp if self._holds(TimestampOffset(timestamp, base + relative)) else None
+
+    def _holds(self, entry: TimestampOffset) -> bool:
+        """Whether the batch that a time index's entry speaks of is what it says: an index has no checksum."""
+        try:
+            batches = self.read(entry.offset, 1)
+        except (CorruptRecordError, OffsetOutOfRangeError, UnsupportedVersionError):
+            return False
+        if not batches:
+            return False
+        return (batches[0].header.max_timestamp, batches[0].header.last_offset) == entry
+
+    def _scanned_maximum(self, base: int, gaps: bool) -> int:
+        """The largest timestamp of a sealed segment without a time index, from its batches; -1 if it is gone."""
+        path = segment_path(self._directory, base)
+        try:
+            segment = self._disk.open(path)
+        except FileNotFoundError:
+            return -1
+        try:
+            size = self._disk.size(segment)
+            headers = walk_headers(self._disk, segment, path, size, base, gaps)
+            return max((header.max_timestamp for _, header in headers), default=-1)
+        finally:
+            self._disk.close(segment)
 
     def _first_at_or_after(self, start: int, timestamp: int, until: int | None) -> tuple[int, int] | None:
         """Search forward from ``start``, within the segment ``until`` if one is given."""
@@ -293,7 +407,7 @@ class LogReader:
                 header = batch.header
                 offset = header.last_offset + 1
                 if header.max_timestamp >= timestamp and not header.is_control:
-                    records = decode_records(batch, self.topic, self.partition)
+                    records = self.decode(batch)
                     for at, stamp in zip(records.offsets, records.timestamps, strict=True):
                         if stamp >= timestamp and at >= start:
                             return at, stamp
@@ -309,13 +423,9 @@ class LogReader:
         state = self.state()
         largest = state.max_timestamp
         for base in self._bases(state):
-            if base == state.active_base_offset:
-                continue
-            with _Index(self._disk, self._directory, base, TIME_INDEX_SUFFIX) as index:
-                count = index.size // TIME_ENTRY.size
-                if count:
-                    last = TIME_ENTRY.unpack(index.read_at(TIME_ENTRY.size, (count - 1) * TIME_ENTRY.size))
-                    largest = max(largest, last[0])
+            if base != state.active_base_offset:
+                indexed = self._indexed_maximum(base)
+                largest = max(largest, self._scanned_maximum(base, state.has_gaps) if indexed is None else indexed)
         if state.log_start_offset == state.high_watermark:
             return None
         found = self.offset_for_timestamp(largest)
@@ -324,6 +434,11 @@ class LogReader:
             if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
                 return header.last_offset, header.max_timestamp
         return found
+
+
+def _layout(state: PublishedState) -> tuple[int, int, int]:
+    """What changes in a state where segments are taken away, sealed or replaced."""
+    return state.log_start_offset, state.active_base_offset, state.flags
 
 
 class _Index:

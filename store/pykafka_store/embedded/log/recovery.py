@@ -11,12 +11,17 @@ A healthy replica directory satisfies:
 After a kill the page cache is still there, so the published state stands and nothing needs finding. After a power cut
 any byte written since the last sync may be missing, and the state may be older or newer than the log. So:
 
-1. start at the published active segment, from its synced position (nothing before it can be lost); without a state, at
-   the last segment but one, from its beginning;
-2. take whole batches whose CRC checks and whose offsets go up; the first that fails is the torn tail, and the log ends
-   before it;
-3. go on to the next segment only if it begins exactly where this one ends: one that does not was left by a writer that
+1. Find the last segment that was active. It is the published one, or a later one that begins with a whole batch:
+   nothing is written to a segment before it is published. Without a state, it is the last that begins so. The segments
+   before it were synced, so what fails in them is damage, for readers to report, and no torn tail.
+2. In it, begin at the synced position: nothing before that can be lost, and a file that is shorter is an error.
+3. Take whole batches whose CRC checks and whose offsets follow one on the other; the first that fails is the torn tail,
+   and the log ends before it.
+4. Go on to a next, empty segment only if it begins exactly where this one ends: any other was left by a writer that
    died in a roll, before it was published.
+
+The indexes of that segment are made anew from its batches. What was found is synced before it is published: else a
+second power cut could bring back what the first one took.
 
 This reads only. Under the partition's lock the writer makes the files follow; who may not write reads by what is found.
 """
@@ -24,21 +29,20 @@ This reads only. Under the partition's lock the writer makes the files follow; w
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import NamedTuple
 
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.embedded.log.segments import list_segments, segment_path, walk_valid
-from pykafka_store.errors import UnknownTopicOrPartitionError
-from pykafka_store.format.index import (
-    OFFSET_ENTRY,
-    TIME_ENTRY,
-    offset_entries,
-    pack_offset_entry,
-    pack_time_entry,
-    time_entries,
+from pykafka_store.embedded.log.segments import list_segments, segment_path, walk_headers, walk_valid
+from pykafka_store.errors import CorruptRecordError, UnknownTopicOrPartitionError
+from pykafka_store.format.checkpoint import (
+    CLEANER_CHECKPOINT_FILE,
+    PARTITION_METADATA_FILE,
+    parse_partition_metadata,
 )
-from pykafka_store.format.names import INDEX_SUFFIX, TIME_INDEX_SUFFIX
-from pykafka_store.format.state import PublishedState, empty_state
+from pykafka_store.format.index import pack_offset_entry, pack_time_entry
+from pykafka_store.format.state import COMPACTED, PublishedState, empty_state
+from pykafka_store.model import topic_id_bytes
 
 INDEX_INTERVAL = 4096
 """Bytes between the entries of an index made anew (the default of index.interval.bytes)."""
@@ -58,121 +62,129 @@ def recover(
 ) -> Recovered:
     """Find the log's true end. Changes nothing.
 
-    ``published`` is the state as last published, or None. Raises UnknownTopicOrPartitionError if the directory is
-    gone or belongs to a deleted topic.
+    ``published`` is the state as last published, or None. Raises UnknownTopicOrPartitionError if the directory is gone
+    or belongs to another topic, CorruptRecordError if bytes are missing that were synced.
     """
-    try:
-        bases = list_segments(disk, directory)
-    except FileNotFoundError:
-        raise UnknownTopicOrPartitionError(f"{label} is gone: {directory} does not exist") from None
+    while True:
+        try:
+            return _recover(disk, directory, published, topic_id, boot_id, label)
+        except FileNotFoundError:
+            # A writer that recovers at the same time took a segment away, or the topic is being deleted.
+            if not disk.exists(directory):
+                raise UnknownTopicOrPartitionError(f"{label} is gone: {directory} does not exist") from None
+
+
+def _recover(
+    disk: Disk, directory: str, published: PublishedState | None, topic_id: bytes, boot_id: bytes, label: str
+) -> Recovered:
+    bases = list_segments(disk, directory)
     if published and (published.deleted or published.topic_id != topic_id):
         raise UnknownTopicOrPartitionError(f"{label} is gone: the topic was deleted")
+    if published is None and _owner(disk, directory) not in {None, topic_id}:
+        raise UnknownTopicOrPartitionError(f"{label} is gone: {directory} belongs to another topic")
 
     # Without a single segment, offsets at least never come twice.
     offset = published.log_end_offset if published else 0
-    state = empty_state(topic_id, boot_id, offset=offset, leader_epoch=published.leader_epoch if published else 0)
+    epoch = published.leader_epoch if published else 0
+    flags = published.flags if published else 0
+    if disk.exists(os.path.join(directory, CLEANER_CHECKPOINT_FILE)):
+        flags |= COMPACTED  # compaction was here, though a lost or older state does not know
+    gaps = bool(flags & COMPACTED)
+    state = empty_state(topic_id, boot_id, offset=offset, leader_epoch=epoch)._replace(flags=flags)
     found = Recovered(state, b"", b"", found_segment=False)
-    if bases:
-        if published and published.active_base_offset in bases:
-            first = bases.index(published.active_base_offset)
-        else:
-            first = max(0, len(bases) - 2)
-        for number in range(first, len(bases)):
-            base = bases[number]
-            if number > first and base != found.state.log_end_offset:
-                break
-            trusted = published if published and published.active_base_offset == base else None
-            found = _scan_segment(disk, directory, base, trusted, found.state)
-    start = max(published.log_start_offset, bases[0] if bases else 0) if published else (bases[0] if bases else 0)
+    candidates = [base for base in bases if published is None or base >= published.active_base_offset]
+    if published and not candidates and (bases or published.recovery_point > published.log_start_offset):
+        path = segment_path(directory, published.active_base_offset)
+        raise CorruptRecordError(f"{label}: {path} is missing: restore the file, or delete the topic")
+    if candidates:
+        started = (base for base in reversed(candidates[1:]) if _begins_with_a_batch(disk, directory, base, gaps))
+        first = next(started, candidates[0])
+        found = _scan_segment(disk, directory, first, published, state, label)
+        for base in candidates:
+            if base > first and base == found.state.log_end_offset:
+                found = _scan_segment(disk, directory, base, published, found.state, label)
+    start = max(published.log_start_offset if published else 0, bases[0] if bases else offset)
     end = found.state.log_end_offset
-    return found._replace(
-        state=found.state._replace(
-            flags=published.flags if published else 0,
-            log_start_offset=min(start, end),
-            high_watermark=end,
-            recovery_point=min(end, found.state.recovery_point),
-        )
-    )
+    return found._replace(state=found.state._replace(log_start_offset=min(start, end), high_watermark=end))
 
 
-def _scan_segment(
-    disk: Disk, directory: str, base: int, trusted: PublishedState | None, before: PublishedState
-) -> Recovered:
-    """One segment's whole batches, with the entries its indexes should have."""
+def _owner(disk: Disk, directory: str) -> bytes | None:
+    """The topic id that stands in partition.metadata; None where none can be read."""
+    try:
+        text = disk.read_file(os.path.join(directory, PARTITION_METADATA_FILE)).decode("ascii", "replace")
+        return topic_id_bytes(parse_partition_metadata(text))
+    except (FileNotFoundError, CorruptRecordError, ValueError):
+        return None
+
+
+def _begins_with_a_batch(disk: Disk, directory: str, base: int, gaps: bool) -> bool:
     path = segment_path(directory, base)
     descriptor = disk.open(path)
     try:
+        return next(walk_valid(disk, descriptor, path, 0, disk.size(descriptor), base, gaps), None) is not None
+    finally:
+        disk.close(descriptor)
+
+
+def _scan_segment(
+    disk: Disk, directory: str, base: int, published: PublishedState | None, before: PublishedState, label: str
+) -> Recovered:
+    """One segment's whole batches, with the entries its indexes should have."""
+    path = segment_path(directory, base)
+    trusted = published if published and published.active_base_offset == base else None
+    gaps = before.has_gaps
+    synced, offset = (trusted.synced_position, trusted.recovery_point) if trusted else (0, base)
+    if not synced:
+        offset = base
+    descriptor = disk.open(path)
+    try:
         size = disk.size(descriptor)
-        start = min(trusted.synced_position, size) if trusted else 0
-        offsets = _entries_below(disk, directory, base, start)
-        times = [entry for entry in _time_entries(disk, directory, base) if offsets and entry[1] <= offsets[-1][0]]
-        offset = trusted.recovery_point if trusted and start else base
-        first_timestamp = trusted.first_timestamp if trusted and start else -1
-        max_timestamp, max_offset = times[-1] if times else (-1, -1)
-        if trusted and start and trusted.max_timestamp_offset < offset:
-            max_timestamp, max_offset = trusted.max_timestamp, trusted.max_timestamp_offset
-        indexed = offsets[-1][1] if offsets else 0
-        end, epoch = start, before.leader_epoch
-        for batch in walk_valid(disk, descriptor, path, start, size):
-            header = batch.header
-            if not end:
+        if size < synced:
+            raise CorruptRecordError(
+                f"{label}: {path} holds {size} bytes where {synced} were on the disk: restore the file, or delete the "
+                "topic"
+            )
+        entries: list[bytes] = []
+        time_entries: list[bytes] = []
+        first_timestamp = max_timestamp = max_offset = last_time_entry = -1
+        indexed, end, epoch = 0, synced, before.leader_epoch
+        batches = chain(
+            walk_headers(disk, descriptor, path, synced, base, gaps),
+            (
+                (batch.position, batch.header)
+                for batch in walk_valid(disk, descriptor, path, synced, size, offset, gaps)
+            ),
+        )
+        for position, header in batches:
+            if position < synced and header.last_offset >= offset:
+                continue  # damage, where no tail can be torn
+            if not position:
                 first_timestamp = header.max_timestamp
             if header.max_timestamp > max_timestamp:
                 max_timestamp, max_offset = header.max_timestamp, header.last_offset
-            if end - indexed > INDEX_INTERVAL:
-                offsets.append((header.last_offset, end))
-                if not times or max_timestamp > times[-1][0]:
-                    times.append((max_timestamp, max_offset))
-                indexed = end
-            offset, epoch = header.last_offset + 1, max(epoch, header.leader_epoch)
-            end += header.size
+            if position - indexed > INDEX_INTERVAL:
+                entries.append(pack_offset_entry(base, header.last_offset, position))
+                if max_timestamp > last_time_entry:
+                    time_entries.append(pack_time_entry(base, max_timestamp, max_offset))
+                    last_time_entry = max_timestamp
+                indexed = position
+            if position >= synced:
+                offset, epoch = header.last_offset + 1, max(epoch, header.leader_epoch)
+                end = position + header.size
     finally:
         disk.close(descriptor)
     state = before._replace(
         active_base_offset=base,
         log_end_offset=offset,
         end_position=end,
-        synced_position=start,
-        recovery_point=trusted.recovery_point if trusted and start else base,
+        synced_position=synced,
+        recovery_point=trusted.recovery_point if trusted and synced else base,
         indexed_position=indexed,
-        index_entries=len(offsets),
-        time_index_entries=len(times),
+        index_entries=len(entries),
+        time_index_entries=len(time_entries),
         first_timestamp=first_timestamp,
         max_timestamp=max_timestamp,
         max_timestamp_offset=max_offset,
         leader_epoch=epoch,
     )
-    index = b"".join(pack_offset_entry(base, offset, position) for offset, position in offsets)
-    time_index = b"".join(pack_time_entry(base, timestamp, offset) for timestamp, offset in times)
-    return Recovered(state, index, time_index, found_segment=True)
-
-
-def _entries_below(disk: Disk, directory: str, base: int, end: int) -> list[tuple[int, int]]:
-    """The offset index's entries for positions below ``end``, as far as they go up: the part that can be believed."""
-    believed: list[tuple[int, int]] = []
-    for offset, position in offset_entries(_read_index(disk, directory, base, INDEX_SUFFIX), base):
-        if (
-            position >= end
-            or position <= (believed[-1][1] if believed else 0)
-            or offset <= (believed[-1][0] if believed else base - 1)
-        ):
-            break
-        believed.append((offset, position))
-    return believed
-
-
-def _time_entries(disk: Disk, directory: str, base: int) -> list[tuple[int, int]]:
-    believed: list[tuple[int, int]] = []
-    for timestamp, offset in time_entries(_read_index(disk, directory, base, TIME_INDEX_SUFFIX), base):
-        if timestamp <= (believed[-1][0] if believed else -1):
-            break
-        believed.append((timestamp, offset))
-    return believed
-
-
-def _read_index(disk: Disk, directory: str, base: int, suffix: str) -> bytes:
-    entry = OFFSET_ENTRY if suffix == INDEX_SUFFIX else TIME_ENTRY
-    try:
-        return disk.read_file(os.path.join(segment_path(directory, base, suffix)), limit=(1 << 24) * entry.size)
-    except FileNotFoundError:
-        return b""
+    return Recovered(state, b"".join(entries), b"".join(time_entries), found_segment=True)

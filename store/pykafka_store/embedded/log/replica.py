@@ -67,6 +67,8 @@ class ReplicaLog:
         self._files: dict[str, int] = {}
         """Open files of the active segment, by suffix."""
         self._directory_synced = False
+        self._verified = any(boot_id)
+        """False until the log was verified once, where the system does not tell its boots apart."""
 
     def close(self) -> None:
         self._close_segment()
@@ -83,11 +85,13 @@ class ReplicaLog:
         missing.
         """
         state = self._read_state()
-        if state is None or state.boot_id != self._boot_id:
+        if state is None or state.boot_id != self._boot_id or not self._verified:
             # Another boot wrote this, or nobody knows: what is on the disk decides, batch by batch.
-            found = recover(self._disk, self._directory, state, self._topic_id, self._boot_id, self._label)
-            self._restore(found)
-            return found.state
+            restored = self._restore(
+                recover(self._disk, self._directory, state, self._topic_id, self._boot_id, self._label)
+            )
+            self._verified = True
+            return restored
         if state.deleted or state.topic_id != self._topic_id:
             raise UnknownTopicOrPartitionError(f"{self._label} is gone: the topic was deleted while it was written")
         if state.active_base_offset != self._active_base:
@@ -115,8 +119,8 @@ class ReplicaLog:
                 raise UnknownTopicOrPartitionError(f"{self._label} is gone: {self._directory} does not exist") from None
             return None
 
-    def _restore(self, found: Recovered) -> None:
-        """Make the files what recovery found, and publish it."""
+    def _restore(self, found: Recovered) -> PublishedState:
+        """Make the files what recovery found, bring that to the disk itself, and publish it."""
         base = found.state.active_base_offset
         self._close_segment()
         self._remove_segments_after(base)
@@ -128,7 +132,14 @@ class ReplicaLog:
             self._disk.truncate(self._files[suffix], 0, self._path(suffix))
             self._disk.write_at(self._files[suffix], [data], 0, self._path(suffix))
         self._cut_files(found.state)
-        self.publish(found.state)
+        for suffix in SEGMENT_SUFFIXES:
+            self._disk.sync(self._files[suffix], self._path(suffix))
+        self._disk.sync_directory(self._directory)
+        restored = found.state._replace(
+            synced_position=found.state.end_position, recovery_point=found.state.log_end_offset
+        )
+        self.publish(restored)
+        return restored
 
     # -------------------------------------------------------------------------------------------------------- write
 
@@ -231,7 +242,6 @@ class ReplicaLog:
         for suffix in SEGMENT_SUFFIXES:
             self._disk.create_file(segment_path(self._directory, base, suffix))
         self._disk.sync_directory(self._directory)
-        self._open_segment(base)
         rolled = state._replace(
             active_base_offset=base,
             end_position=0,
@@ -245,7 +255,13 @@ class ReplicaLog:
             recovery_point=base,
         )
         self.publish(rolled)
+        # Only now: a segment whose publishing failed is one that the next writer removes.
+        self._open_segment(base)
         return rolled
+
+    def roll_locked(self, state: PublishedState) -> PublishedState:
+        """Seal the active segment though it is not full, so that it can be taken away like any other."""
+        return self._roll(state)
 
     def sync_locked(self, state: PublishedState, now_ms: int) -> PublishedState:
         """Bring everything written to the disk itself; returns the state that says so."""
@@ -264,9 +280,16 @@ class ReplicaLog:
             self._state_file = self._disk.open(self._state_path, os.O_RDWR | os.O_CREAT)
         self._disk.write_at(self._state_file, [pack_state(state)], 0, self._state_path)
 
+    def publish_synced(self, state: PublishedState) -> None:
+        """Publish a state that must survive a power cut: what follows from it can't be taken back."""
+        self.publish(state)
+        assert self._state_file is not None
+        self._disk.sync(self._state_file, self._state_path)
+
     def cut_back(self, state: PublishedState) -> None:
-        """After a write that is not to be published: the files as ``state`` has them."""
+        """After an append that failed, maybe in publishing: the files as ``state`` has them, and it published again."""
         self._cut_files(state)
+        self.publish(state)
 
     # -------------------------------------------------------------------------------------------------------- files
 
@@ -275,18 +298,21 @@ class ReplicaLog:
 
     def _open_segment(self, base: int) -> None:
         self._close_segment()
+        try:
+            for suffix in SEGMENT_SUFFIXES:
+                path = segment_path(self._directory, base, suffix)
+                # A lost index file is made again, empty: entries that are missing only make a search start earlier.
+                flags = os.O_RDWR | (0 if suffix == LOG_SUFFIX else os.O_CREAT)
+                try:
+                    self._files[suffix] = self._disk.open(path, flags)
+                except FileNotFoundError:
+                    raise CorruptRecordError(
+                        f"{self._label}: {path} is missing: restore the file, or delete the topic"
+                    ) from None
+        except BaseException:
+            self._close_segment()
+            raise
         self._active_base = base
-        for suffix in SEGMENT_SUFFIXES:
-            # A lost index file is made again, empty: entries that are missing only make a search start earlier.
-            flags = os.O_RDWR | (0 if suffix == LOG_SUFFIX else os.O_CREAT)
-            try:
-                self._files[suffix] = self._disk.open(self._path(suffix), flags)
-            except FileNotFoundError:
-                path = self._path(suffix)
-                self._close_segment()
-                raise CorruptRecordError(
-                    f"{self._label}: {path} is missing: restore the file, or delete the topic"
-                ) from None
 
     def _close_segment(self) -> None:
         for descriptor in self._files.values():

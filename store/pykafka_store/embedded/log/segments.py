@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from struct import error as StructError
 
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.errors import CorruptRecordError
-from pykafka_store.format.batch import HEADER_SIZE, LOG_OVERHEAD, Batch, parse_header, split_batches
+from pykafka_store.errors import CorruptRecordError, UnsupportedVersionError
+from pykafka_store.format.batch import HEADER_SIZE, LOG_OVERHEAD, Batch, BatchHeader, parse_header, split_batches
 from pykafka_store.format.names import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, segment_base_offset, segment_file
 
 SEGMENT_SUFFIXES = (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX)
@@ -32,22 +32,28 @@ def segment_path(directory: str, base_offset: int, suffix: str = LOG_SUFFIX) -> 
 def read_batches(disk: Disk, descriptor: int, path: str, position: int, end: int, size: int = READ_SIZE) -> list[Batch]:
     """Whole batches from ``position`` on, about ``size`` bytes of them but at least one; none only at ``end``.
 
-    Raises CorruptRecordError, with the file and position, for bytes that are no batch or a batch that does not end by
-    ``end``. No CRC is checked here.
+    Raises CorruptRecordError or UnsupportedVersionError, with the file and position, where the first bytes are no batch
+    or one that does not end by ``end``; what is wrong behind good batches is for the next read. No CRC is checked here.
     """
     if position >= end:
         return []
-    data = disk.read_at(descriptor, min(size, end - position), position, path)
+    data = disk.read_at(descriptor, min(max(size, HEADER_SIZE), end - position), position, path)
+    batches: list[Batch] = []
     try:
-        batches = list(split_batches(data, position))
-        if batches:
-            return batches
-        # The first batch is larger than what was read: its header says how large.
-        needed = parse_header(data).size
+        for batch in split_batches(data, position):
+            batches.append(batch)
+        # If there is none, the first batch is larger than what was read: its header says how large.
+        needed = 0 if batches else parse_header(data).size
     except StructError:
         raise damaged(path, position, f"{len(data)} bytes are no batch") from None
     except CorruptRecordError as error:
-        raise damaged(path, position, str(error)) from error
+        if not batches:
+            raise damaged(path, position, str(error)) from error
+    except UnsupportedVersionError as error:
+        if not batches:
+            raise UnsupportedVersionError(f"{path} at byte {position}: {error}") from error
+    if batches:
+        return batches
     if needed > end - position:
         raise damaged(path, position, f"a batch of {needed} bytes, and {end - position} are left")
     data = disk.read_at(descriptor, needed, position, path)
@@ -57,9 +63,38 @@ def read_batches(disk: Disk, descriptor: int, path: str, position: int, end: int
     return batches
 
 
-def walk_valid(disk: Disk, descriptor: int, path: str, position: int, end: int) -> Iterator[Batch]:
-    """Whole batches whose CRC checks, up to the first one that is not, however it is broken. For recovery."""
-    expected = -1
+def follows(header: BatchHeader, expected: int, gaps: bool) -> bool:
+    """Whether a batch may stand where offset ``expected`` is next; with ``gaps`` it may also begin later.
+
+    The CRC does not cover the base offset: this is what tells a damaged one.
+    """
+    return header.base_offset == expected or (gaps and header.base_offset > expected)
+
+
+def walk_headers(
+    disk: Disk, descriptor: int, path: str, end: int, expected: int, gaps: bool
+) -> Iterator[tuple[int, BatchHeader]]:
+    """(position, header) of the batches from a segment's beginning to ``end``, as far as their offsets follow. No CRC
+    is checked.
+    """
+    position = 0
+    while position < end:
+        try:
+            header = parse_header(disk.read_at(descriptor, HEADER_SIZE, position, path))
+        except (StructError, CorruptRecordError, UnsupportedVersionError):
+            return
+        if not follows(header, expected, gaps) or position + header.size > end:
+            return
+        yield position, header
+        position, expected = position + header.size, header.last_offset + 1
+
+
+def walk_valid(
+    disk: Disk, descriptor: int, path: str, position: int, end: int, expected: int, gaps: bool
+) -> Iterator[Batch]:
+    """Whole batches whose CRC checks and whose offsets go on from ``expected``, up to the first that is not, however
+    it is broken. For recovery.
+    """
     while position < end:
         data = disk.read_at(descriptor, min(READ_SIZE, end - position), position, path)
         try:
@@ -69,12 +104,12 @@ def walk_valid(disk: Disk, descriptor: int, path: str, position: int, end: int) 
                 data = disk.read_at(descriptor, size, position, path)
             before = position
             for batch in split_batches(data, position):
-                if not batch.is_valid or batch.header.base_offset < expected:
+                if not batch.is_valid or not follows(batch.header, expected, gaps):
                     return
                 expected = batch.header.last_offset + 1
                 position += batch.header.size
                 yield batch
-        except (StructError, CorruptRecordError):
+        except (StructError, CorruptRecordError, UnsupportedVersionError):
             return
         if position == before:
             return
@@ -90,8 +125,10 @@ __all__ = [
     "READ_SIZE",
     "SEGMENT_SUFFIXES",
     "damaged",
+    "follows",
     "list_segments",
     "read_batches",
     "segment_path",
+    "walk_headers",
     "walk_valid",
 ]

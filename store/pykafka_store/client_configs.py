@@ -1,14 +1,15 @@
-"""Producer and consumer settings as a directory understands them.
+"""Producer and consumer settings by the names that Apache Kafka's clients know, for both engines.
 
-Every name that Apache Kafka's clients know is accepted, so that a script with settings for a cluster runs here; those
-that only mean something on a network, or to a broker we do not have, have no effect (COMPAT.md lists them). A name
-that no Kafka client knows is an error.
+Every name that Apache Kafka's clients know is accepted, so that one script runs on both. On a directory those that
+only mean something on a network, or to a broker, have no effect (COMPAT.md lists them); on a cluster those that
+librdkafka can't honour are warned of. A name that no Kafka client knows is an error.
 
 Sources: org.apache.kafka.clients.producer.ProducerConfig, ...consumer.ConsumerConfig, CommonClientConfigs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pykafka_store.errors import InvalidConfigError
@@ -159,3 +160,29 @@ class ClientConfig:
                 f"Invalid value {text} for configuration {name}: String must be one of: {', '.join(choices)}"
             )
         return text
+
+
+_DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE)
+
+
+def reset_duration_ms(setting: str) -> int | None:
+    """How far ``auto.offset.reset`` goes back, in ms, if it is ``by_duration:PnDTnHnMn.nS`` (KIP-1106), else None.
+
+    Raises InvalidConfigError for a setting that is none of Kafka's.
+    """
+    if setting in {"latest", "earliest", "none"}:
+        return None
+    if not setting.startswith("by_duration:"):
+        raise InvalidConfigError(
+            f"Invalid value {setting} for configuration auto.offset.reset: Invalid value `{setting}` for "
+            "configuration auto.offset.reset. The value must be either 'earliest', 'latest', 'none' or of the "
+            "format 'by_duration:<PnDTnHnMn.nS.>'."
+        )
+    text = setting.removeprefix("by_duration:")
+    match = _DURATION.fullmatch(text)
+    if match is None or not any(match.groups()):
+        raise InvalidConfigError(
+            f"Invalid value {text} for configuration auto.offset.reset: Unable to parse duration string"
+        )
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return int((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)

@@ -1,0 +1,113 @@
+"""``pykafka maintain``: the upkeep that brokers do in the background, in one pass over a data directory."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import click
+
+from pykafka_cli.env import Env
+from pykafka_cli.errors import CommandFailure
+from pykafka_cli.options import examples
+from pykafka_cli.params import DIRECTORY
+from pykafka_store.api import DataDirectory, open_data_directory
+from pykafka_store.errors import StoreError
+from pykafka_store.model import MaintenanceReport, TopicPartition
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 30s, 5m or 1h; seconds where there is no unit."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?", str(value).strip())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is no duration: write 30s, 5m or 1h", param, ctx)
+        return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+@click.command(
+    "maintain", epilog=examples("pykafka maintain", "pykafka maintain --every 1m", "pykafka maintain --data-dir DIR")
+)
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=DIRECTORY,
+    help="The directory that holds the logs. Without it: $PYKAFKA_DATA_DIR, else a directory of each user.",
+)
+@click.option(
+    "--every", metavar="TIME", type=Duration(), help="Go on, one pass each TIME (30s, 5m, 1h), until interrupted."
+)
+@click.pass_obj
+def maintain(env: Env, data_dir: str | None, every: float | None) -> None:
+    """Apply retention and compaction, and clear away what was left behind.
+
+    Goes once over every partition of the data directory: takes away what retention.ms, retention.bytes and
+    kafka-delete-records say, compacts what is due, takes members out of groups whose process is gone, and removes files
+    and directories that are only waiting for it. Writers do the same for their partition whenever they roll a segment,
+    so this is for partitions that nobody writes to. It may run beside anything, several times at once as well.
+    """
+    with open_data_directory(env.address(None, data_dir).removeprefix("file:")) as directory:
+        while True:
+            started = env.monotonic()
+            report = _one_pass(env, directory)
+            if every is None:
+                break
+            env.stdout.flush()
+            time.sleep(max(0.0, started + every - env.monotonic()))
+    if report.failures:
+        raise CommandFailure(f"maintain: {_count(len(report.failures), 'partition')} could not be gone through")
+
+
+def _one_pass(env: Env, directory: DataDirectory) -> MaintenanceReport:
+    shown = env.stderr_is_terminal
+    width = env.width if shown else 0
+
+    def show(partition: TopicPartition) -> None:
+        line = f"maintain: {partition}"[: width - 1]
+        env.stderr.write(f"\r{line:<{width - 1}}")
+        env.stderr.flush()
+
+    try:
+        report = directory.maintain(show if shown else None)
+    finally:
+        if shown:
+            env.stderr.write(f"\r{'':<{width - 1}}\r")
+            env.stderr.flush()
+    for partition, error in report.failures:
+        name = error.kafka_name if isinstance(error, StoreError) else type(error).__name__
+        env.report_error(f"{partition}: {name}: {error}")
+    env.out(summary(report))
+    return report
+
+
+def summary(report: MaintenanceReport) -> str:
+    """The pass in one line; what did not happen is left out, but for the three figures that always are there."""
+    line = (
+        f"{_count(report.partitions, 'partition')}: {report.retained_out} records removed by retention, "
+        f"{report.compacted_out} by compaction, {_size(report.freed)} freed"
+    )
+    if report.aside:
+        line += f", {_size(report.aside)} to be freed after file.delete.delay.ms"
+    if report.dead_members:
+        line += f", {_count(report.dead_members, 'dead member')} of groups taken out"
+    if report.leftovers:
+        line += f", {_count(report.leftovers, 'deleted directory', 'deleted directories')} removed"
+    if report.busy:
+        line += f", {report.busy} left to another process"
+    return line
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _size(number: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} bytes"

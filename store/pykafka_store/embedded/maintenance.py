@@ -1,0 +1,70 @@
+"""One pass over a whole data directory: the upkeep of every partition, dead members of groups, and leftovers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
+from pykafka_store.model import MaintenanceReport, TopicPartition
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.upkeep import Upkeep
+
+_DELETED_DIRECTORY = re.compile(r".+\.[0-9a-f]{32}-delete")
+"""What a topic's deletion renames a replica's directory to (names.aside_directory)."""
+
+
+def maintain(
+    disk: Disk,
+    partitions: Iterable[TopicPartition],
+    upkeep: Callable[[TopicPartition], Iterable[Upkeep]],
+    broker_paths: Iterable[str],
+    on_progress: Callable[[TopicPartition], None] | None,
+) -> MaintenanceReport:
+    """See :meth:`pykafka_store.api.DataDirectory.maintain`; ``broker_paths`` are the brokers' log directories."""
+    report = MaintenanceReport()
+    failures: list[tuple[str, Exception]] = []
+    for partition in partitions:
+        if on_progress is not None:
+            on_progress(partition)
+        try:
+            for replica in upkeep(partition):
+                try:
+                    done = replica.run()
+                finally:
+                    replica.close()
+                report = report._replace(
+                    busy=report.busy + done.busy,
+                    retained_out=report.retained_out + done.removed.records,
+                    compacted_out=report.compacted_out + done.compacted.records,
+                    freed=report.freed + done.freed + done.compacted.bytes,
+                )
+        except (UnknownTopicOrPartitionError, FileNotFoundError):
+            continue  # deleted since it was listed
+        except StoreError as error:
+            failures.append((str(partition), error))
+        report = report._replace(partitions=report.partitions + 1)
+    for parent in broker_paths:
+        try:
+            names = disk.list(parent)
+        except (FileNotFoundError, StoreError):
+            continue  # a broker whose disk is gone: its partitions said so
+        report = report._replace(aside=report.aside + sum(_aside(disk, os.path.join(parent, name)) for name in names))
+        for name in filter(_DELETED_DIRECTORY.fullmatch, names):
+            path = os.path.join(parent, name)
+            report = report._replace(leftovers=report.leftovers + 1, freed=report.freed + disk.size_of(path))
+            disk.remove_tree(path)
+    return report._replace(failures=tuple(failures))
+
+
+def _aside(disk: Disk, directory: str) -> int:
+    """Bytes of a replica's files that are set aside, to be removed when file.delete.delay.ms is over."""
+    try:
+        names = disk.list(directory)
+    except (FileNotFoundError, StoreError):
+        return 0
+    return sum(disk.size_of(os.path.join(directory, name)) for name in names if name.endswith(".deleted"))

@@ -1,0 +1,421 @@
+"""Settings of Apache Kafka's clients -> librdkafka's.
+
+Sources: ProducerConfig, ConsumerConfig, AdminClientConfig, SslConfigs and SaslConfigs of Kafka 4.3; librdkafka's
+CONFIGURATION.md. Every setting given is translated, read by our own code, refused, or named in a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from pykafka_store.client_configs import ClientConfig
+from pykafka_store.errors import InvalidConfigError
+
+Kind = Literal["admin", "producer", "consumer"]
+
+# Settings that mean the same under librdkafka's name, for every client.
+_RENAMED = {
+    "client.dns.lookup": "client.dns.lookup",
+    "client.id": "client.id",
+    "connections.max.idle.ms": "connections.max.idle.ms",
+    "enable.metrics.push": "enable.metrics.push",
+    "metadata.max.age.ms": "topic.metadata.refresh.interval.ms",
+    "metadata.recovery.rebootstrap.trigger.ms": "metadata.recovery.rebootstrap.trigger.ms",
+    "metadata.recovery.strategy": "metadata.recovery.strategy",
+    "reconnect.backoff.max.ms": "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms": "reconnect.backoff.ms",
+    "request.timeout.ms": "socket.timeout.ms",
+    "retry.backoff.max.ms": "retry.backoff.max.ms",
+    "retry.backoff.ms": "retry.backoff.ms",
+    "sasl.kerberos.kinit.cmd": "sasl.kerberos.kinit.cmd",
+    "sasl.kerberos.min.time.before.relogin": "sasl.kerberos.min.time.before.relogin",
+    "sasl.kerberos.service.name": "sasl.kerberos.service.name",
+    "sasl.mechanism": "sasl.mechanism",
+    "sasl.oauthbearer.client.credentials.client.id": "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.credentials.client.secret": "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.scope": "sasl.oauthbearer.scope",
+    "sasl.oauthbearer.token.endpoint.url": "sasl.oauthbearer.token.endpoint.url",
+    "security.protocol": "security.protocol",
+    "socket.connection.setup.timeout.ms": "socket.connection.setup.timeout.ms",
+    "ssl.key.password": "ssl.key.password",
+}
+_RENAMED_PRODUCER = {
+    "acks": "acks",
+    "compression.type": "compression.type",
+    "delivery.timeout.ms": "delivery.timeout.ms",
+    "enable.idempotence": "enable.idempotence",
+    "linger.ms": "linger.ms",
+    "max.in.flight.requests.per.connection": "max.in.flight.requests.per.connection",
+    "retries": "retries",
+}
+_RENAMED_CONSUMER = {
+    "check.crcs": "check.crcs",
+    "client.rack": "client.rack",
+    "fetch.max.bytes": "fetch.max.bytes",
+    "fetch.max.wait.ms": "fetch.wait.max.ms",
+    "fetch.min.bytes": "fetch.min.bytes",
+    "group.id": "group.id",
+    "group.instance.id": "group.instance.id",
+    "group.protocol": "group.protocol",
+    "group.remote.assignor": "group.remote.assignor",
+    "heartbeat.interval.ms": "heartbeat.interval.ms",
+    "isolation.level": "isolation.level",
+    "max.partition.fetch.bytes": "max.partition.fetch.bytes",
+    "max.poll.interval.ms": "max.poll.interval.ms",
+    "session.timeout.ms": "session.timeout.ms",
+}
+# Settings that our own code reads, here or in the engine.
+_OURS = {"bootstrap.servers", "default.api.timeout.ms", "receive.buffer.bytes", "send.buffer.bytes"}
+_OURS_PRODUCER = {
+    "allow.auto.create.topics", "batch.size", "buffer.memory", "compression.gzip.level", "compression.lz4.level",
+    "compression.zstd.level", "max.block.ms", "max.request.size", "partitioner.class", "partitioner.ignore.keys",
+}  # fmt: skip
+_OURS_CONSUMER = {
+    "allow.auto.create.topics", "auto.commit.interval.ms", "auto.offset.reset", "enable.auto.commit",
+    "exclude.internal.topics", "max.poll.records", "partition.assignment.strategy",
+}  # fmt: skip
+_OURS_SECURITY = {
+    "sasl.jaas.config", "ssl.endpoint.identification.algorithm", "ssl.keystore.certificate.chain", "ssl.keystore.key",
+    "ssl.keystore.location", "ssl.keystore.password", "ssl.keystore.type", "ssl.truststore.certificates",
+    "ssl.truststore.location", "ssl.truststore.password", "ssl.truststore.type",
+}  # fmt: skip
+# Settings that are refused where they are given, for they change what is sent or read.
+_REFUSED = {
+    "interceptor.classes": "there is no Java here to load them",
+    "transactional.id": "these tools send no transactions",
+}
+
+CONNECTION = frozenset(_RENAMED) | _OURS | _OURS_SECURITY
+"""The settings that every client has: how to reach a cluster, and how to log in."""
+
+_NUMERIC = (".ms", ".bytes", ".connection", "retries")
+
+# librdkafka's older names, which its complaints are about.
+_CANONICAL = {
+    "compression.codec": "compression.type",
+    "fetch.message.max.bytes": "max.partition.fetch.bytes",
+    "max.in.flight": "max.in.flight.requests.per.connection",
+    "message.send.max.retries": "retries",
+    "message.timeout.ms": "delivery.timeout.ms",
+    "queue.buffering.max.ms": "linger.ms",
+    "request.required.acks": "acks",
+    "sasl.mechanisms": "sasl.mechanism",
+}
+
+_SECRET = re.compile(r"password|secret|jaas|keystore\.key|\.pem$")
+
+TUNING: Mapping[str, str | int | float | bool] = {
+    # Otherwise the second connection of every process waits for 50 ms (librdkafka's rd_kafka_connect_any).
+    "enable.sparse.connections": False,
+}
+TUNING_PRODUCER: Mapping[str, str | int | float | bool] = {
+    # A batch is bounded by batch.size alone, as Java's is.
+    "batch.num.messages": 1000000,
+    # buffer.memory bounds the bytes; this bounds what librdkafka needs besides for many small records.
+    "queue.buffering.max.messages": 500000,
+    # A report costs more than the sending of a record; the engine asks for those that it needs.
+    "delivery.report.only.error": True,
+}
+TUNING_CONSUMER: Mapping[str, str | int | float | bool] = {
+    "enable.partition.eof": True,
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    # The engine looks for topics itself, and a look is not to make one.
+    "allow.auto.create.topics": False,
+    # With the default of a second a reader that is faster than the network stands still: 3.7 s for a million records
+    # of 82 bytes instead of 0.7 s.
+    "fetch.queue.backoff.ms": 10,
+}
+
+
+class Translated:
+    """librdkafka's settings for one client, and what there is to say about them."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str | int | float | bool] = {}
+        self.warnings: list[str] = []
+        self.secrets: list[str] = []
+        self.timeout: float | None = None
+        """``default.api.timeout.ms`` in seconds, where it is given."""
+
+
+def translate(kind: Kind, given: Mapping[str, str]) -> Translated:
+    """Raises InvalidConfigError for what is unknown, malformed or can't be honoured. No text holds a secret."""
+    made = Translated()
+    made.secrets = [value for name, value in given.items() if _SECRET.search(name)]
+    renamed = dict(_RENAMED)
+    ours = _OURS | _OURS_SECURITY
+    if kind == "producer":
+        renamed |= _RENAMED_PRODUCER
+        ours |= _OURS_PRODUCER
+    elif kind == "consumer":
+        renamed |= _RENAMED_CONSUMER
+        ours |= _OURS_CONSUMER
+    for name, value in given.items():
+        if name in _REFUSED and kind != "admin" and value.strip():
+            raise InvalidConfigError(f"{name} can't be honoured: {_REFUSED[name]}")
+        if name in renamed:
+            made.settings[renamed[name]] = value if name == "group.id" else value.strip()
+        elif name not in ours and kind != "admin":
+            made.warnings.append(f"{name} has no counterpart in librdkafka and has no effect")
+    config = ClientConfig(kind, given) if kind != "admin" else ClientConfig("producer", _known_to_admin(given))
+    if config.is_given("default.api.timeout.ms"):
+        made.timeout = config.milliseconds("default.api.timeout.ms", 0)
+    if kind != "admin":
+        for name in given:
+            if name in renamed and name.endswith(_NUMERIC):
+                config.number(name, 0)  # refused in Kafka's words
+    _sockets(config, made)
+    if kind == "producer":
+        _producer(config, made)
+    elif kind == "consumer":
+        _consumer(config, made)
+    _trust(given, made)
+    _identity(given, made)
+    _log_in(given, made)
+    return made
+
+
+def java_name(kind: Kind, name: str) -> str | None:
+    """The Java name of one of librdkafka's settings, if they differ."""
+    if name in _CANONICAL:
+        return _CANONICAL[name]
+    renamed = _RENAMED | (_RENAMED_PRODUCER if kind == "producer" else _RENAMED_CONSUMER if kind == "consumer" else {})
+    java = next((java for java, theirs in renamed.items() if theirs == name), None)
+    return None if java == name else java
+
+
+def admin_warnings(given: Mapping[str, str]) -> list[str]:
+    """A line for each admin setting that Kafka knows and librdkafka does not."""
+    known = CONNECTION | {"retries"}
+    return [f"{name} has no counterpart in librdkafka and has no effect" for name in given if name not in known]
+
+
+def _known_to_admin(given: Mapping[str, str]) -> dict[str, str]:
+    """What of a client's settings an admin client needs; it may be given a producer's or a consumer's."""
+    return {name: value for name, value in given.items() if name in _OURS}
+
+
+def _sockets(config: ClientConfig, made: Translated) -> None:
+    for name in ("send.buffer.bytes", "receive.buffer.bytes"):
+        if config.is_given(name):
+            # -1 is Java's "as the system has it", 0 is librdkafka's.
+            made.settings[f"socket.{name}"] = max(0, config.number(name, -1, low=-1))
+
+
+def _producer(config: ClientConfig, made: Translated) -> None:
+    settings = made.settings
+    acks = config.choice("acks", "all", ("all", "-1", "0", "1"))
+    codec = config.choice("compression.type", "none", ("none", "gzip", "snappy", "lz4", "zstd"))
+    if config.is_given(f"compression.{codec}.level"):
+        settings["compression.level"] = config.number(f"compression.{codec}.level", -1)
+    if config.is_given("batch.size"):
+        settings["batch.size"] = max(1, config.number("batch.size", 0, low=0))
+    settings["queue.buffering.max.kbytes"] = max(1, config.number("buffer.memory", 33554432, low=0) // 1024)
+    settings["message.max.bytes"] = max(1000, config.number("max.request.size", 1048576, low=0))
+    settings.setdefault("delivery.timeout.ms", "120000")
+    if config.is_given("request.timeout.ms"):
+        settings["request.timeout.ms"] = config.number("request.timeout.ms", 30000, low=0)
+    settings["partitioner"] = "random" if config.flag("partitioner.ignore.keys", default=False) else "murmur2_random"
+    # Java's default is idempotence where the other settings allow it (ProducerConfig#postProcessAndValidate...).
+    possible = (
+        acks in {"all", "-1"}
+        and config.number("retries", 1) > 0
+        and config.number("max.in.flight.requests.per.connection", 5) <= 5
+    )
+    if "enable.idempotence" not in settings:
+        settings["enable.idempotence"] = "true" if possible else "false"
+    elif config.flag("enable.idempotence", default=True) and not possible:
+        raise InvalidConfigError(
+            "enable.idempotence needs acks=all, retries above 0 and max.in.flight.requests.per.connection up to 5"
+        )
+
+
+_ASSIGNORS = {
+    "RangeAssignor": "range",
+    "RoundRobinAssignor": "roundrobin",
+    "CooperativeStickyAssignor": "cooperative-sticky",
+}
+
+
+def _consumer(config: ClientConfig, made: Translated) -> None:
+    settings = made.settings
+    settings.setdefault("isolation.level", "read_uncommitted")
+    reset = config.text("auto.offset.reset", "latest")
+    if config.is_given("fetch.max.bytes"):  # librdkafka wants room for what surrounds the records
+        settings["receive.message.max.bytes"] = max(100_000_000, config.number("fetch.max.bytes", 0, low=0) + 4096)
+    settings["auto.offset.reset"] = {"none": "error", "earliest": "earliest"}.get(reset, "latest")
+    if config.choice("group.protocol", "classic", ("classic", "consumer")) == "consumer":
+        for name in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
+            if config.is_given(name):
+                settings.pop(name, None)
+                made.warnings.append(f"{name} has no effect with group.protocol=consumer: the brokers decide")
+        return
+    settings["partition.assignment.strategy"] = _assignors(config, made)
+
+
+def _assignors(config: ClientConfig, made: Translated) -> str:
+    """librdkafka's names. Java's default offers range first, and cooperative-sticky to upgrade to."""
+    given = config.text("partition.assignment.strategy", "")
+    if not given:
+        return "range"
+    names = []
+    for part in given.split(","):
+        short = part.strip().rpartition(".")[2]
+        name = _ASSIGNORS.get(short, short)
+        if name not in _ASSIGNORS.values():
+            raise InvalidConfigError(
+                f"partition.assignment.strategy {part.strip()} is unknown to librdkafka: it has "
+                f"{', '.join(_ASSIGNORS.values())}"
+            )
+        names.append(name)
+    eager = [name for name in names if name != "cooperative-sticky"]
+    if eager and len(eager) < len(names):
+        made.warnings.append(
+            "partition.assignment.strategy: librdkafka does not offer cooperative-sticky beside others, and offers "
+            f"{','.join(eager)}"
+        )
+        names = eager
+    return ",".join(names)
+
+
+# ------------------------------------------------------------------------------------------------------------- SSL
+
+_JKS_MAGIC = b"\xfe\xed\xfe\xed"
+
+
+def _trust(given: Mapping[str, str], made: Translated) -> None:
+    """Whom to trust: ``ssl.truststore.*`` and the check of the host's name."""
+    if "ssl.endpoint.identification.algorithm" in given:
+        algorithm = given["ssl.endpoint.identification.algorithm"].strip().lower()
+        if algorithm not in {"", "none", "https"}:
+            raise InvalidConfigError(f"ssl.endpoint.identification.algorithm is https or empty, and not {algorithm}")
+        made.settings["ssl.endpoint.identification.algorithm"] = algorithm or "none"
+    pem = given.get("ssl.truststore.certificates", "").strip()
+    path = given.get("ssl.truststore.location", "").strip()
+    if pem:
+        made.settings["ssl.ca.pem"] = pem
+    elif path:
+        form = _store_form(path, "ssl.truststore.location")
+        if form != "PEM":
+            raise InvalidConfigError(
+                f"ssl.truststore.location {path} is a {form} store, which librdkafka can't read: convert it to PEM "
+                f"with keytool -list -rfc -keystore {path} > ca.pem, and set ssl.truststore.location=ca.pem and "
+                "ssl.truststore.type=PEM"
+            )
+        made.settings["ssl.ca.location"] = path
+
+
+def _identity(given: Mapping[str, str], made: Translated) -> None:
+    """Who we are: ``ssl.keystore.*``."""
+    chain, key = (given.get(f"ssl.keystore.{part}", "").strip() for part in ("certificate.chain", "key"))
+    path = given.get("ssl.keystore.location", "").strip()
+    if chain or key:
+        made.settings["ssl.certificate.pem"] = chain
+        made.settings["ssl.key.pem"] = key
+    elif path:
+        form = _store_form(path, "ssl.keystore.location")
+        if form == "JKS":
+            raise InvalidConfigError(
+                f"ssl.keystore.location {path} is a JKS store, which librdkafka can't read: convert it with keytool "
+                f"-importkeystore -srckeystore {path} -destkeystore client.p12 -deststoretype PKCS12, and set "
+                "ssl.keystore.location=client.p12 and ssl.keystore.type=PKCS12"
+            )
+        if form == "PEM":
+            made.settings["ssl.certificate.location"] = made.settings["ssl.key.location"] = path
+        else:
+            made.settings["ssl.keystore.location"] = path
+            if "ssl.keystore.password" in given:
+                made.settings["ssl.keystore.password"] = given["ssl.keystore.password"]
+
+
+def _store_form(path: str, setting: str) -> str:
+    """PEM, JKS or PKCS12, by what is in the file: the type that Java is told may be left out there."""
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            start = file.read(4096)
+    except OSError as error:
+        raise InvalidConfigError(f"{setting} {path} can't be read: {error.strerror}") from None
+    if b"-----BEGIN" in start:
+        return "PEM"
+    return "JKS" if start.startswith(_JKS_MAGIC) else "PKCS12"
+
+
+# ------------------------------------------------------------------------------------------------------------ SASL
+
+_JAAS = re.compile(
+    r"\s*(?P<module>[\w.$]+)\s+(?:required|requisite|sufficient|optional)\b(?P<options>.*?);?\s*", re.DOTALL
+)
+_JAAS_OPTION = re.compile(r"\s*([\w.-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"';]+))", re.DOTALL)
+
+
+def _log_in(given: Mapping[str, str], made: Translated) -> None:
+    """``sasl.jaas.config``, a login module's line in Java's JAAS syntax. No error repeats it: it holds a password."""
+    text = given.get("sasl.jaas.config", "")
+    if not text.strip():
+        return
+    found = _JAAS.fullmatch(text)
+    options = None if found is None else _jaas_options(found["options"])
+    if found is None or options is None:
+        raise InvalidConfigError(
+            'sasl.jaas.config is malformed: it is written MODULE required name="value" ...; (its value is not shown)'
+        )
+    made.secrets += [value for name, value in options.items() if re.search("(?i)password|secret", name)]
+    settings = made.settings
+    match found["module"].rpartition(".")[2]:
+        case "PlainLoginModule" | "ScramLoginModule":
+            _required(options, ("username", "password"))
+            settings["sasl.username"], settings["sasl.password"] = options["username"], options["password"]
+        case "OAuthBearerLoginModule":
+            _oauth(options, settings)
+        case "Krb5LoginModule":
+            for name, setting in (("principal", "sasl.kerberos.principal"), ("keyTab", "sasl.kerberos.keytab")):
+                if name in options:
+                    settings[setting] = options[name]
+        case other:
+            raise InvalidConfigError(
+                f"sasl.jaas.config names {other}, which has no counterpart in librdkafka: there are PlainLoginModule, "
+                "ScramLoginModule, OAuthBearerLoginModule and Krb5LoginModule"
+            )
+
+
+def _jaas_options(text: str) -> dict[str, str] | None:
+    """The options of a login module; None if they are malformed."""
+    options = {}
+    position = 0
+    while text[position:].strip():
+        found = _JAAS_OPTION.match(text, position)
+        if found is None:
+            return None
+        name, double, single, bare = found.groups()
+        quoted = double if double is not None else single
+        options[name] = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+        position = found.end()
+    return options
+
+
+def _oauth(options: Mapping[str, str], settings: dict[str, str | int | float | bool]) -> None:
+    """Client credentials at an OIDC provider, or an unsecured token, which is for tests only."""
+    claims = {name: value for name, value in options.items() if name.startswith("unsecuredLogin")}
+    if claims:
+        settings["enable.sasl.oauthbearer.unsecure.jwt"] = True
+        settings["sasl.oauthbearer.config"] = f"principal={claims.get('unsecuredLoginStringClaim_sub', '')}"
+        return
+    settings["sasl.oauthbearer.method"] = "oidc"
+    for name, setting in (("clientId", "client.id"), ("clientSecret", "client.secret"), ("scope", "scope")):
+        if name in options:
+            settings[f"sasl.oauthbearer.{setting}"] = options[name]
+    extensions = [
+        f"{name.removeprefix('extension_')}={value}" for name, value in options.items() if name.startswith("extension_")
+    ]
+    if extensions:
+        settings["sasl.oauthbearer.extensions"] = ",".join(extensions)
+
+
+def _required(options: Mapping[str, str], names: Iterable[str]) -> None:
+    for name in names:
+        if name not in options:
+            raise InvalidConfigError(f"sasl.jaas.config has no {name}")

@@ -1,0 +1,188 @@
+"""A script of command lines, run three ways: Apache's tools on a broker, ours on a broker, ours on a directory."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from pykafka_cli import main
+from pykafka_cli.env import Env
+from tests.support import apache
+
+HERE = Path(__file__).resolve().parent
+ADDRESS = "localhost:9092"
+"""What scripts for the directory are told; PYKAFKA_EMBED has the directory answer for it."""
+
+Way = Literal["cluster", "directory"]
+"""Where ours runs, when compared with Apache's tools."""
+
+
+class Command(NamedTuple):
+    """One command line of a script."""
+
+    where: str
+    """The file and the line."""
+    tool: str
+    arguments: tuple[str, ...]
+    stdin: str
+    listed: dict[Way, str]
+    """The ways that differ from Apache's tools, and why that stays."""
+
+    def __str__(self) -> str:
+        return shlex.join([self.tool, *self.arguments])
+
+
+class Outcome(NamedTuple):
+    """What a command line did, as far as it is compared."""
+
+    stdout: str
+    stderr: str
+    """The first line, without what a log puts around it."""
+    code: int
+
+
+def commands() -> list[Command]:
+    """All command lines of ``scripts``, in order; what is written there is described in README.md."""
+    found: list[Command] = []
+    for path in sorted((HERE / "scripts").iterdir()):
+        prefix = path.name.partition("-")[0]
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            text = line.strip()
+            if not text or text.startswith("#"):
+                continue
+            if text.startswith("~"):
+                way, _, reason = text[1:].strip().partition(": ")
+                for each in ("cluster", "directory") if way == "ours" else (way,):
+                    found[-1].listed[each] = reason  # type: ignore[index]
+                continue
+            words = shlex.split(text.replace("%", f"{prefix}x"))
+            stdin = ""
+            if len(words) > 1 and words[1] == "|":
+                stdin = words[0].encode().decode("unicode_escape")
+                words = words[2:]
+            found.append(Command(f"{path.name}:{number}", words[0], tuple(words[1:]), stdin, {}))
+    return found
+
+
+def on_apache(address: str, wanted: list[Command]) -> Iterator[Outcome]:
+    """Apache's own tools, in one Java machine."""
+    with _Harness() as harness:
+        for command in wanted:
+            yield harness.run(command, address)
+
+
+class _Harness:
+    def __enter__(self) -> Self:
+        apache.prepare()
+        self._process = subprocess.Popen(
+            [
+                "java",
+                "-Xmx256m",
+                "-XX:TieredStopAtLevel=1",
+                f"-Dlog4j2.configurationFile={apache.LOGGING.as_uri()}",
+                "-cp",
+                apache.classpath(),
+                str(HERE / "Harness.java"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def run(self, command: Command, address: str) -> Outcome:
+        words = [apache.MAIN_CLASSES[command.tool], command.stdin, "--bootstrap-server", address, *command.arguments]
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join("=" + base64.b64encode(word.encode()).decode() for word in words) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().split()
+        assert len(answer) == 3, f"{command.where}: Apache's {command} gave no answer"
+        stdout, stderr = (base64.b64decode(part[1:]).decode("utf-8", "replace") for part in answer[:2])
+        return _outcome(stdout, stderr, int(answer[2]), address)
+
+
+def on_ours(address: str, environ: dict[str, str], folder: Path, wanted: list[Command]) -> Iterator[Outcome]:
+    """Our tools in this process."""
+    path = folder / "stdin"
+    for command in wanted:
+        path.write_text(command.stdin)
+        out, err = io.BytesIO(), io.StringIO()
+        with path.open("rb") as stdin:
+            env = Env(stdin=stdin, stdout=out, stderr=err, environ={**os.environ, **environ})
+            name = command.tool.removeprefix("kafka-")
+            arguments = ["--bootstrap-server", address, *command.arguments]
+            code = main.run(lambda name=name: main.load_command(name), command.tool, arguments, env)  # type: ignore[misc]
+        yield _outcome(out.getvalue().decode("utf-8", "replace"), err.getvalue(), code, address)
+
+
+# -------------------------------------------------------------------------------------------------------- normalising
+
+
+def _outcome(stdout: str, stderr: str, code: int, address: str) -> Outcome:
+    out, complaint = _normal(stdout, address), _first_line(_normal(stderr, address))
+    # Some of Kafka's tools print an error on stdout and log it, too.
+    return Outcome(out, "" if complaint in out else complaint, code)
+
+
+def _normal(text: str, address: str) -> str:
+    """Without what differs from run to run: addresses, topic ids, times, and orders that a hash table made."""
+    text = text.replace(address, "ADDRESS")
+    text = re.sub(r"TopicId: [A-Za-z0-9_-]{22}", "TopicId: ID", text)
+    text = re.sub(r"\b(CreateTime|LogAppendTime):1[0-9]{12}\b", r"\1:NOW", text)
+    text = re.sub(r"ADDRESS +\((\d+)\) +", r"ADDRESS (\1) ", text)  # a column as wide as the address
+    return re.sub(r"\[20[0-9-]{8} [0-9:,]{12}\]", "[NOW]", text)
+
+
+def _first_line(stderr: str) -> str:
+    for line in stderr.splitlines():
+        if not line.strip() or re.match(_CHATTER, line):
+            continue
+        message = re.sub(r"^(?:\[NOW\] (?:ERROR|FATAL) )?(?:Exception in thread \"main\" )?", "", line)
+        message = re.sub(r"^(?:[a-z]\w*\.)+\w+(?:Exception|Error): ", "", message)
+        return re.sub(r" \([\w.$]+\)$", "", message).strip()
+    return ""
+
+
+# Warnings in a log, what Java's clients log by themselves, and our word for the warning that a topic was missing.
+_CHATTER = (
+    r"\[NOW\] (WARN|INFO) |(\[NOW\] ERROR )?\[(AdminClient|Consumer|Producer) clientId=|The consumer rebalance protocol"
+    r"|Topic \S+ did not exist and was created"
+)
+
+
+def same(one: Outcome, other: Outcome) -> bool:
+    """Whether two outcomes agree, but for the order of topics, of groups, and of the words in a list in an error: in
+    Kafka these are a hash table's, and some change from run to run.
+    """
+    return one == other or (
+        one.code == other.code
+        and _unordered(one.stdout) == _unordered(other.stdout)
+        and _words(one.stderr) == _words(other.stderr)
+    )
+
+
+def _words(text: str) -> list[str]:
+    return sorted(re.findall(r"[^\s,\[\]]+", text))
+
+
+def _unordered(text: str) -> list[str]:
+    """A description by topic, a list of groups by line, anything else as it is."""
+    if text.startswith("Topic: "):
+        return sorted(re.split(r"^(?=Topic: )", text, flags=re.MULTILINE))
+    return sorted(text.splitlines()) if text.startswith("GROUP ") else [text]

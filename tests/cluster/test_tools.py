@@ -1,0 +1,325 @@
+"""Our tools on a real broker: settings reach it, errors are one line, and nothing that was acknowledged is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pykafka_store.api import open_cluster
+from pykafka_store.model import OffsetAt, TopicPartition
+from tests.support import apache
+
+PASSWORD = "s3cret-of-ann"
+START_BUDGET = 15.0
+"""The whole of ``kafka-topics --list`` on a local broker, in runs of ``python -c pass``."""
+
+
+def program(name: str) -> str:
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+def run(
+    tool: str,
+    *arguments: str,
+    input: str = "",
+    environ: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program(tool), *arguments],
+        input=input,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **(environ or {})},
+    )
+
+
+def fresh() -> str:
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.mark.apache
+def test_a_day_with_the_tools(broker: apache.Broker) -> None:
+    topic, at = fresh(), ("--bootstrap-server", broker.bootstrap)
+    created = run("kafka-topics", *at, "--create", "--topic", topic, "--partitions", "2")
+    assert (created.stdout, created.stderr, created.returncode) == (f"Created topic {topic}.\n", "", 0)
+    assert topic in run("kafka-topics", *at, "--list").stdout.splitlines()
+    described = run("kafka-topics", *at, "--describe", "--topic", topic).stdout
+    assert re.sub("TopicId: [^\t]+", "TopicId: ID", described) == (
+        f"Topic: {topic}\tTopicId: ID\tPartitionCount: 2\tReplicationFactor: 1\tConfigs: min.insync.replicas=1\n"
+        f"\tTopic: {topic}\tPartition: 0\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: \n"
+        f"\tTopic: {topic}\tPartition: 1\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: \n"
+    )
+    assert described == broker.run("kafka-topics", "--describe", "--topic", topic).stdout.decode()
+
+    produced = run(
+        "kafka-console-producer",
+        *at,
+        "--topic",
+        topic,
+        "--reader-property",
+        "parse.key=true",
+        input="a\t1\nb\t2\nc\t3\n",
+    )
+    assert (produced.stdout, produced.stderr, produced.returncode) == ("", "", 0)
+    read = run(
+        "kafka-console-consumer", *at, "--topic", topic, "--from-beginning", "--exit-at-end",
+        "--formatter-property", "print.key=true",
+    )  # fmt: skip
+    assert sorted(read.stdout.splitlines()) == ["a\t1", "b\t2", "c\t3"]
+    assert read.stderr == "Processed a total of 3 messages\n"
+    assert (
+        run("kafka-get-offsets", *at, "--topic", topic).stdout
+        == broker.run("kafka-get-offsets", "--topic", topic).stdout.decode()
+    )
+
+    group = fresh()
+    grouped = run(
+        "kafka-console-consumer", *at, "--topic", topic, "--group", group, "--from-beginning", "--max-messages", "2"
+    )
+    assert len(grouped.stdout.splitlines()) == 2
+    shown = run("kafka-consumer-groups", *at, "--describe", "--group", group)
+    theirs = broker.run("kafka-consumer-groups", "--describe", "--group", group)
+    assert shown.stdout == theirs.stdout.decode()
+    assert sum(int(line.split()[3]) for line in shown.stdout.splitlines() if line.startswith(group)) == 2
+
+    assert run("kafka-topics", *at, "--delete", "--topic", topic).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "config_option"),
+    [
+        ("kafka-topics", ["--list"], "--command-config"),
+        ("kafka-get-offsets", [], "--command-config"),
+        ("kafka-consumer-groups", ["--list"], "--command-config"),
+        ("kafka-console-consumer", ["--topic", "t"], "--consumer.config"),
+        ("kafka-console-producer", ["--topic", "t"], "--producer.config"),
+    ],
+)
+def test_nobody_listens(tmp_path: Path, tool: str, arguments: list[str], config_option: str) -> None:
+    config = tmp_path / "config"
+    config.write_text("default.api.timeout.ms=800\n")
+    address = f"127.0.0.1:{apache.free_port()}"
+    started = time.monotonic()
+    # kafka-consumer-groups exits 0 on errors, as Kafka's does.
+    strict = {"PYKAFKA_STRICT_EXIT": "1"}
+    done = run(tool, "--bootstrap-server", address, *arguments, config_option, str(config), input="x\n", environ=strict)
+    assert done.returncode == 1
+    assert time.monotonic() - started < 10
+    said = f"{address} did not answer within"
+    assert said in done.stderr + done.stdout
+    # One report; Kafka's tools print some on stdout and log them on stderr, with a stamp and a class.
+    for text in (done.stdout, done.stderr):
+        assert text.count(said) <= 1
+        assert "rdkafka" not in text
+        assert "Traceback" not in text
+
+
+class GuardedBroker(apache.Broker):
+    """A broker with two more listeners: ``guarded`` asks for a password, ``tls`` speaks TLS by a certificate."""
+
+    def __init__(self, certificate: Path) -> None:
+        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+        super().__init__(
+            {
+                "listener.security.protocol.map": "GUARDED:SASL_PLAINTEXT,TLS:SSL,PLAINTEXT:PLAINTEXT,"
+                "CONTROLLER:PLAINTEXT",
+                "sasl.enabled.mechanisms": "PLAIN",
+                "listener.name.guarded.plain.sasl.jaas.config": f'{login} user_ann="{PASSWORD}";',
+                "listener.name.tls.ssl.keystore.type": "PEM",
+                "listener.name.tls.ssl.keystore.location": str(certificate),
+                "inter.broker.listener.name": "PLAINTEXT",
+            }
+        )  # fmt: skip
+        self.guarded = f"127.0.0.1:{apache.free_port()}"
+        self.certificate = certificate
+        self.tls = f"127.0.0.1:{apache.free_port()}"
+
+    def _format(self) -> None:
+        super()._format()
+        path = self.folder / "server.properties"
+        listeners = f"listeners=GUARDED://{self.guarded},TLS://{self.tls},PLAINTEXT"
+        path.write_text(path.read_text().replace("listeners=PLAINTEXT", listeners))
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]:
+    """A broker that asks who is there. Its certificate lies in ``server.pem``, its key before it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    pem = folder / "server.pem"
+    pem.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
+    with GuardedBroker(pem) as running:
+        running.certificate = folder / "cert.pem"
+        yield running
+
+
+@pytest.mark.apache
+def test_tls_by_a_certificate_that_is_trusted(guarded: GuardedBroker, tmp_path: Path) -> None:
+    trusting, doubting = tmp_path / "trusting", tmp_path / "doubting"
+    trusting.write_text(
+        f"security.protocol=SSL\nssl.truststore.type=PEM\nssl.truststore.location={guarded.certificate}\n"
+    )
+    doubting.write_text("security.protocol=SSL\n")
+    at = ("--bootstrap-server", guarded.tls)
+    topic = fresh()
+    assert run("kafka-topics", *at, "--command-config", str(trusting), "--create", "--topic", topic).returncode == 0
+    sent = run("kafka-console-producer", *at, "--command-config", str(trusting), "--topic", topic, input="hello\n")
+    assert (sent.returncode, sent.stderr) == (0, "")
+    started = time.monotonic()
+    refused = run("kafka-topics", *at, "--command-config", str(doubting), "--list")
+    assert refused.returncode == 1
+    assert "certificate verify failed" in refused.stderr
+    assert time.monotonic() - started < 8  # it is not tried again until the time is over
+
+
+@pytest.mark.apache
+def test_a_password_lets_us_in_and_is_never_shown(guarded: GuardedBroker, tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    for path, password in ((right, PASSWORD), (wrong, f"{PASSWORD}-not")):
+        path.write_text(
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n"
+            "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\\n"
+            f'  username="ann" password="{password}";\n'
+        )
+    topic, at = fresh(), ("--bootstrap-server", guarded.guarded)
+    assert run("kafka-topics", *at, "--command-config", str(right), "--create", "--topic", topic).returncode == 0
+    sent = run("kafka-console-producer", *at, "--producer.config", str(right), "--topic", topic, input="hello\n")
+    assert (sent.returncode, sent.stderr) == (0, "")
+    read = run(
+        "kafka-console-consumer", *at, "--consumer.config", str(right), "--topic", topic, "--from-beginning",
+        "--max-messages", "1",
+    )  # fmt: skip
+    assert "hello" in read.stdout.splitlines()
+
+    started = time.monotonic()
+    for debug in ("0", "1"):
+        refused = run("kafka-topics", *at, "--command-config", str(wrong), "--list", environ={"PYKAFKA_DEBUG": debug})
+        assert refused.returncode == 1
+        assert "SaslAuthenticationException" in refused.stderr
+        assert PASSWORD not in refused.stdout + refused.stderr
+    assert time.monotonic() - started < 10  # it is not tried again until the time is over
+
+
+@pytest.mark.apache
+@pytest.mark.slow
+def test_listing_topics_starts_in_time(broker: apache.Broker) -> None:
+    """The fastest of many runs, for the machine may be busy. Both take turns, so that they see the same machine."""
+    nothing = fastest = float("inf")
+    for _ in range(10):
+        nothing = min(nothing, seconds(sys.executable, "-c", "pass"))
+        fastest = min(fastest, seconds(program("kafka-topics"), "--bootstrap-server", broker.bootstrap, "--list"))
+    assert fastest / nothing <= START_BUDGET, f"{fastest * 1000:.0f} ms against {nothing * 1000:.1f} ms"
+
+
+def seconds(*command: str) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=True)
+    return time.perf_counter() - started
+
+
+# --------------------------------------------------------------------------------------------- the broker goes away
+
+
+@pytest.fixture
+def mortal() -> Iterator[apache.Broker]:
+    """A broker of the test's own, to be stopped and killed."""
+    with apache.Broker() as running:
+        yield running
+
+
+@pytest.mark.apache
+@pytest.mark.slow
+def test_a_broker_is_killed_and_started_again_under_a_producer_and_a_consumer(mortal: apache.Broker) -> None:
+    """Every line comes out, each once and in order: the producer is idempotent by default, as Java's is."""
+    topic, at, count = fresh(), ("--bootstrap-server", mortal.bootstrap), 400
+    run("kafka-topics", *at, "--create", "--topic", topic)
+    consumer = subprocess.Popen(
+        [program("kafka-console-consumer"), *at, "--topic", topic, "--from-beginning", "--max-messages", str(count)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    producer = subprocess.Popen(
+        [program("kafka-console-producer"), *at, "--topic", topic],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert producer.stdin is not None
+
+    def feed() -> None:
+        assert producer.stdin is not None
+        for number in range(count):
+            producer.stdin.write(f"{number}\n")
+            producer.stdin.flush()
+            time.sleep(0.01)
+        producer.stdin.close()
+
+    feeding = threading.Thread(target=feed)
+    feeding.start()
+    time.sleep(1.5)
+    mortal.stop(signal.SIGKILL)
+    mortal.start()
+    feeding.join()
+    assert producer.stderr is not None
+    assert producer.wait(60) == 0, producer.stderr.read()
+    producer.stderr.close()
+    out, _ = consumer.communicate(timeout=60)
+    assert out.splitlines() == [str(number) for number in range(count)]
+    assert consumer.returncode == 0
+
+
+@pytest.mark.apache
+@pytest.mark.slow
+def test_what_was_not_acknowledged_ends_in_exit_1(mortal: apache.Broker) -> None:
+    topic, at = fresh(), ("--bootstrap-server", mortal.bootstrap)
+    run("kafka-topics", *at, "--create", "--topic", topic)
+    producer = subprocess.Popen(
+        [
+            program("kafka-console-producer"), *at, "--topic", topic, "--timeout", "0", "--request-timeout-ms", "500",
+            "--producer-property", "delivery.timeout.ms=3000",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert producer.stdin is not None
+    producer.stdin.write("kept\n")
+    producer.stdin.flush()
+    with open_cluster(mortal.bootstrap) as cluster:
+        partition = TopicPartition(topic, 0)
+        deadline = time.monotonic() + 30
+        while cluster.admin().list_offsets({partition: OffsetAt.LATEST})[partition] != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    mortal.stop(signal.SIGKILL)
+    _, said = producer.communicate("lost\n", timeout=60)
+    assert producer.returncode == 1
+    assert "TimeoutException" in said
+    assert "1 of 2 records were not acknowledged." in said.splitlines()[-1]
+    assert "rdkafka" not in said
+    mortal.start()
+    with open_cluster(mortal.bootstrap) as cluster, cluster.consumer() as reader:
+        reader.assign({partition: 0})
+        assert [value for run in reader.poll(30) for value in run.values] == [b"kept"]

@@ -1,0 +1,436 @@
+"""A server that has imported the engine once and forks processes that use it, to be killed.
+
+Run as a script. It reads commands from standard input, one JSON list a line: ``["start", role, argument, ...]``
+answers with a process id, ``["kill", pid, ...]`` kills them and answers when they are gone, ``["wait", pid]`` answers
+with how one ended. What a process has to say (acknowledgements, what it read, an unexpected error) it appends to a
+file: bytes in the page cache outlive it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil  # noqa: F401  # before a process gives up the right to read the library
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+import cramjam  # noqa: F401
+import filelock  # noqa: F401
+
+from pykafka_store.embedded.admin import EmbeddedAdmin  # noqa: F401
+from pykafka_store.embedded.clock import Clock
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.consumer import EmbeddedConsumer  # noqa: F401  # imported once, before any fork
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.log.reader import LogReader  # noqa: F401
+from pykafka_store.embedded.log.replica import ReplicaLog  # noqa: F401
+from pykafka_store.embedded.partition import Partition  # noqa: F401
+from pykafka_store.embedded.producer import EmbeddedProducer  # noqa: F401
+from pykafka_store.errors import StoreError, TopicExistsError, UnknownTopicOrPartitionError
+from pykafka_store.model import Delivery, OffsetAt, TopicPartition
+
+
+class Said:
+    """A file that a process appends lines to; each is there when the call returns."""
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+
+    def __call__(self, line: str) -> None:
+        os.write(self._file, line.encode() + b"\n")
+
+
+# -------------------------------------------------------------------------------------------------------------- roles
+
+
+def writer(directory: str, topic: str, number: int, seed: int, said: str) -> None:
+    """Append for ever; say ``offset count`` of each acknowledged append. Record ``i`` of writer ``n`` is ``n:i:…``."""
+    chance = random.Random(seed)
+    say = Said(said)
+
+    def on_delivery(delivery: Delivery) -> None:
+        say(f"{delivery.base_offset} {delivery.record_count}")
+
+    config = {"compression.type": chance.choice(["none", "none", "lz4"])}
+    producer = EmbeddedCluster(directory).producer(config, on_delivery=on_delivery)
+    sent = 0
+    while True:
+        count = chance.choice([1, 1, 2, 5])
+        values = [b"%d:%d:" % (number, sent + i) + b"x" * chance.randrange(120) for i in range(count)]
+        sent += count
+        producer.send(topic, values, partitions=0)
+
+
+def scripted_writer(directory: str, topic: str, number: int, kill_at: int, how: str, said: str) -> None:
+    """Append a few times and end, unless its disk kills it before."""
+    say = Said(said)
+
+    def on_delivery(delivery: Delivery) -> None:
+        say(f"{delivery.base_offset} {delivery.record_count}")
+
+    disk = DeadlyDisk(kill_at, how)
+    producer = EmbeddedCluster(directory, disk=disk).producer(on_delivery=on_delivery)
+    sent = 0
+    for count in (1, 3, 1, 4, 2):
+        producer.send(topic, [b"%d:%d:" % (number, sent + i) + b"y" * 90 for i in range(count)], partitions=0)
+        sent += count
+    producer.close()
+    say(f"verbs {disk.verbs}")
+
+
+def follower(directory: str, topic: str, offset: int, said: str) -> None:
+    """Read for ever; say ``offset value`` of each record seen."""
+    say = Said(said)
+    consumer = EmbeddedCluster(directory).consumer()
+    consumer.assign({TopicPartition(topic, 0): offset})
+    while True:
+        for run in consumer.poll(timeout=0.5):
+            lines = (f"{at} {value!r}" for at, value in zip(run.offsets, run.values, strict=True))
+            say("\n".join(lines))
+
+
+def topic_maker(directory: str, number: int, seed: int, said: str) -> None:
+    """Make and delete topics for ever, some by names that others use too; say what is tried and what was done."""
+    chance = random.Random(seed)
+    say = Said(said)
+    cluster = EmbeddedCluster(directory)
+    admin = cluster.admin()
+    producer = cluster.producer(on_failure=lambda failure: None)
+    for count in range(1 << 30):
+        name = f"shared-{chance.randrange(3)}" if chance.random() < 0.3 else f"own-{number}-{count % 4}"
+        say(f"trying {name} -")
+        try:
+            made = admin.create_topic(name, partitions=chance.randint(1, 3))
+            say(f"made {name} {made.topic_id}")
+            if chance.random() < 0.5:
+                producer.send(name, [b"x"] * 3)
+            if chance.random() < 0.3:
+                admin.create_partitions(name, 4)
+            if chance.random() < 0.7:
+                say(f"trying {name} -")
+                admin.delete_topic(name)
+                say(f"deleted {name} {made.topic_id}")
+        except TopicExistsError:
+            if name.startswith("own") or chance.random() < 0.5:
+                try:
+                    admin.delete_topic(name)
+                except UnknownTopicOrPartitionError:
+                    assert name.startswith("shared")
+        except UnknownTopicOrPartitionError:
+            assert name.startswith("shared"), "nobody else deletes one's own topics"
+
+
+def opener(directory: str, kill_at: int, how: str, said: str) -> None:
+    """Open a data directory, making it, and a topic in it."""
+    disk = DeadlyDisk(kill_at, how)
+    with EmbeddedCluster(directory, disk=disk) as cluster:
+        Said(said)("opened")
+        cluster.admin().create_topic("t", partitions=2)
+        Said(said)("made")
+        cluster.admin().create_partitions("t", 3)
+        Said(said)("extended")
+        cluster.admin().delete_topic("t")
+        Said(said)("deleted")
+    Said(said)(f"verbs {disk.verbs}")
+
+
+def quick_opener(directory: str, said: str) -> None:
+    """Open a data directory that others make at the same time, and make a topic that others make too."""
+    with EmbeddedCluster(directory) as cluster:
+        try:
+            Said(said)(f"made {cluster.admin().create_topic('t').topic_id}")
+        except TopicExistsError:
+            Said(said)(f"there {cluster.admin().describe_topics(['t'])[0].topic_id}")
+        with cluster.producer() as producer:
+            producer.send("t", [b"x"])
+
+
+def batch_writer(directory: str, topic: str, number: int, partitions: int, count: int, said: str) -> None:
+    """Append ``count`` records to each of some partitions, a few at a time, and end."""
+    say = Said(said)
+
+    def on_delivery(delivery: Delivery) -> None:
+        say(f"{delivery.partition} {delivery.base_offset} {delivery.record_count}")
+
+    chance = random.Random(number)
+    with EmbeddedCluster(directory) as cluster, cluster.producer(on_delivery=on_delivery) as producer:
+        sent = [0] * partitions
+        while min(sent) < count:
+            partition = chance.randrange(partitions)
+            size = min(chance.randint(1, 9), count - sent[partition])
+            if size:
+                values = [b"%d:%d:" % (number, sent[partition] + i) for i in range(size)]
+                producer.send(topic, values, partitions=partition)
+                sent[partition] += size
+
+
+def lock_holder(directory: str, topic: str, said: str) -> None:
+    """Take the lock of a topic's first partition and keep it."""
+    cluster = EmbeddedCluster(directory)
+    row = cluster.catalog.topic(topic)
+    assert row is not None
+    with Locks(os.path.join(directory, "locks"), Disk(), Clock()).partition(row.id, 0):
+        Said(said)("held")
+        signal.pause()
+
+
+def catalogue_holder(directory: str, said: str) -> None:
+    """Begin a transaction of the catalogue and do not end it."""
+    with EmbeddedCluster(directory).catalog.transaction():
+        Said(said)("held")
+        signal.pause()
+
+
+def without_rights(directory: str, topic: str, known: str, said: str) -> None:
+    """As a user who may read a data directory and not write it: look at everything, then try to change things.
+
+    ``known`` is another directory like it. It is looked at first, to load all of the library that this needs: the user
+    may not be allowed to read that.
+    """
+    say = Said(said)
+    _look_at(known, topic)
+    os.chdir("/")
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    tempfile.tempdir = "/tmp"
+    try:
+        say(json.dumps(_look_at(directory, topic)))
+    except StoreError as error:
+        say(f"refused: {error}")
+
+
+def _look_at(directory: str, topic: str) -> dict[str, object]:
+    with EmbeddedCluster(directory) as cluster:
+        admin = cluster.admin()
+        (found,) = admin.describe_topics([topic])
+        here = TopicPartition(topic, 0)
+        with cluster.consumer() as consumer:
+            consumer.assign({here: 0})
+            values = []
+            while some := consumer.poll():
+                values += [value.decode() for run in some for value in run.values if value is not None]
+        answer: dict[str, object] = {
+            "topics": [each.name for each in admin.list_topics()],
+            "partitions": len(found.partitions),
+            "end": admin.list_offsets({here: OffsetAt.LATEST})[here],
+            "by time": admin.list_offsets({here: 0})[here],
+            "values": values,
+        }
+        changes: list[Callable[[], object]] = [
+            cluster.producer,
+            lambda: admin.create_partitions(topic, 9),
+            lambda: admin.create_topic("another"),
+            lambda: admin.delete_topic(topic),
+        ]
+        refusals = []
+        for change in changes:
+            try:
+                change()
+                refusals.append("")
+            except StoreError as error:
+                refusals.append(str(error))
+        return {**answer, "refusals": refusals}
+
+
+class DeadlyDisk(Disk):
+    """The real disk, whose ``kill_at``-th verb (of those that change something) kills the process, kill -9.
+
+    ``how``: ``before`` it does anything, in the ``middle`` (half of a write is there), or right ``after``.
+    """
+
+    def __init__(self, kill_at: int, how: str) -> None:
+        self.kill_at = kill_at
+        self.how = how
+        self.verbs = 0
+
+    def _die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("alive")
+
+    def _before(self) -> bool:
+        """Count a verb; True if it is to die after it."""
+        self.verbs += 1
+        if self.verbs - 1 != self.kill_at:
+            return False
+        if self.how == "before":
+            self._die()
+        return True
+
+    def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        dies = bool(flags & os.O_CREAT) and self._before()
+        descriptor = super().open(path, flags)
+        if dies:
+            self._die()
+        return descriptor
+
+    def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+        dies = self._before()
+        if dies and self.how == "middle":
+            data = b"".join(pieces)
+            # A kill does not stop the kernel within a page, so the one small record of state is whole or not there.
+            size = 0 if path.endswith("published-state") else len(data) // 2
+            super().write_at(descriptor, [data[:size]], position, path)
+            self._die()
+        done = super().write_at(descriptor, pieces, position, path)
+        if dies:
+            self._die()
+        return done
+
+    def truncate(self, descriptor: int, size: int, path: str = "") -> None:
+        dies = self._before()
+        super().truncate(descriptor, size, path)
+        if dies:
+            self._die()
+
+    def sync_directory(self, path: str) -> None:
+        dies = self._before()
+        super().sync_directory(path)
+        if dies:
+            self._die()
+
+    def rename(self, old: str, new: str) -> None:
+        dies = self._before()
+        super().rename(old, new)
+        if dies:
+            self._die()
+
+    def remove(self, path: str) -> None:
+        dies = self._before()
+        super().remove(path)
+        if dies:
+            self._die()
+
+    def remove_tree(self, path: str) -> None:
+        dies = self._before()
+        if dies and self.how == "middle":
+            os.unlink(os.path.join(path, min(os.listdir(path))))
+            self._die()
+        super().remove_tree(path)
+        if dies:
+            self._die()
+
+    def make_directory(self, path: str) -> None:
+        dies = self._before()
+        super().make_directory(path)
+        if dies:
+            self._die()
+
+
+ROLES: dict[str, Callable[..., None]] = {
+    role.__name__: role
+    for role in (
+        writer,
+        scripted_writer,
+        batch_writer,
+        follower,
+        topic_maker,
+        opener,
+        quick_opener,
+        lock_holder,
+        catalogue_holder,
+        without_rights,
+    )
+}
+
+
+# -------------------------------------------------------------------------------------------------------------- server
+
+
+def _play(role: str, arguments: list[object], errors: str) -> NoReturn:
+    complain = Said(errors)
+    try:
+        ROLES[role](*arguments)
+    except BaseException:
+        complain(f"{role} {arguments}: {traceback.format_exc()}")
+        os._exit(1)
+    os._exit(0)
+
+
+def serve(errors: str) -> None:
+    for line in sys.stdin:
+        verb, *arguments = json.loads(line)
+        answer: object = None
+        if verb == "start":
+            answer = os.fork()
+            if answer == 0:
+                os.close(0)
+                _play(arguments[0], arguments[1:], errors)
+        elif verb == "kill":
+            for pid in arguments:
+                os.kill(pid, signal.SIGKILL)
+            for pid in arguments:
+                os.waitpid(pid, 0)
+        elif verb == "wait":
+            answer = os.waitstatus_to_exitcode(os.waitpid(arguments[0], 0)[1])
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+class Forks:
+    """The server, as a test uses it."""
+
+    def __init__(self, errors: Path) -> None:
+        self.errors = errors
+        root = str(Path(__file__).resolve().parent.parent.parent)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(errors)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+            start_new_session=True,
+        )
+
+    def _ask(self, *command: object) -> object:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the server of forks is gone"
+        return json.loads(answer)
+
+    def start(self, role: str, *arguments: object) -> int:
+        pid = self._ask("start", role, *arguments)
+        assert isinstance(pid, int)
+        return pid
+
+    def kill(self, *pids: int) -> None:
+        """Kill processes that are still there, and wait until they are gone."""
+        self._ask("kill", *pids)
+
+    def wait(self, pid: int) -> int:
+        """The exit code, or minus the signal, when it has ended."""
+        code = self._ask("wait", pid)
+        assert isinstance(code, int)
+        return code
+
+    def complaints(self) -> str:
+        """The tracebacks of all that ended in one."""
+        return self.errors.read_text() if self.errors.exists() else ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        os.killpg(self._process.pid, signal.SIGKILL)  # its children, too: they are of its session
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -1,0 +1,249 @@
+"""Many processes on one directory: each one's order is kept, nobody's records are mixed up, nobody waits for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pykafka_store.embedded import catalog as catalog_module
+from pykafka_store.embedded import locks as locks_module
+from pykafka_store.embedded.clock import Clock
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.locks import Locks
+from pykafka_store.errors import StorageError, TimeoutError
+from pykafka_store.model import TopicPartition
+from tests.crash.forks import Forks
+from tests.store.helpers import rows
+
+
+@pytest.fixture
+def forks(tmp_path: Path) -> Iterator[Forks]:
+    with Forks(tmp_path / "errors") as forks:
+        yield forks
+    assert forks.complaints() == ""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[EmbeddedCluster]:
+    with EmbeddedCluster(str(tmp_path / "data")) as cluster:
+        yield cluster
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() or not path.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("configs", [{}, {"internal.segment.bytes": "2000", "index.interval.bytes": "200"}])
+def test_every_writers_order_is_kept_in_every_partition(
+    tmp_path: Path, forks: Forks, cluster: EmbeddedCluster, configs: dict[str, str]
+) -> None:
+    """Four processes, three partitions, no gap between offsets, every acknowledgement true."""
+    writers, partitions, count = 4, 3, 150
+    cluster.admin().create_topic("t", partitions=partitions, configs=configs)
+    said = [tmp_path / f"said-{number}" for number in range(writers)]
+    pids = [
+        forks.start("batch_writer", cluster.directory, "t", number, partitions, count, str(path))
+        for number, path in enumerate(said)
+    ]
+    assert [forks.wait(pid) for pid in pids] == [0] * writers, forks.complaints()
+    told = {
+        number: [tuple(map(int, line.split())) for line in path.read_text().splitlines()]
+        for number, path in enumerate(said)
+    }
+    for partition in range(partitions):
+        with cluster.consumer() as consumer:
+            consumer.assign({TopicPartition("t", partition): 0})
+            found = []
+            while some := consumer.poll():
+                found += rows(some)
+        assert [row.offset for row in found] == list(range(writers * count))
+        values = [row.value or b"" for row in found]
+        for number in range(writers):
+            own = [value for value in values if value.startswith(b"%d:" % number)]
+            assert own == [b"%d:%d:" % (number, i) for i in range(count)]
+            at = [offset + i for where, offset, size in told[number] if where == partition for i in range(size)]
+            assert [values[offset] for offset in at] == own
+    turns = [value.split(b":")[0] for value in values]
+    assert sum(a != b for a, b in pairwise(turns)) > writers, "they never wrote at the same time"
+
+
+def test_a_reader_never_sees_half_of_what_is_being_written(
+    tmp_path: Path, forks: Forks, cluster: EmbeddedCluster
+) -> None:
+    """Following while others write: offsets without a gap, values in their writers' order, as they come."""
+    cluster.admin().create_topic("t", configs={"internal.segment.bytes": "2000"})
+    pids = [
+        forks.start("batch_writer", cluster.directory, "t", number, 1, 300, str(tmp_path / f"said-{number}"))
+        for number in range(3)
+    ]
+    following = [0, 0, 0]
+    with cluster.consumer() as consumer:
+        consumer.assign({TopicPartition("t", 0): 0})
+        offset = 0
+        deadline = time.monotonic() + 60
+        while offset < 900:
+            assert time.monotonic() < deadline, forks.complaints()
+            for row in rows(consumer.poll(timeout=0.1)):
+                assert row.offset == offset
+                offset += 1
+                number, record, _ = (row.value or b"").split(b":")
+                assert int(record) == following[int(number)]
+                following[int(number)] += 1
+        assert consumer.poll() == []
+    assert [forks.wait(pid) for pid in pids] == [0, 0, 0]
+
+
+# --------------------------------------------------------------------------------------------------------------- locks
+
+
+@pytest.fixture
+def locks(tmp_path: Path) -> Iterator[Locks]:
+    locks = Locks(str(tmp_path), Disk(), Clock())
+    yield locks
+    locks.close()
+
+
+def test_locks_nest_in_one_order_only(locks: Locks) -> None:
+    """Cluster before partition: any other order, and the same twice, is a mistake that is told at once."""
+    with locks.cluster(), locks.partition("topic", 0):
+        pass
+    for first, second in (
+        (lambda: locks.partition("topic", 0), locks.cluster),
+        (lambda: locks.partition("topic", 0), lambda: locks.partition("topic", 1)),
+        (locks.cluster, locks.cluster),
+    ):
+        with first(), pytest.raises(AssertionError, match="out of order"), second():
+            pass
+    with locks.cluster(), locks.partition("topic", 0):
+        pass
+
+
+def test_a_lock_is_let_go_whatever_happens_inside(tmp_path: Path, locks: Locks) -> None:
+    other = Locks(str(tmp_path), Disk(), Clock())
+    for kind in (ValueError, KeyboardInterrupt):
+        with pytest.raises(kind), locks.partition("topic", 0):
+            raise kind
+        with other.partition("topic", 0):
+            pass
+    other.close()
+
+
+def test_who_waits_for_a_lock_gets_it_when_it_is_free(tmp_path: Path, locks: Locks) -> None:
+    other = Locks(str(tmp_path), Disk(), Clock())
+    held, got = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def wait() -> None:
+        held.wait()
+        with other.cluster():
+            order.append("second")
+        got.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    with locks.cluster():
+        held.set()
+        order.append("first")
+    assert got.wait(10)
+    thread.join()
+    assert order == ["first", "second"]
+    other.close()
+
+
+def test_a_frozen_holder_of_a_lock_is_an_error_that_names_it_and_a_dead_one_is_none(
+    tmp_path: Path, forks: Forks, cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting ends; who reads does not wait at all; and when the holder is dead everything goes on."""
+    topic = cluster.admin().create_topic("t")
+    with cluster.producer() as producer:
+        producer.send("t", [b"before"])
+    pid = forks.start("lock_holder", cluster.directory, "t", str(tmp_path / "said"))
+    _wait_for(tmp_path / "said")
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(locks_module, "TIMEOUT", 0.2)
+    path = f"{cluster.directory}/locks/{topic.topic_id}-0.lock"
+    with cluster.producer() as producer:
+        with pytest.raises(TimeoutError) as caught:
+            producer.send("t", [b"meanwhile"])
+        assert path in str(caught.value)
+        assert "frozen" in str(caught.value)
+        with cluster.consumer() as consumer:
+            consumer.assign({TopicPartition("t", 0): 0})
+            assert [row.value for row in rows(consumer.poll())] == [b"before"]
+        forks.kill(pid)
+        producer.send("t", [b"after"])
+    with cluster.consumer() as consumer:
+        consumer.assign({TopicPartition("t", 0): 0})
+        assert [row.value for row in rows(consumer.poll())] == [b"before", b"after"]
+
+
+def test_a_frozen_deleter_or_deletee_leaves_a_topic_that_is_there_or_gone(
+    tmp_path: Path, forks: Forks, cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deleting waits for a writer; where that is frozen, the topic is gone from the catalogue and can be made again."""
+    cluster.admin().create_topic("t")
+    with cluster.producer() as producer:
+        producer.send("t", [b"old"])
+    pid = forks.start("lock_holder", cluster.directory, "t", str(tmp_path / "said"))
+    _wait_for(tmp_path / "said")
+    monkeypatch.setattr(locks_module, "TIMEOUT", 0.2)
+    with pytest.raises(TimeoutError):
+        cluster.admin().delete_topic("t")
+    assert cluster.admin().list_topics() == []
+    cluster.admin().create_topic("t")
+    with cluster.producer() as producer:
+        producer.send("t", [b"new"])
+    with cluster.consumer() as consumer:
+        consumer.assign({TopicPartition("t", 0): 0})
+        assert [row.value for row in rows(consumer.poll())] == [b"new"]
+    forks.kill(pid)
+
+
+def test_a_frozen_transaction_of_the_catalogue_is_an_error_by_name(
+    tmp_path: Path, forks: Forks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_module, "BUSY_TIMEOUT", 0.2)
+    directory = str(tmp_path / "data")
+    with EmbeddedCluster(directory) as cluster:
+        cluster.admin().create_topic("t")
+        pid = forks.start("catalogue_holder", directory, str(tmp_path / "said"))
+        _wait_for(tmp_path / "said")
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(StorageError, match=r"metadata\.db: database is locked"):
+            cluster.admin().create_topic("u")
+        with cluster.producer() as producer:  # appends need no transaction
+            producer.send("t", [b"x"])
+        assert [topic.name for topic in cluster.admin().list_topics()] == ["t"]
+        forks.kill(pid)
+        cluster.admin().create_topic("u")
+
+
+def test_a_producer_lets_go_of_partitions_it_has_not_used_for_long(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many partitions never need so many open files."""
+    from pykafka_store.embedded import producer as producer_module
+
+    monkeypatch.setattr(producer_module, "OPEN_PARTITIONS", 5)
+    cluster.admin().create_topic("t", partitions=40)
+    with cluster.producer() as producer:
+        before = len(os.listdir("/dev/fd"))
+        for round_ in range(3):
+            producer.send("t", [b"%d" % round_] * 40, partitions=list(range(40)))
+        # Four files of each open partition's, and the lock of each partition.
+        assert len(os.listdir("/dev/fd")) - before <= 4 * 5 + 40
+    for partition in range(40):
+        with cluster.consumer() as consumer:
+            consumer.assign({TopicPartition("t", partition): 0})
+            assert [row.value for row in rows(consumer.poll())] == [b"0", b"1", b"2"]

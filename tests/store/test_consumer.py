@@ -1,0 +1,128 @@
+"""What a consumer gets from logs that are damaged or go away: good records first, then the error, nothing skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.errors import CorruptRecordError, StoreError, UnknownTopicOrPartitionError
+from pykafka_store.format.batch import crc_of, split_batches
+from pykafka_store.model import OffsetAt, TopicPartition
+from tests.store.helpers import rows
+
+HERE = TopicPartition("t", 0)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[EmbeddedCluster]:
+    with EmbeddedCluster(str(tmp_path / "data")) as cluster:
+        cluster.admin().create_topic("t", partitions=3)
+        yield cluster
+
+
+def log_file(cluster: EmbeddedCluster, partition: int = 0) -> Path:
+    return Path(cluster.directory) / "brokers" / "0" / f"t-{partition}" / f"{0:020d}.log"
+
+
+def send(cluster: EmbeddedCluster, *values: bytes, partition: int = 0) -> None:
+    with cluster.producer() as producer:
+        producer.send("t", values, partitions=partition)
+
+
+def spoil(path: Path, number: int, *, crc: bool) -> int:
+    """Change the records of a batch; with ``crc`` the sum is made right again. Returns its base offset."""
+    batches = list(split_batches(path.read_bytes()))
+    spoilt = bytearray(batches[number].data)
+    spoilt[61] ^= 0xFF
+    if crc:
+        spoilt[17:21] = crc_of(bytes(spoilt)).to_bytes(4, "big")
+    path.write_bytes(b"".join(bytes(spoilt) if i == number else batch.data for i, batch in enumerate(batches)))
+    return batches[number].header.base_offset
+
+
+@pytest.mark.parametrize("crc", [False, True])
+def test_the_records_before_damage_come_first_and_then_the_error_as_often_as_one_asks(
+    cluster: EmbeddedCluster, crc: bool
+) -> None:
+    """Whether the sum is wrong, or right over records that can't be: the error names partition, offset and file."""
+    for values in ((b"a", b"b"), (b"c",), (b"d",)):
+        send(cluster, *values)
+    send(cluster, b"other", partition=1)
+    damaged = spoil(log_file(cluster), 1, crc=crc)
+    with cluster.consumer() as consumer:
+        consumer.assign({HERE: 0, TopicPartition("t", 1): 0, TopicPartition("t", 2): 0})
+        got = []
+        for _ in range(4):
+            try:
+                got += [(run.partition, row.offset, row.value) for run in consumer.poll() for row in rows([run])]
+            except StoreError as error:
+                assert isinstance(error, CorruptRecordError)
+                assert f"t-0 at offset {damaged}" in str(error)
+                assert str(log_file(cluster)) in str(error)
+        assert sorted(got) == [(0, 0, b"a"), (0, 1, b"b"), (1, 0, b"other")]
+        assert consumer.position(HERE) == damaged
+        with pytest.raises(CorruptRecordError):
+            consumer.poll()
+        consumer.seek(HERE, damaged + 1)
+        assert [row.value for row in rows(consumer.poll())] == [b"d"]
+
+
+@pytest.mark.parametrize("size", ["0", "1", "60", "61", "62", "100", "1000000"])
+def test_the_size_of_a_fetch_changes_nothing_of_what_is_read(cluster: EmbeddedCluster, size: str) -> None:
+    for number in range(5):
+        send(cluster, b"%d" % number, b"x" * 300)
+    with cluster.consumer({"max.partition.fetch.bytes": size}) as consumer:
+        consumer.assign({HERE: OffsetAt.EARLIEST})
+        got = []
+        while found := consumer.poll():
+            got += rows(found)
+    assert [row.offset for row in got] == list(range(10))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+def test_records_taken_a_few_at_a_time_come_each_once(cluster: EmbeddedCluster, limit: int) -> None:
+    for number in range(4):
+        send(cluster, *(b"%d" % number for _ in range(5)))
+    with cluster.consumer() as consumer:
+        consumer.assign({HERE: 3})
+        got = []
+        while found := consumer.poll(max_records=limit):
+            assert sum(map(len, found)) <= limit
+            got += rows(found)
+            assert consumer.position(HERE) == got[-1].offset + 1
+    assert [row.offset for row in got] == list(range(3, 20))
+
+
+def test_a_topic_deleted_while_it_is_read_is_gone_by_name(cluster: EmbeddedCluster) -> None:
+    send(cluster, b"a")
+    with cluster.consumer() as consumer:
+        consumer.assign({HERE: 0})
+        assert len(consumer.poll()) == 1
+        cluster.admin().delete_topic("t")
+        with pytest.raises(UnknownTopicOrPartitionError, match="t-0 is gone: the topic was deleted"):
+            consumer.poll()
+        cluster.admin().create_topic("t")
+        send(cluster, b"of another topic")
+        with pytest.raises(UnknownTopicOrPartitionError):
+            consumer.poll()
+        consumer.assign({HERE: 0})
+        assert [row.value for row in rows(consumer.poll())] == [b"of another topic"]
+
+
+def test_a_question_by_time_to_a_topic_that_is_going_is_answered_by_name(cluster: EmbeddedCluster) -> None:
+    """The directory goes away between looking at the state and looking at the segments."""
+    send(cluster, b"a")
+    reader = cluster.reader(HERE)
+    try:
+        assert reader.offset_for_timestamp(0) is not None
+        directory = log_file(cluster).parent
+        directory.rename(directory.with_name("elsewhere"))
+        with pytest.raises(UnknownTopicOrPartitionError, match="t-0 is gone"):
+            reader.offset_for_timestamp(0)
+        with pytest.raises(UnknownTopicOrPartitionError, match="t-0 is gone"):
+            reader.offset_of_max_timestamp()
+    finally:
+        reader.close()
