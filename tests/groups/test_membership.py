@@ -203,7 +203,9 @@ def test_what_is_owned_can_not_be_taken(world: World) -> None:
     assert world.database.acquire("g", second.member_id, [partition]) == {}
     assert world.database.owners("g")[partition] == first.member_id
     world.settle(first, second)
-    assert world.database.acquire("g", second.member_id, [TopicPartition("t", 0)]) == {}  # nor what is another's to have
+    assert (
+        world.database.acquire("g", second.member_id, [TopicPartition("t", 0)]) == {}
+    )  # nor what is another's to have
 
 
 def test_leaving_leaves_nothing_behind(world: World) -> None:

@@ -24,8 +24,8 @@ class Verb(NamedTuple):
 class FaultyDisk(Disk):
     """The real disk, but for one verb: the ``fail_at``-th (from 0) goes wrong, and all after it if ``stays_dead``.
 
-    ``how`` is ``error`` (nothing happened), ``short`` (a write was cut short, unless it only overwrites within a sector;
-    anything else as ``error``) or ``late`` (it happened, and the error comes all the same).
+    ``how`` is ``error`` (nothing happened), ``short`` (a write was cut short, unless it only overwrites within a
+    sector; anything else as ``error``) or ``late`` (it happened, and the error comes all the same).
     """
 
     def __init__(
