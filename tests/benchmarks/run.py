@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,8 +107,8 @@ def make_lines(path: Path, count: int) -> Path:
     return path
 
 
-def produce(directory: Path, lines: Path, topic: str = "bench") -> Run:
-    return run([tool("kafka-console-producer"), "--data-dir", str(directory), "--topic", topic], stdin=lines)
+def produce(directory: Path, lines: Path, topic: str = "bench", *more: str) -> Run:
+    return run([tool("kafka-console-producer"), "--data-dir", str(directory), "--topic", topic, *more], stdin=lines)
 
 
 def consume(directory: Path, topic: str = "bench", *more: str) -> Run:
@@ -213,19 +214,24 @@ def row_flat(work: Path, rounds: int) -> list[Row]:
 
 
 def row_many(work: Path, rounds: int) -> list[Row]:
-    """The same records among 1,000 segments, and beside 1,000 topics."""
-    lines = make_lines(work / "some", 500_000)
-    plain, segments, topics = work / "plain", work / "segments", work / "topics"
+    """The same records among 1,000 segments, and beside 1,000 topics.
+
+    Small segments hold small batches, so the log of one segment that they are measured against has such batches too.
+    """
+    lines = make_lines(work / "some", 1_000_000)
+    plain, single, segments, topics = (work / name for name in ("plain", "single", "segments", "topics"))
     with open_cluster(str(segments)) as cluster:
-        cluster.admin().create_topic("bench", configs={"internal.segment.bytes": str(45_000)})
+        cluster.admin().create_topic("bench", configs={"internal.segment.bytes": str(90_000)})
     with open_cluster(str(topics)) as cluster:
         for number in range(1000):
             cluster.admin().create_topic(f"other-{number}")
-    for directory in (plain, segments, topics):
+    for directory in (plain, topics):
         produce(directory, lines)
+    for directory in (single, segments):
+        produce(directory, lines, "bench", "--batch-size", "16384")
     count = len(list((segments / "brokers" / "0" / "bench-0").glob("*.log")))
-    base, many_segments, many_topics = in_turns(
-        rounds, lambda: consume(plain), lambda: consume(segments), lambda: consume(topics)
+    base, one_segment, many_segments, many_topics = in_turns(
+        rounds, *(partial(consume, directory) for directory in (plain, single, segments, topics))
     )
     again, topics_in = in_turns(rounds, lambda: produce(plain, lines), lambda: produce(topics, lines))
     one = make_lines(work / "one", 1)
@@ -235,7 +241,7 @@ def row_many(work: Path, rounds: int) -> list[Row]:
         return Row(what, "within 20 %", f"{ratio:.2f} ×", ratio <= 1.2)
 
     return [
-        row(f"reading out of {count:,} segments against one", many_segments.cpu / base.cpu),
+        row(f"reading out of {count:,} segments against one", many_segments.cpu / one_segment.cpu),
         row(f"one append behind {count:,} segments against one", tail.cpu / alone.cpu),
         row("reading beside 1,000 topics against none", many_topics.cpu / base.cpu),
         row("writing beside 1,000 topics against none", topics_in.cpu / again.cpu),

@@ -296,7 +296,7 @@ class LogReader:
     def _open_expected_segment(self, state: PublishedState) -> bool:
         """Go on to the segment that begins right where the open one ends, if there is one.
 
-        The usual case, without a look at the whole directory: a log of a thousand segments costs what one segment costs.
+        The usual case, without a look at the whole directory: a thousand segments cost little more than one.
         """
         assert self._segment is not None
         if not self._segment_base < self._expected <= state.active_base_offset:
