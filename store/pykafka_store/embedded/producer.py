@@ -381,6 +381,7 @@ class EmbeddedProducer:
             keys=columns.keys,
             headers=columns.headers,
             timestamps=columns.timestamps,
+            lengths=columns.lengths if columns.keys is None and columns.headers is None else None,
             codec=codecs.codec(name),
             level=level,
         )

@@ -207,13 +207,13 @@ def _deltas(count: int) -> list[bytes]:
     return _DELTAS
 
 
-def _encode_plain(values: Sequence[bytes]) -> bytes:
+def _encode_plain(values: Sequence[bytes], lengths: Sequence[int] | None = None) -> bytes:
     """Records with null keys, no headers and timestamp delta 0: the console's case, with no Python per record.
 
     Four pieces a record, each column put in its place by one slice assignment. Raises TypeError for a null value.
     """
     count = len(values)
-    sizes = list(map(len, values))
+    sizes = list(map(len, values)) if lengths is None else lengths
     pieces: list[bytes] = [b""] * (4 * count)
     for prefixes, low, high in zip(_PREFIXES, _DELTA_BOUNDS, _DELTA_BOUNDS[1:], strict=False):
         if low < count:
@@ -326,6 +326,7 @@ def encode_batch(
     keys: Sequence[bytes | None] | None = None,
     headers: Sequence[Sequence[Header]] | None = None,
     timestamps: Sequence[int] | int,
+    lengths: Sequence[int] | None = None,
     codec: int = codecs.NONE,
     level: int | None = None,
     producer: tuple[int, int, int] = (-1, -1, -1),
@@ -333,8 +334,9 @@ def encode_batch(
 ) -> EncodedBatch:
     """Encode at least one record, given by column, as one batch.
 
-    ``timestamps`` in ms, one for all or a column. ``producer`` is (id, epoch, base sequence). ``attributes`` adds bits
-    beyond the codec (transactional, control) for those who need them.
+    ``timestamps`` in ms, one for all or a column. ``lengths`` of the values (0 for null), if the caller knows them.
+    ``producer`` is (id, epoch, base sequence). ``attributes`` adds bits beyond the codec (transactional, control) for
+    those who need them.
     """
     count = len(values)
     if not count:
@@ -345,7 +347,7 @@ def encode_batch(
     payload = None
     if isinstance(timestamps, int) and keys is None and headers is None and count <= _PLAIN_LIMIT:
         with suppress(TypeError):  # a null among the values
-            payload = _encode_plain(cast("Sequence[bytes]", values))
+            payload = _encode_plain(cast("Sequence[bytes]", values), lengths)
     if payload is None:
         column = [timestamps] * count if isinstance(timestamps, int) else timestamps
         payload = _encode_general(values, keys, headers, column)
