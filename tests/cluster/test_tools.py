@@ -317,7 +317,8 @@ def test_what_was_not_acknowledged_ends_in_exit_1(mortal: apache.Broker) -> None
     _, said = producer.communicate("lost\n", timeout=60)
     assert producer.returncode == 1
     assert "TimeoutException" in said
-    assert "1 of 2 records were not acknowledged." in said.splitlines()[-1]
+    # The broker may have died between writing the first and acknowledging it.
+    assert re.fullmatch(r"[12] of 2 records were not acknowledged\.", said.splitlines()[-1])
     assert "rdkafka" not in said
     mortal.start()
     with open_cluster(mortal.bootstrap) as cluster, cluster.consumer() as reader:

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -154,9 +155,17 @@ def quick_opener(directory: str, said: str) -> None:
             producer.send("t", [b"x"])
 
 
-def batch_writer(directory: str, topic: str, number: int, partitions: int, count: int, said: str) -> None:
-    """Append ``count`` records to each of some partitions, a few at a time, and end."""
+def batch_writer(
+    directory: str, topic: str, number: int, partitions: int, count: int, said: str, crowd: int = 1
+) -> None:
+    """Append ``count`` records to each of some partitions, a few at a time, and end.
+
+    ``crowd`` writers, which say what they do in files of one directory, wait for one another before the first append.
+    """
     say = Said(said)
+    open(f"{said}.ready", "x").close()
+    while sum(name.endswith(".ready") for name in os.listdir(os.path.dirname(said))) < crowd:
+        time.sleep(0.001)
 
     def on_delivery(delivery: Delivery) -> None:
         say(f"{delivery.partition} {delivery.base_offset} {delivery.record_count}")

@@ -20,7 +20,7 @@ import pytest
 
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.embedded.groups.database import GroupRow
+from pykafka_store.embedded.groups.database import GroupRow, MemberRow
 from pykafka_store.embedded.groups.leases import group_directory
 from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
 from pykafka_store.errors import (
@@ -543,6 +543,28 @@ def test_a_static_member_whose_place_was_taken_is_fenced(world: World) -> None:
     assert owned(new) == "t-0 t-1"
     old.leave()
     assert new.check_held()
+
+
+def test_a_fenced_static_member_does_not_fence_back(world: World) -> None:
+    """Not even if it finds its lease gone a moment before the tables say why: only what a transaction reads counts."""
+    world.admin.create_topic("t", partitions=2)
+    old = world.member("t", instance="one")
+    world.settle(old)
+    before = world.database.members("g")
+    new = world.member("t", instance="one")
+    database = old._database
+    members = database.members
+
+    def late(group: str) -> list[MemberRow]:
+        return members(group) if database._connection.in_transaction else before
+
+    database.members = late  # type: ignore[method-assign]
+    world.clock.sleep(0.2)
+    for _ in range(2):
+        with pytest.raises(FencedInstanceIdError):
+            old.look()
+    assert new.check_held()
+    assert [row.id for row in world.database.members("g")] == [new.member_id]
 
 
 def test_a_dead_static_member_does_not_keep_its_group_alive_for_ever(world: World) -> None:

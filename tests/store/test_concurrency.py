@@ -51,9 +51,10 @@ def test_every_writers_order_is_kept_in_every_partition(
     """Four processes, three partitions, no gap between offsets, every acknowledgement true."""
     writers, partitions, count = 4, 3, 150
     cluster.admin().create_topic("t", partitions=partitions, configs=configs)
-    said = [tmp_path / f"said-{number}" for number in range(writers)]
+    (tmp_path / "said").mkdir()
+    said = [tmp_path / "said" / str(number) for number in range(writers)]
     pids = [
-        forks.start("batch_writer", cluster.directory, "t", number, partitions, count, str(path))
+        forks.start("batch_writer", cluster.directory, "t", number, partitions, count, str(path), writers)
         for number, path in enumerate(said)
     ]
     assert [forks.wait(pid) for pid in pids] == [0] * writers, forks.complaints()

@@ -8,12 +8,13 @@ gone. *No state*: missing or torn, as after a power cut, or by hand.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from pykafka_store.embedded.log import reader as reader_module
+from pykafka_store.embedded.log.replica import mark_deleted
 from pykafka_store.errors import (
     CorruptRecordError,
     OffsetOutOfRangeError,
@@ -23,8 +24,20 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format.batch import split_batches
 from pykafka_store.format.checkpoint import format_partition_metadata
-from pykafka_store.format.state import SIZE, parse_state
-from tests.store.helpers import OTHER_BOOT, STATE, TOPIC, Log, Row, batch, of_another_boot, reader_decode, rows
+from pykafka_store.format.state import SIZE, pack_state, parse_state
+from tests.store.helpers import (
+    OTHER_BOOT,
+    STATE,
+    TOPIC,
+    Log,
+    QuickDisk,
+    Row,
+    batch,
+    of_another_boot,
+    reader_decode,
+    rows,
+)
+from tests.support.faulty_disk import Killed
 
 LOG = "00000000000000000000.log"
 NEW = batch(b"new", at=5000)
@@ -418,6 +431,59 @@ def test_the_directory_of_another_topic_is_not_taken_for_ones_own(one: Sample) -
     """Deleted and made again under the same name, and its state lost: partition.metadata tells whose it is."""
     other = format_partition_metadata("z" * 21 + "A").encode()
     log = one.restored(**{STATE: None, "partition.metadata": other})
+    with pytest.raises(UnknownTopicOrPartitionError, match=f"{TOPIC}-0 is gone"):
+        log.append(NEW)
+    with pytest.raises(UnknownTopicOrPartitionError, match=f"{TOPIC}-0 is gone"):
+        log.read()
+
+
+def test_a_reader_that_recovers_while_a_writer_comes_by_sees_nothing_that_is_not_acknowledged(one: Sample) -> None:
+    """The writer recovers too, writes, and dies before it publishes: what the reader has found may hold that, so it
+    looks at the state again before it believes what it found.
+    """
+    log = one.restored(**{STATE: of_another_boot(one.files[STATE])})
+
+    class Dying(QuickDisk):
+        published = 0
+
+        def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+            self.published += path.endswith(STATE)
+            if self.published == 2:  # the first was the recovered state
+                raise Killed
+            return super().write_at(descriptor, pieces, position, path)
+
+    class Interleaved(QuickDisk):
+        met = False
+
+        def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+            if path.endswith(LOG) and not self.met:
+                self.met = True
+                with pytest.raises(Killed):
+                    log.append(NEW, disk=Dying())
+                assert len(log.files()[LOG]) > len(one.files[LOG]), "nothing was written: this tests nothing"
+            return super().open(path, flags)
+
+    reader = log.reader(Interleaved())
+    try:
+        assert reader.state().high_watermark == 9
+        assert reader.read(9) == []
+    finally:
+        reader.close()
+    goes_on(log, one.rows)
+
+
+def test_a_writer_that_still_has_the_files_of_a_deleted_partition_open_is_told(one: Sample) -> None:
+    """By the mark in the state, or by the id of another topic there, even if it did not look at the catalogue."""
+    writer = one.log.writer()
+    try:
+        writer.append([NEW])
+        mark_deleted(one.log.disk, one.log.directory)
+        with pytest.raises(UnknownTopicOrPartitionError, match=f"{TOPIC}-0 is gone"):
+            writer.append([NEW])
+    finally:
+        writer.close()
+    other = parse_state(one.files[STATE])._replace(topic_id=b"another topic id")
+    log = one.restored(**{STATE: pack_state(other)})
     with pytest.raises(UnknownTopicOrPartitionError, match=f"{TOPIC}-0 is gone"):
         log.append(NEW)
     with pytest.raises(UnknownTopicOrPartitionError, match=f"{TOPIC}-0 is gone"):

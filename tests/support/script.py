@@ -8,6 +8,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Callable
+from difflib import unified_diff
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +98,10 @@ def check(path: Path, directory: Path, *, accept: bool) -> None:
         path.write_text(render(actual), "utf-8")
         return
     for want, have in zip(expected, actual, strict=True):
-        assert have.expected == want.expected, f"{path.relative_to(SCRIPTS)}:\n{want.commands}"
+        difference = "\n".join(
+            unified_diff(want.expected.split("\n"), have.expected.split("\n"), "expected", "printed")
+        )
+        assert have.expected == want.expected, f"{path.relative_to(SCRIPTS)}:\n{want.commands}\n{difference}"
 
 
 def _text(output: bytes, names: dict[str, str], started: float) -> str:

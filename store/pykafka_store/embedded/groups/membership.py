@@ -126,7 +126,12 @@ class Member:
 
     def join(self, subscribed: Subscribed) -> None:
         """Become a member, or change the subscription of one. Raises InconsistentGroupProtocolError."""
+        self._join(subscribed, again=False)
+
+    def _join(self, subscribed: Subscribed, *, again: bool) -> None:
+        """``again``: after having been expired, where a static member must not take the place of one that took its."""
         self._subscribed = subscribed
+        was = self.member_id
         if self._lease is not None:
             if self._lease.is_held():
                 self._leave_tables()
@@ -159,6 +164,11 @@ class Member:
                 before = next(
                     (other for other in others if other.instance_id and other.instance_id == row.instance_id), None
                 )
+                if before is not None and again and before.id != was:
+                    raise FencedInstanceIdError(
+                        f"Another member joined group '{settings.group}' with group.instance.id {before.instance_id}: "
+                        "this one stops"
+                    )
                 if before is not None:
                     self._database.replace_member_within(settings.group, before.id, row)
                     self._disk.remove(os.path.join(self._directory, before.lease))
@@ -231,15 +241,8 @@ class Member:
         return self._database.epoch(group) == self._epoch and self._database.member_ids(group) == known
 
     def _rejoin(self) -> Change:
-        instance, lost = self.settings.instance_id, tuple(sorted(self.owned))
-        if instance is not None and any(
-            other.instance_id == instance and other.id != self.member_id
-            for other in self._database.members(self.settings.group)
-        ):
-            raise FencedInstanceIdError(
-                f"Another member joined group '{self.settings.group}' with group.instance.id {instance}: this one stops"
-            )
-        self.join(self._subscribed)
+        lost = tuple(sorted(self.owned))
+        self._join(self._subscribed, again=True)
         return Change(lost=lost)
 
     def _reconcile(self) -> Change:
