@@ -113,8 +113,9 @@ class Member:
     # ------------------------------------------------------------------------------------------------------- asked
 
     def order(self, what: str, *data: Any) -> None:
-        with suppress(BrokenPipeError):  # it has ended
-            os.write(self._orders, json.dumps([what, *data]).encode() + b"\n")
+        if self.alive:
+            with suppress(BrokenPipeError):  # it has ended just now
+                os.write(self._orders, json.dumps([what, *data]).encode() + b"\n")
 
     def ask(self, what: str, *data: Any) -> Any:
         """Have something done between two polls; the answer is its result, or the name of its error."""
@@ -141,8 +142,9 @@ class Member:
 
     def _signal(self, number: signal.Signals) -> float:
         at = time.monotonic()
-        with suppress(ProcessLookupError):  # it has ended, and its pipe's end was not read yet
-            os.kill(self.pid, number)
+        if self.alive:
+            with suppress(ProcessLookupError):  # it has ended just now
+                os.kill(self.pid, number)
         return at
 
     def close(self) -> None:

@@ -204,7 +204,10 @@ class Run:
             return False
         # Asked last: describing a group takes its dead out, which the members shall do themselves.
         found = self.admin.describe_group("g")
-        return found.state == "Stable" and len(found.members) == len(self.fleet.alive)
+        self.fleet.listen()
+        owned = sorted(sorted(member.owned) for member in self.fleet.alive)
+        described = sorted(sorted(map(tuple, each.assignment)) for each in found.members)
+        return found.state == "Stable" and described == owned
 
     # ------------------------------------------------------------------------------------------------------ the end
 
@@ -212,8 +215,6 @@ class Run:
         found = self.admin.describe_group("g")
         assert found.assignor == self.scenario.assignor
         described = {each.member_id: list(each.assignment) for each in found.members}
-        owned = sorted(sorted(member.owned) for member in self.fleet.alive)
-        assert sorted(sorted(map(tuple, some)) for some in described.values()) == owned
         subscribers = [
             Subscriber(id, False, frozenset(TOPICS), tuple(assignment)) for id, assignment in described.items()
         ]
