@@ -23,15 +23,21 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from pykafka_store.errors import StoreError
 from pykafka_store.model import (
+    BrokerDescription,
     CommittedOffset,
     ConfigDescription,
     Delivery,
+    ElectionType,
     GroupDescription,
     GroupListing,
     Header,
+    LogDirDescription,
     MaintenanceReport,
     OffsetAt,
+    QuorumDescription,
+    Reassignment,
     Records,
     SendFailure,
     TopicDescription,
@@ -107,6 +113,50 @@ class Admin(Protocol):
         UnknownTopicOrPartitionError, PolicyViolationError for a topic that is only compacted, InvalidTopicError for an
         internal one.
         """
+
+    # ----------------------------------------------------------------------------------------- brokers and replicas
+
+    def cluster_id(self) -> str:
+        """The cluster's id: 22 characters of base64url, chosen when it was made."""
+
+    def elect_leaders(
+        self, election: ElectionType, partitions: Sequence[TopicPartition] | None = None
+    ) -> dict[TopicPartition, StoreError | None]:
+        """Have other leaders, each under a raised leader epoch; all partitions that need one for None.
+
+        A partition's answer is None, or why not: ElectionNotNeededError, PreferredLeaderNotAvailableError,
+        EligibleLeadersNotAvailableError, UnknownTopicOrPartitionError. Source: ElectLeaders of KIP-460.
+        """
+
+    def alter_partition_reassignments(
+        self, targets: Mapping[TopicPartition, Sequence[int] | None]
+    ) -> dict[TopicPartition, StoreError | None]:
+        """Begin to move partitions to other brokers, in the order of these lists; None gives up a move that is on.
+
+        A partition's answer is None, or why not: InvalidReplicaAssignmentError, NoReassignmentInProgressError,
+        UnknownTopicOrPartitionError. Source: AlterPartitionReassignments of KIP-455. A data directory goes on with
+        the moves in :meth:`DataDirectory.reassign`, as there is nobody else who would.
+        """
+
+    def list_partition_reassignments(
+        self, partitions: Sequence[TopicPartition] | None = None
+    ) -> dict[TopicPartition, Reassignment]:
+        """The moves that are on, sorted; those of the named partitions, or all."""
+
+    def alter_replica_log_dirs(
+        self, moves: Mapping[tuple[TopicPartition, int], str]
+    ) -> dict[tuple[TopicPartition, int], StoreError | None]:
+        """Begin to move replicas (partition, broker) to another log directory of their broker, by its path.
+
+        Each answer is None, or why not: LogDirNotFoundError, UnknownTopicOrPartitionError, StorageError. A data
+        directory goes on with the moves in :meth:`DataDirectory.reassign`.
+        """
+
+    def describe_log_dirs(self, brokers: Sequence[int]) -> dict[int, tuple[LogDirDescription, ...]]:
+        """What lies in these brokers' log directories. A broker that does not answer is left out."""
+
+    def describe_quorum(self) -> QuorumDescription:
+        """Who keeps the metadata."""
 
     # --------------------------------------------------------------------------------------------- consumer groups
 
@@ -299,9 +349,45 @@ class DataDirectory(Cluster, Protocol):
     """What can be done to a data directory besides: nothing that a Kafka cluster would let a client do."""
 
     def maintain(self, on_progress: Callable[[TopicPartition], None] | None = None) -> MaintenanceReport:
-        """One pass of upkeep over everything: retention, compaction, dead members of groups, what kills left behind.
+        """One pass of upkeep over everything: moves, replicas that fell behind, retention, compaction, dead members of
+        groups, what kills left behind.
 
         ``on_progress`` is called before each partition. What fails in one partition is in the report.
+        """
+
+    def reassign(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, StoreError | None]:
+        """Go on with the moves of these partitions (all that are on, for None) until they are done.
+
+        Honours the brokers' ``leader.replication.throttled.rate``. A partition's answer is None when it is where it
+        was to go, or why not yet.
+        """
+
+    # ----------------------------------------------------------------------------------------------------- brokers
+
+    def brokers(self) -> list[BrokerDescription]:
+        """All brokers, stopped ones too, sorted by id."""
+
+    def add_broker(self, broker: int | None = None, log_dirs: Sequence[str] = ()) -> BrokerDescription:
+        """A new broker, the next free number for None, with log directories of its own on any local disk; without one,
+        a directory below the data directory. It holds replicas of topics that are made from now on, or moved to it.
+
+        Raises InvalidRequestError for a number or a directory that is taken, StorageError.
+        """
+
+    def stop_broker(self, broker: int) -> None:
+        """Take a broker out of service: others lead what it led, and it falls behind. One that is stopped already is
+        fine.
+
+        Raises BrokerIdNotRegisteredError.
+        """
+
+    def start_broker(self, broker: int) -> None:
+        """Bring a broker back: its replicas are truncated to where they agree with the leaders', and catch up."""
+
+    def remove_broker(self, broker: int) -> None:
+        """Forget a broker that holds no replica. Its directories stay where they are, empty.
+
+        Raises BrokerIdNotRegisteredError, InvalidRequestError while it holds replicas, or is the last one.
         """
 
 

@@ -31,6 +31,12 @@ class UnknownTopicOrPartitionError(StoreError):
     code, retriable, kafka_name = 3, True, "UnknownTopicOrPartitionException"
 
 
+class LeaderNotAvailableError(StoreError):
+    """No replica of the partition can lead: none that is in sync has a log directory that can be used."""
+
+    code, retriable, kafka_name = 5, True, "LeaderNotAvailableException"
+
+
 class TimeoutError(StoreError):
     code, retriable, kafka_name = 7, True, "TimeoutException"
 
@@ -45,6 +51,10 @@ class InvalidTopicError(StoreError):
 
 class NotEnoughReplicasError(StoreError):
     code, retriable, kafka_name = 19, True, "NotEnoughReplicasException"
+
+
+class NotEnoughReplicasAfterAppendError(StoreError):
+    code, retriable, kafka_name = 20, True, "NotEnoughReplicasAfterAppendException"
 
 
 class IllegalGenerationError(StoreError):
@@ -115,6 +125,10 @@ class StorageError(StoreError):
     code, retriable, kafka_name = 56, True, "KafkaStorageException"
 
 
+class LogDirNotFoundError(StoreError):
+    code, kafka_name = 57, "LogDirNotFoundException"
+
+
 class GroupNotEmptyError(StoreError):
     code, kafka_name = 68, "GroupNotEmptyException"
 
@@ -127,10 +141,26 @@ class UnsupportedCompressionError(StoreError):
     code, kafka_name = 76, "UnsupportedCompressionTypeException"
 
 
+class PreferredLeaderNotAvailableError(StoreError):
+    code, retriable, kafka_name = 80, True, "PreferredLeaderNotAvailableException"
+
+
 class FencedInstanceIdError(StoreError):
     """Another member joined under the same group.instance.id and took this one's place."""
 
     code, kafka_name = 82, "FencedInstanceIdException"
+
+
+class EligibleLeadersNotAvailableError(StoreError):
+    code, retriable, kafka_name = 83, True, "EligibleLeadersNotAvailableException"
+
+
+class ElectionNotNeededError(StoreError):
+    code, retriable, kafka_name = 84, True, "ElectionNotNeededException"
+
+
+class NoReassignmentInProgressError(StoreError):
+    code, kafka_name = 85, "NoReassignmentInProgressException"
 
 
 class GroupSubscribedToTopicError(StoreError):
@@ -139,6 +169,10 @@ class GroupSubscribedToTopicError(StoreError):
 
 class InvalidRecordError(StoreError):
     code, kafka_name = 87, "InvalidRecordException"
+
+
+class BrokerIdNotRegisteredError(StoreError):
+    code, kafka_name = 102, "BrokerIdNotRegisteredException"
 
 
 class UnknownTopicIdError(StoreError):

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from pykafka_store.errors import StoreError
+
 Header = tuple[str, bytes | None]
 """A header's key, and its value or null. Keys may repeat; order counts."""
 
@@ -169,6 +171,90 @@ class TopicDescription(NamedTuple):
         return len(first.replicas) - len(first.adding_replicas)
 
 
+class ElectionType(IntEnum):
+    """Which leader is asked for (Kafka's numbers): a partition's first replica, or any, even one that lacks records."""
+
+    PREFERRED = 0
+    UNCLEAN = 1
+
+
+class Reassignment(NamedTuple):
+    """A partition on its way to other brokers. ``replicas`` are all that hold it meanwhile, its future ones first."""
+
+    replicas: tuple[int, ...]
+    adding: tuple[int, ...]
+    removing: tuple[int, ...]
+
+
+class ReplicaSize(NamedTuple):
+    """One replica in a log directory, as kafka-log-dirs shows it."""
+
+    partition: TopicPartition
+    size: int
+    """Bytes of its segments."""
+    offset_lag: int
+    """By how many offsets it ends before the partition's high watermark (a future replica: before the current one)."""
+    is_future: bool
+    """Whether it is on its way into this directory, from another one of the same broker."""
+
+
+class LogDirDescription(NamedTuple):
+    """One log directory of a broker."""
+
+    path: str
+    error: StoreError | None
+    """Why it can't be used, or None."""
+    replicas: tuple[ReplicaSize, ...]
+    total_bytes: int | None = None
+    """Of the file system it lies on."""
+    usable_bytes: int | None = None
+
+
+class BrokerDescription(NamedTuple):
+    """A broker of a data directory: a number, and the directories that hold its replicas."""
+
+    id: int
+    log_dirs: tuple[str, ...]
+    """Absolute paths."""
+    running: bool
+    """False after ``stop_broker``."""
+    problems: tuple[str, ...]
+    """A line for each log directory that can't be used."""
+    replicas: int
+    leaders: int
+    in_sync: int
+    """How many of its replicas are in sync."""
+
+
+class ConfigResource(NamedTuple):
+    """What dynamic settings belong to: a type of kafka-configs, and a name; the empty name stands for the default."""
+
+    type: str
+    """``topic``, ``broker``, ``group``, ``client-metrics``: the entity types of ConfigResource.Type in lower case."""
+    name: str
+
+
+class QuorumReplica(NamedTuple):
+    """A member of the metadata quorum."""
+
+    id: int
+    directory_id: str
+    log_end_offset: int
+    last_fetch_ms: int
+    """-1 where it never fetched: a leader doesn't."""
+    last_caught_up_ms: int
+
+
+class QuorumDescription(NamedTuple):
+    """Who keeps the metadata, and how far they are (DescribeQuorum, KIP-595)."""
+
+    leader_id: int
+    leader_epoch: int
+    high_watermark: int
+    voters: tuple[QuorumReplica, ...]
+    observers: tuple[QuorumReplica, ...]
+
+
 class CommittedOffset(NamedTuple):
     """What a group has committed for a partition: the next record to read."""
 
@@ -226,6 +312,10 @@ class MaintenanceReport(NamedTuple):
     """Members of groups whose process was gone."""
     leftovers: int = 0
     """Directories of deleted topics that a kill had left."""
+    caught_up: int = 0
+    """Replicas that are in sync again."""
+    behind: int = 0
+    """Replicas that are not in sync, for their broker is stopped or its directory can't be used."""
     failures: tuple[tuple[str, Exception], ...] = ()
     """(partition, what was wrong with it): the others were gone through."""
 

@@ -39,6 +39,23 @@ _MIGRATIONS: tuple[str, ...] = (
         topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE, name TEXT NOT NULL, value TEXT NOT NULL,
         PRIMARY KEY (topic_id, name)) WITHOUT ROWID;
     """,
+    # A broker may have several log directories, and a replica may be on its way to another broker or directory.
+    """
+    CREATE TABLE log_dirs (
+        broker INTEGER NOT NULL, position INTEGER NOT NULL, path TEXT NOT NULL, PRIMARY KEY (broker, position))
+        WITHOUT ROWID;
+    INSERT INTO log_dirs SELECT id, 0, path FROM brokers;
+    ALTER TABLE brokers RENAME TO brokers_1;
+    CREATE TABLE brokers (id INTEGER PRIMARY KEY, running INTEGER NOT NULL DEFAULT 1);
+    INSERT INTO brokers SELECT id, running FROM brokers_1;
+    DROP TABLE brokers_1;
+    ALTER TABLE replicas ADD COLUMN log_dir INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE replicas ADD COLUMN future_log_dir INTEGER;
+    ALTER TABLE replicas ADD COLUMN change TEXT;
+    CREATE TABLE configs (
+        type TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (type, name, key))
+        WITHOUT ROWID;
+    """,
 )
 """What brings a database from version n to n + 1 (PRAGMA user_version). Only ever appended to."""
 
@@ -170,7 +187,12 @@ class Catalog:
     def brokers(self) -> dict[int, str]:
         """Running brokers: id -> log directory, relative paths being below the data directory."""
         with self._explained():
-            return dict(self._connection.execute("SELECT id, path FROM brokers WHERE running ORDER BY id"))
+            return dict(
+                self._connection.execute(
+                    "SELECT id, path FROM brokers JOIN log_dirs ON broker = id "
+                    "WHERE running AND position = 0 ORDER BY id"
+                )
+            )
 
     def topic_names(self) -> list[tuple[str, str]]:
         """(name, id) of every topic, sorted by name."""
@@ -236,7 +258,8 @@ class Catalog:
     # ------------------------------------------------------------------------------------------------ changing
 
     def add_broker(self, broker: int, path: str) -> None:
-        self._connection.execute("INSERT OR IGNORE INTO brokers (id, path) VALUES (?, ?)", (broker, path))
+        self._connection.execute("INSERT INTO brokers (id) VALUES (?)", (broker,))
+        self._connection.execute("INSERT INTO log_dirs VALUES (?, 0, ?)", (broker, path))
 
     def add_topic(
         self, topic_id: str, name: str, assignments: Sequence[Sequence[int]], configs: Mapping[str, str]
@@ -253,7 +276,7 @@ class Catalog:
         for partition, replicas in assignments:
             self._connection.execute("INSERT INTO partitions VALUES (?, ?, ?, 0)", (topic_id, partition, replicas[0]))
             self._connection.executemany(
-                "INSERT INTO replicas VALUES (?, ?, ?, ?, 1)",
+                "INSERT INTO replicas (topic_id, partition, position, broker, in_sync) VALUES (?, ?, ?, ?, 1)",
                 ((topic_id, partition, position, broker) for position, broker in enumerate(replicas)),
             )
 
