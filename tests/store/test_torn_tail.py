@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.log import reader as reader_module
 from pykafka_store.embedded.log.replica import mark_deleted
 from pykafka_store.errors import (
     CorruptRecordError,
     OffsetOutOfRangeError,
+    StorageError,
     StoreError,
     UnknownTopicOrPartitionError,
     UnsupportedVersionError,
@@ -37,7 +40,7 @@ from tests.store.helpers import (
     reader_decode,
     rows,
 )
-from tests.support.faulty_disk import Killed
+from tests.support.faulty_disk import FaultyDisk, Killed
 
 LOG = "00000000000000000000.log"
 NEW = batch(b"new", at=5000)
@@ -588,6 +591,28 @@ def test_whatever_happens_to_an_index_every_offset_is_read_right(
         log.append(NEW)
         for offset in range(len(sample.rows)):
             assert log.read(offset, 1)[:-1] == sample.rows[offset:]
+
+
+def test_what_a_killed_writer_left_in_the_indexes_goes_with_its_batch(one: Sample) -> None:
+    """Apache Kafka's tools read an index to its file's end, whatever the published state counts."""
+    number = 0
+    while True:
+        log = one.restored()
+        log.config = TopicConfig.of({"index.interval.bytes": "50"})
+        dying = FaultyDisk(number, how="late", stays_dead=True)
+        with suppress(StorageError):
+            log.append(NEW, disk=dying)
+        if not dying.failed:
+            break
+        log.config = TopicConfig.of({"index.interval.bytes": "4096"})
+        log.append(batch(b"x", at=5001))
+        files = log.files()
+        state = parse_state(files[STATE])
+        assert len(files[LOG]) == state.end_position
+        for suffix, size, entries in ((".index", 8, state.index_entries), (".timeindex", 12, state.time_index_entries)):
+            assert len(files[LOG.replace(".log", suffix)]) == size * entries, f"killed after {dying.failed[0]}"
+        number += 1
+    assert number > 5
 
 
 def _by_time(log: Log, timestamp: int) -> int | None:

@@ -98,7 +98,7 @@ class ReplicaLog:
             self._open_segment(state.active_base_offset)
         size = self._disk.size(self._files[LOG_SUFFIX])
         if size > state.end_position:
-            self._disk.truncate(self._files[LOG_SUFFIX], state.end_position, self._path(LOG_SUFFIX))
+            self._cut_files(state)
         elif size < state.end_position:
             raise CorruptRecordError(
                 f"{self._label}: {self._path(LOG_SUFFIX)} holds {size} bytes where {state.end_position} were "
@@ -321,12 +321,15 @@ class ReplicaLog:
         self._active_base = -1
 
     def _cut_files(self, state: PublishedState) -> None:
+        """Take away what lies beyond the state. The log comes last: that it is too long is what says that there is
+        something to take away, should this be cut short as well.
+        """
         if self._active_base != state.active_base_offset:
             self._open_segment(state.active_base_offset)
         for suffix, size in (
-            (LOG_SUFFIX, state.end_position),
             (INDEX_SUFFIX, state.index_entries * OFFSET_ENTRY.size),
             (TIME_INDEX_SUFFIX, state.time_index_entries * TIME_ENTRY.size),
+            (LOG_SUFFIX, state.end_position),
         ):
             if self._disk.size(self._files[suffix]) > size:
                 self._disk.truncate(self._files[suffix], size, self._path(suffix))
