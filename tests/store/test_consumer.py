@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
@@ -126,3 +128,42 @@ def test_a_question_by_time_to_a_topic_that_is_going_is_answered_by_name(cluster
             reader.offset_of_max_timestamp()
     finally:
         reader.close()
+
+
+NOBODY = struct.pack(">hIi", 1, google_crc32c.value(bytes(4)), 0)
+"""A producer snapshot that tells of no transaction."""
+
+
+@pytest.mark.parametrize("snapshot", [NOBODY, NOBODY[:-1], b""], ids=["none open", "cut", "empty"])
+def test_a_transaction_of_a_brokers_that_nobody_ended_is_not_committed(
+    cluster: EmbeddedCluster, snapshot: bytes
+) -> None:
+    directory = log_file(cluster).parent
+    theirs = Path(__file__).resolve().parents[1] / "data" / "segments" / "tx-0"
+    data = (theirs / log_file(cluster).name).read_bytes()
+    *kept, mark = split_batches(data)
+    assert mark.header.is_control
+    assert not kept[-1].header.is_control
+    end, first = mark.header.base_offset, kept[-1].header.base_offset
+    for name in (log_file(cluster).name, f"{0:020d}.txnindex"):
+        (directory / name).write_bytes((theirs / name).read_bytes())
+    log_file(cluster).write_bytes(data[: -mark.header.size])
+    (directory / "published-state").unlink()
+    (directory / f"{0:020d}.snapshot").write_bytes(snapshot)
+
+    def read(level: str) -> tuple[int, list[int]]:
+        with cluster.consumer({"isolation.level": level}) as consumer:
+            consumer.assign({HERE: OffsetAt.EARLIEST})
+            (found,) = consumer.end_offsets([HERE]).values()
+            offsets = []
+            while consumer.position(HERE) < found:
+                offsets += [row.offset for row in rows(consumer.poll(1.0))]
+            assert consumer.poll(0.0) == []
+            return found, offsets
+
+    send(cluster, b"ours, behind it")
+    everything_end, everything = read("read_uncommitted")
+    assert (everything_end, everything[-1]) == (end + 1, end)
+    committed_end, committed = read("read_committed")
+    assert committed_end == first
+    assert committed == [0, 2, 3, 13]  # 5 to 12 were aborted

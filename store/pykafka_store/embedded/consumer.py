@@ -239,15 +239,17 @@ class EmbeddedConsumer:
         return {partition: self._state(partition)[1] for partition in partitions}
 
     def _state(self, partition: TopicPartition) -> tuple[int, int]:
-        """(log start offset, high watermark) of a partition, read by this consumer or not."""
+        """(log start offset, the end of what may be read) of a partition, read by this consumer or not."""
         position = self._positions.get(partition)
         reader = position.reader if position else self._logs.reader(partition)
         try:
-            state = reader.state()
+            return reader.state().log_start_offset, self._end(reader)
         finally:
             if position is None:
                 reader.close()
-        return state.log_start_offset, state.high_watermark
+
+    def _end(self, reader: LogReader) -> int:
+        return reader.last_stable_offset() if self._committed_only else reader.state().high_watermark
 
     # -------------------------------------------------------------------------------------------------------- group
 
@@ -482,7 +484,11 @@ class EmbeddedConsumer:
     def _fetch(self, partition: TopicPartition, position: _Position) -> bool:
         """Read the next batches of a partition, applying ``auto.offset.reset`` where its position is gone."""
         try:
-            position.waiting.extend(position.reader.read(position.offset, self._fetch_size))
+            batches = position.reader.read(position.offset, self._fetch_size)
+            if self._committed_only and batches:
+                end = position.reader.last_stable_offset()
+                batches = [batch for batch in batches if batch.header.base_offset < end]
+            position.waiting.extend(batches)
         except OffsetOutOfRangeError:
             position.offset = self._reset.offset(position.reader, committed=True)
             return self._fetch(partition, position)

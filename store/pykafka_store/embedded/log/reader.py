@@ -44,7 +44,8 @@ from pykafka_store.format.index import (
     entry_before_timestamp,
     entry_for_offset,
 )
-from pykafka_store.format.names import INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX
+from pykafka_store.format.names import INDEX_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX
+from pykafka_store.format.snapshot import snapshot_entries
 from pykafka_store.format.state import PublishedState, parse_state
 from pykafka_store.model import Records, TimestampType, topic_id_bytes
 
@@ -77,6 +78,8 @@ class LogReader:
         self._next_offset = -1
         """The offset that can be read from ``_position`` on without looking it up; -1 before the first read."""
         self._aborted: list[AbortedTransaction] | None = None
+        self._first_open: int | None = None
+        """The first offset of a transaction that nobody has ended; -1: there is none; None: not looked for yet."""
 
     @property
     def label(self) -> str:
@@ -247,6 +250,57 @@ class LogReader:
             entry.producer_id == header.producer_id and entry.first_offset <= header.base_offset <= entry.last_offset
             for entry in self._aborted
         )
+
+    def last_stable_offset(self) -> int:
+        """Where read_committed stops: the high watermark, or the first transaction that its producer has not ended.
+
+        Such a one is in segments of a broker's only, and nobody will end it here: this engine writes no transactions.
+        """
+        if self._first_open is None:
+            while True:
+                try:
+                    self._first_open = min(self._open_transactions().values(), default=-1)
+                    break
+                except FileNotFoundError:
+                    self._require_directory()  # retention or compaction took a file between our looking and opening it
+        end = self.state().high_watermark
+        return end if self._first_open < 0 else min(end, self._first_open)
+
+    def _open_transactions(self) -> dict[int, int]:
+        """Producer -> the first offset of the transaction that it left open: by the newest snapshot, and what follows
+        it. A log without snapshots is not a broker's.
+        """
+        names = sorted(name for name in self._disk.list(self._directory) if name.endswith(SNAPSHOT_SUFFIX))
+        if not names:
+            return {}
+        path = os.path.join(self._directory, names[-1])
+        try:
+            taken = int(names[-1].removesuffix(SNAPSHOT_SUFFIX))
+            entries = snapshot_entries(self._disk.read_file(path, limit=1 << 26), path)
+            found = {
+                each.producer_id: each.current_txn_first_offset
+                for each in entries
+                if each.current_txn_first_offset is not None
+            }
+        except (CorruptRecordError, ValueError):
+            taken, found = 0, {}  # the log itself tells, from its beginning on
+        state = self.state()
+        bases = self._bases(state)
+        for base in bases[max(0, bisect_right(bases, taken) - 1) :]:
+            path = segment_path(self._directory, base)
+            segment = self._disk.open(path)
+            try:
+                end = state.end_position if base == state.active_base_offset else self._disk.size(segment)
+                for _, header in walk_headers(self._disk, segment, path, end, base, state.has_gaps):
+                    if header.last_offset < taken or not header.is_transactional:
+                        continue
+                    if header.is_control:
+                        found.pop(header.producer_id, None)
+                    else:
+                        found.setdefault(header.producer_id, header.base_offset)
+            finally:
+                self._disk.close(segment)
+        return found
 
     # ----------------------------------------------------------------------------------------------------- segments
 
