@@ -20,7 +20,7 @@ from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.groups.assignors import assignor_names
 from pykafka_store.embedded.groups.database import GroupDatabase
 from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
-from pykafka_store.embedded.log.reader import LogReader
+from pykafka_store.embedded.replication.reader import PartitionReader
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidConfigError,
@@ -57,7 +57,7 @@ class Logs(Protocol):
 
     def topic_names(self) -> list[str]: ...
 
-    def reader(self, partition: TopicPartition) -> LogReader: ...
+    def reader(self, partition: TopicPartition) -> PartitionReader: ...
 
     def version(self) -> tuple[int, int]:
         """The catalogue's; see Catalog.version."""
@@ -82,7 +82,7 @@ class _Position:
 
     __slots__ = ("offset", "paused", "reader", "waiting")
 
-    def __init__(self, reader: LogReader, offset: int) -> None:
+    def __init__(self, reader: PartitionReader, offset: int) -> None:
         self.reader = reader
         self.offset = offset
         self.paused = False
@@ -525,7 +525,7 @@ class _Reset:
     def is_none(self) -> bool:
         return self._setting == "none"
 
-    def offset(self, reader: LogReader, *, committed: bool) -> int:
+    def offset(self, reader: PartitionReader, *, committed: bool) -> int:
         """The offset to begin with. Raises NoOffsetForPartitionError or OffsetOutOfRangeError where the setting is
         none.
         """
@@ -570,7 +570,7 @@ def _go_back(positions: Sequence[tuple[_Position, int]]) -> None:
             position.waiting.clear()
 
 
-def _resolved(reader: LogReader, at: int | OffsetAt) -> int:
+def _resolved(reader: PartitionReader, at: int | OffsetAt) -> int:
     state = reader.state()
     if at == OffsetAt.EARLIEST:
         return state.log_start_offset

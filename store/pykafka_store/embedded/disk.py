@@ -158,6 +158,12 @@ class Disk:
         except FileNotFoundError:
             return 0
 
+    def space(self, path: str) -> tuple[int, int]:
+        """(total, usable) bytes of the file system that ``path`` lies on."""
+        with _explained(path):
+            found = os.statvfs(path)
+        return found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail
+
     def list(self, path: str) -> list[str]:
         with _explained(path):
             return os.listdir(path)
