@@ -107,7 +107,9 @@ class PartitionHome:
         if self._looked is None or version != self._seen:
             found = self._catalog.partition(self._topic_id, self.name.partition)
             if found is None:
-                raise UnknownTopicOrPartitionError(f"{self.label} is gone: topic {self.name.topic} was deleted{self._gone}")
+                raise UnknownTopicOrPartitionError(
+                    f"{self.label} is gone: topic {self.name.topic} was deleted{self._gone}"
+                )
             self._looked = found[0], self._config(found[1])
             self._seen, self._leader_directory = version, None
         return self._looked

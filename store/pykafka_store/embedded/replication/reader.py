@@ -6,6 +6,7 @@ can't be read, whoever may write has another one elected, as there is no control
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -13,11 +14,15 @@ from typing import TypeVar
 from pykafka_store.embedded.log.reader import LogReader
 from pykafka_store.embedded.log.segments import READ_SIZE
 from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES
+from pykafka_store.errors import LeaderNotAvailableError
 from pykafka_store.format.batch import Batch
 from pykafka_store.format.state import PublishedState
 from pykafka_store.model import Records
 
 T = TypeVar("T")
+
+SETTLE_POLL = 1.0
+"""Seconds between attempts to have a leader where there is none."""
 
 
 class PartitionReader:
@@ -40,6 +45,7 @@ class PartitionReader:
         self._settle = settle
         self._reader: LogReader | None = None
         self._directory = ""
+        self._next_settle = 0.0
 
     def close(self) -> None:
         if self._reader is not None:
@@ -55,6 +61,14 @@ class PartitionReader:
 
     def _ask(self, what: Callable[[LogReader], T]) -> T:
         try:
+            return what(self._led())
+        except LeaderNotAvailableError:
+            # A broker may have come back without anybody saying so.
+            if time.monotonic() < self._next_settle:
+                raise
+            self._next_settle = time.monotonic() + SETTLE_POLL
+            with suppress(*REPLICA_FAILURES):
+                self._settle()
             return what(self._led())
         except REPLICA_FAILURES:
             before = self._directory
