@@ -347,10 +347,10 @@ class Catalog:
     # ------------------------------------------------------------------------------------------------ changing
 
     def add_broker(self, broker: int, log_dirs: Sequence[LogDirRow]) -> None:
-        """Inside a transaction, like all that follow."""
-        self._connection.execute("INSERT INTO brokers (id) VALUES (?)", (broker,))
+        """Inside a transaction, like all that follow. One that is there already is fine: a directory may be made again."""
+        self._connection.execute("INSERT OR IGNORE INTO brokers (id) VALUES (?)", (broker,))
         self._connection.executemany(
-            "INSERT INTO log_dirs VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO log_dirs VALUES (?, ?, ?, ?)",
             ((broker, position, *log_dir) for position, log_dir in enumerate(log_dirs)),
         )
 
