@@ -281,11 +281,12 @@ class EmbeddedAdmin:
         parents = set()
         made: list[str] = []
         rows: list[list[ReplicaRow]] = []
-        admin = self._broker_admin() if len(self._brokers.all()) > 1 else None
-        usable = self._brokers.usable() if admin is not None else list(self._brokers.all())
+        only_one = len(self._brokers.all()) == 1
+        place = ReplicaRow if only_one else self._broker_admin().placer()
+        usable = list(self._brokers.all()) if only_one else self._brokers.usable()
         try:
             for partition, replicas in enumerate(placed, start=first):
-                hosts = [admin.placed(broker) if admin is not None else ReplicaRow(broker) for broker in replicas]
+                hosts = [place(broker) for broker in replicas]
                 there = [host for host in hosts if host.broker in usable]
                 for host in there or hosts:
                     parent = self._brokers.paths(host.broker)[host.log_dir]

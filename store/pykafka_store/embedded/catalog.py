@@ -347,7 +347,7 @@ class Catalog:
     # ------------------------------------------------------------------------------------------------ changing
 
     def add_broker(self, broker: int, log_dirs: Sequence[LogDirRow]) -> None:
-        """Inside a transaction, like all that follow. One that is there already is fine: a directory may be made again."""
+        """Inside a transaction, like all that follow. One that is there already is fine: so is making it again."""
         self._connection.execute("INSERT OR IGNORE INTO brokers (id) VALUES (?)", (broker,))
         self._connection.executemany(
             "INSERT OR IGNORE INTO log_dirs VALUES (?, ?, ?, ?)",

@@ -34,7 +34,8 @@ def maintain(
         if on_progress is not None:
             on_progress(partition)
         try:
-            back = replicas(partition).bring_back()
+            kept = replicas(partition)
+            back = kept.bring_back()
             report = report._replace(
                 caught_up=report.caught_up + back.caught_up,
                 behind=report.behind + back.behind,
@@ -52,6 +53,7 @@ def maintain(
                     compacted_out=report.compacted_out + done.compacted.records,
                     freed=report.freed + done.freed + done.compacted.bytes,
                 )
+            kept.make_same()
         except (UnknownTopicOrPartitionError, FileNotFoundError):
             continue  # deleted since it was listed
         except StoreError as error:

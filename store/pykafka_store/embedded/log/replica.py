@@ -302,6 +302,10 @@ class ReplicaLog:
         self._cut_files(state)
         self.publish(state)
 
+    def remove_unpublished_locked(self, state: PublishedState) -> None:
+        """Remove the segments that a roll left which was cut short; else the next roll does."""
+        self._remove_segments_after(state.active_base_offset)
+
     # ---------------------------------------------------------------------------------------------- following others
 
     def follow_locked(self, state: PublishedState, leaders: PublishedState) -> PublishedState:

@@ -228,6 +228,7 @@ class BrokerAdmin:
     ) -> dict[TopicPartition, StoreError | None]:
         """``check`` raises for a replica list that can't be."""
         answers: dict[TopicPartition, StoreError | None] = {}
+        place = self.placer()
         for name, target in targets.items():
             try:
                 replicas = self._here(name)
@@ -235,7 +236,7 @@ class BrokerAdmin:
                     replicas.cancel()
                 else:
                     check([target])
-                    replicas.reassign([self.placed(broker) for broker in target])
+                    replicas.reassign([place(broker) for broker in target])
                 answers[name] = None
             except StoreError as error:
                 answers[name] = error
@@ -247,17 +248,25 @@ class BrokerAdmin:
         except UnknownTopicOrPartitionError:
             raise UnknownTopicOrPartitionError("This server does not host this topic-partition.") from None
 
-    def placed(self, broker: int) -> ReplicaRow:
-        """A new replica on that broker, in the log directory that holds the fewest. Source: LogManager#nextLogDirs."""
-        paths = self._brokers.paths(broker)
-        if len(paths) == 1:
-            return ReplicaRow(broker)
-        counts = [0] * len(paths)
-        for _, row in self._partitions():
-            if (host := row.host(broker)) is not None:
-                counts[host.log_dir] += 1
-        usable = [number for number, path in enumerate(paths) if self._brokers.problem(path) is None]
-        return ReplicaRow(broker, log_dir=min(usable or range(len(paths)), key=counts.__getitem__))
+    def placer(self) -> Callable[[int], ReplicaRow]:
+        """Makes new replicas on a broker, in the log directory that has the fewest. Source: LogManager#nextLogDirs."""
+        counts: dict[int, list[int]] = {}
+
+        def place(broker: int) -> ReplicaRow:
+            paths = self._brokers.paths(broker)
+            if len(paths) == 1:
+                return ReplicaRow(broker)
+            if not counts:
+                counts.update({each: [0] * len(self._brokers.paths(each)) for each in self._brokers.all()})
+                for _, row in self._partitions():
+                    for host in row.hosts:
+                        counts[host.broker][host.log_dir] += 1
+            usable = [number for number, path in enumerate(paths) if self._brokers.problem(path) is None]
+            chosen = min(usable or range(len(paths)), key=counts[broker].__getitem__)
+            counts[broker][chosen] += 1
+            return ReplicaRow(broker, log_dir=chosen)
+
+        return place
 
     def list_partition_reassignments(
         self, partitions: Sequence[TopicPartition] | None = None

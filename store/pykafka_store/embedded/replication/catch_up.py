@@ -120,6 +120,30 @@ class CatchUp:
             finally:
                 leadership.close()
 
+    def differing(self) -> list[int]:
+        """The brokers whose replica is in sync and has not the leader's bytes: compaction went over them at different
+        times, and wrote other delete horizons, or left another tombstone. They say the same.
+        """
+        with self._locks.upkeep(self._topic_id, self._partition) as ours:
+            if not ours:
+                return []
+            leadership = Leadership(self._home)
+            try:
+                with self._hold():
+                    led = leadership.led()
+                end = led.leader.state.active_base_offset, led.leader.state.end_position
+                return [
+                    held.broker
+                    for held in led.followers
+                    if self._agreement(led, held.log, held.state, held.log.directory)[:2] != end
+                    or len(self._bases(held.log.directory)) != len(self._bases(led.leader.log.directory))
+                ]
+            finally:
+                leadership.close()
+
+    def _bases(self, directory: str) -> list[int]:
+        return list_segments(self._disk, directory)
+
     def _hold(self) -> AbstractContextManager[None]:
         return self._locks.partition(self._topic_id, self._partition)
 
@@ -138,8 +162,7 @@ class CatchUp:
         try:
             own = self._loaded(replica, directory)
             at = self._agreement(led, replica, own, directory)
-            bases = list_segments(self._disk, leader)
-            self._truncate(replica, own, led.leader.state, directory, at, set(bases))
+            self._truncate(replica, own, led.leader.state, directory, at, set(self._bases(leader)))
             copy = _Copy(self._disk, leader, directory, at)
             now = led
             for _ in range(MOST_ROUNDS):
@@ -196,7 +219,7 @@ class CatchUp:
         for suffix in SEGMENT_SUFFIXES:
             self._disk.create_file(segment_path(directory, 0, suffix))
         replica.publish(empty)
-        for base in list_segments(self._disk, directory):
+        for base in self._bases(directory):
             if base:
                 self._remove_segment(directory, base)
         return replica.load_locked()
@@ -209,8 +232,8 @@ class CatchUp:
             agreed = agreed_end(
                 led.leader.log.leader_epochs(), theirs.log_end_offset, replica.leader_epochs(), own.log_end_offset
             )
-        bases = [base for base in list_segments(self._disk, leader) if base <= theirs.active_base_offset]
-        there = set(list_segments(self._disk, directory))
+        bases = [base for base in self._bases(leader) if base <= theirs.active_base_offset]
+        there = set(self._bases(directory))
         at = _At(bases[0], 0, bases[0])
         for base, end in zip(bases, [*bases[1:], None], strict=True):
             if base not in there or base > own.active_base_offset:
@@ -267,7 +290,7 @@ class CatchUp:
         replica.publish_synced(_unverified(own, theirs, at))
         replica.close()
         self._cut(path, at.position)
-        for base in list_segments(self._disk, directory):
+        for base in self._bases(directory):
             if base > at.base or base not in keep:
                 self._remove_segment(directory, base)
         self._disk.sync_directory(directory)
@@ -305,7 +328,7 @@ class CatchUp:
                 self._disk.sync(descriptor, path)
             finally:
                 self._disk.close(descriptor)
-        for name in (LEADER_EPOCH_FILE, CLEANER_CHECKPOINT_FILE):
+        for name in (PARTITION_METADATA_FILE, LEADER_EPOCH_FILE, CLEANER_CHECKPOINT_FILE):
             try:
                 data = self._disk.read_file(os.path.join(leader, name))
             except FileNotFoundError:

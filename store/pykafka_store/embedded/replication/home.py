@@ -9,7 +9,7 @@ from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.catalog import BrokerRow, Catalog, PartitionRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.log.replica import ReplicaLog
-from pykafka_store.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError
+from pykafka_store.errors import LeaderNotAvailableError, StorageError, UnknownTopicOrPartitionError
 from pykafka_store.format.checkpoint import META_PROPERTIES_FILE, parse_properties
 from pykafka_store.format.names import partition_directory
 from pykafka_store.model import TopicPartition
@@ -49,6 +49,8 @@ class Brokers:
             text = self._disk.read_file(os.path.join(path, META_PROPERTIES_FILE)).decode("utf-8", "replace")
         except FileNotFoundError:
             return f"{path} has no {META_PROPERTIES_FILE}: is its disk mounted?"
+        except StorageError as error:
+            return str(error)
         if parse_properties(text).get("directory.id") != directory_id:
             return f"{path} is not the broker's: its {META_PROPERTIES_FILE} says another directory.id"
         return None

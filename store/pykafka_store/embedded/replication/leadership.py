@@ -171,6 +171,25 @@ class Leadership:
                     raise
                 lost[leader.broker] = error
 
+    def tidy(self, led: Led) -> None:
+        """Have readers see all that they may, and the followers say what the leader says: kills leave them behind in
+        that, until the next append. Raises what a replica's directory raises.
+        """
+        state = led.leader.state
+        if led.has_enough and state.high_watermark < state.log_end_offset:
+            state = state._replace(high_watermark=state.log_end_offset)
+            led.leader.log.publish(state)
+        for held in led.all:
+            held.log.remove_unpublished_locked(state)
+        for held in led.followers:
+            told = held.state._replace(
+                high_watermark=state.high_watermark,
+                log_start_offset=max(held.state.log_start_offset, state.log_start_offset),
+                leader_epoch=state.leader_epoch,
+            )
+            if told != held.state:
+                held.log.publish(told)
+
     def leave_behind(self, led: Led, failed: Mapping[int, Exception]) -> Led:
         """Go on without replicas that could not be written to. Raises the leader's error if none is left: then nothing
         is changed.

@@ -22,7 +22,7 @@ from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.replica import mark_deleted
 from pykafka_store.embedded.replication.catch_up import CatchUp, OnCopied
 from pykafka_store.embedded.replication.home import PartitionHome
-from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, Leadership
+from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, Leadership, with_sync
 from pykafka_store.errors import (
     ElectionNotNeededError,
     EligibleLeadersNotAvailableError,
@@ -71,7 +71,7 @@ class Replicas:
         leadership = Leadership(self._home)
         try:
             with self._locks.partition(self._topic_id, self._partition):
-                leadership.led()
+                leadership.tidy(leadership.led())
             return
         except LeaderNotAvailableError:
             if not self._home.look()[1].unclean_leader_election_enable:
@@ -140,6 +140,25 @@ class Replicas:
             else:
                 done = done._replace(caught_up=done.caught_up + 1)
         return done
+
+    def make_same(self) -> None:
+        """Give the replicas of a compacted log the leader's bytes where theirs differ, as long as enough others are in
+        sync meanwhile.
+        """
+        if "compact" not in self._home.look()[1].cleanup_policy:
+            return
+        for broker in self._catch_up().differing():
+            leadership = Leadership(self._home)
+            try:
+                with self._locks.partition(self._topic_id, self._partition):
+                    led = leadership.led()
+                    rest = [other for other in led.row.isr if other != broker]
+                    if led.row.leader == broker or broker not in led.row.isr or len(rest) < led.min_isr:
+                        continue
+                    self._home.change(with_sync(led.row, rest, led.min_isr))
+            finally:
+                leadership.close()
+            self._catch_up().run(broker)
 
     def _catch_up(self) -> CatchUp:
         return CatchUp(self._disk, self._locks, self._home, self._topic_id, self._partition)
