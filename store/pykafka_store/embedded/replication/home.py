@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.catalog import BrokerRow, Catalog, PartitionRow
 from pykafka_store.embedded.disk import Disk, boot_id
-from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.errors import LeaderNotAvailableError, StorageError, UnknownTopicOrPartitionError
 from pykafka_store.format.checkpoint import META_PROPERTIES_FILE, parse_properties
 from pykafka_store.format.names import partition_directory
 from pykafka_store.model import TopicPartition
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.log.replica import ReplicaLog
 
 
 class Brokers:
@@ -128,6 +131,8 @@ class PartitionHome:
         return self.replica_at(self.directory(broker))
 
     def replica_at(self, directory: str) -> ReplicaLog:
+        from pykafka_store.embedded.log.replica import ReplicaLog
+
         return ReplicaLog(self._disk, directory, self.label, self._topic_id, boot_id())
 
     def trouble(self, broker: int) -> str | None:
