@@ -22,21 +22,27 @@ _FAMILIES = ("config.providers.", "sasl.", "ssl.")
 
 
 def check_admin_config(env: Env, options: Options) -> None:
-    """Read the file that ``--command-config`` names, and warn of what is no setting of Kafka's admin client.
-
-    How to reach a cluster, how long to wait for it and how to log in go to ``open_cluster`` with the options, and mean
-    nothing to a directory. Which cluster is meant does: where no option says it, the file's ``bootstrap.servers`` must
-    not be answered from a directory. Raises PropertiesError for that, and for a file that can't be read.
-    """
+    """What ``read_admin_config`` finds in the file that ``--command-config`` names, for ``open_cluster``."""
     path = options.maybe_text("command-config")
-    if path is None:
-        return
+    if path is not None:
+        named = options.has("bootstrap-server") or options.has("data-dir")
+        options.admin_config = read_admin_config(env, path, address_named=named)
+
+
+def read_admin_config(env: Env, path: str, *, address_named: bool) -> dict[str, str]:
+    """The settings in a file of ``--command-config``; a warning of what is no setting of Kafka's admin client.
+
+    How to reach a cluster, how long to wait for it and how to log in go to ``open_cluster``, and mean nothing to a
+    directory. Which cluster is meant does: where no option says it (``address_named``), the file's
+    ``bootstrap.servers`` must not be answered from a directory. Raises PropertiesError for that, and for a file that
+    can't be read.
+    """
     properties = load_properties(path)
-    if "bootstrap.servers" in properties and not options.has("bootstrap-server") and not options.has("data-dir"):
+    if "bootstrap.servers" in properties and not address_named:
         raise PropertiesError(
             f"--bootstrap-server must be specified: bootstrap.servers in {path} is not read by Kafka's tool either"
         )
     unknown = [name for name in properties if name not in _ADMIN_SETTINGS and not name.startswith(_FAMILIES)]
-    options.admin_config = {name: value for name, value in properties.items() if name not in unknown}
     if unknown:
         env.err(f"WARNING: {path}: no setting of Kafka's admin client, and ignored: {', '.join(unknown)}")
+    return {name: value for name, value in properties.items() if name not in unknown}

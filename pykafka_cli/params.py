@@ -1,7 +1,8 @@
-"""Click types that know how to complete a value. They check nothing: what a value means is for the command to say."""
+"""Click types: names that complete, and check nothing, for what a value means is for the command to say; durations."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 DIRECTORY = click.Path(file_okay=False)
 FILE = click.Path(dir_okay=False)
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class TopicName(click.ParamType[str]):
@@ -64,5 +67,18 @@ class GroupName(TopicName):
         return [group.group_id for group in admin.list_groups()]
 
 
+class Duration(click.ParamType[float]):
+    """A time such as 30s, 5m or 1h; seconds where there is no unit."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?", str(value).strip())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is no duration: write 30s, 5m or 1h", param, ctx)
+        return float(match[1]) * _UNITS[match[2] or "s"]
+
+
 TOPIC = TopicName()
 GROUP = GroupName()
+DURATION = Duration()

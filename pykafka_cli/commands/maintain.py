@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 import click
@@ -10,24 +9,10 @@ import click
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.options import examples
-from pykafka_cli.params import DIRECTORY
+from pykafka_cli.params import DIRECTORY, DURATION
 from pykafka_store.api import DataDirectory, open_data_directory
 from pykafka_store.errors import StoreError
 from pykafka_store.model import MaintenanceReport, TopicPartition
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-class Duration(click.ParamType[float]):
-    """A time such as 30s, 5m or 1h; seconds where there is no unit."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?", str(value).strip())
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r} is no duration: write 30s, 5m or 1h", param, ctx)
-        return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 @click.command(
@@ -40,7 +25,7 @@ class Duration(click.ParamType[float]):
     help="The directory that holds the logs. Without it: $PYKAFKA_DATA_DIR, else a directory of each user.",
 )
 @click.option(
-    "--every", metavar="TIME", type=Duration(), help="Go on, one pass each TIME (30s, 5m, 1h), until interrupted."
+    "--every", metavar="TIME", type=DURATION, help="Go on, one pass each TIME (30s, 5m, 1h), until interrupted."
 )
 @click.pass_obj
 def maintain(env: Env, data_dir: str | None, every: float | None) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_cli.commands.maintain import Duration, summary
+from pykafka_cli.commands.maintain import summary
+from pykafka_cli.params import DURATION
 from pykafka_store.api import open_data_directory
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import MaintenanceReport, OffsetAt, TopicPartition
@@ -159,4 +160,4 @@ def test_the_summary() -> None:
     ("text", "seconds"), [("30s", 30), ("1m", 60), ("2h", 7200), ("1d", 86400), ("5", 5), ("250ms", 0.25)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert Duration().convert(text, None, None) == seconds
+    assert DURATION.convert(text, None, None) == seconds

@@ -217,6 +217,9 @@ def test_a_password_lets_us_in_and_is_never_shown(guarded: GuardedBroker, tmp_pa
         assert refused.returncode == 1
         assert "SaslAuthenticationException" in refused.stderr
         assert PASSWORD not in refused.stdout + refused.stderr
+    refused = run("pykafka", "wait", *at, "--command-config", str(wrong), "--timeout", "1h")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("SaslAuthenticationException")
     assert time.monotonic() - started < 10  # it is not tried again until the time is over
 
 

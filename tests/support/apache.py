@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import IO, Final
@@ -37,6 +39,7 @@ __all__ = [
     "MAIN_CLASSES",
     "Broker",
     "BrokerError",
+    "Brokers",
     "ResolveError",
     "available",
     "classpath",
@@ -104,6 +107,8 @@ TOOL_FLAGS: Final = (
     "-Djava.awt.headless=true",
 )
 BROKER_FLAGS: Final = ("-Xmx512m", "-Xms128m", *TOOL_FLAGS[1:])
+#: For one of several brokers; of two flags the later counts.
+SMALL: Final = ("-Xmx256m", "-Xms64m")
 
 
 def available() -> str | None:
@@ -290,9 +295,13 @@ class Broker:
         node_id: int = 1,
         flags: Sequence[str] = (),
         start_timeout: float = 60,
+        controller: Broker | None = None,
     ) -> None:
+        """With ``controller`` it is a broker only, in the cluster of that one, which must be running."""
         self.node_id = node_id
         self.port = 0
+        self.controller_port = 0
+        self._controller = controller
         self.process: subprocess.Popen[bytes] | None = None
         self._config = dict(config or {})
         self._flags = tuple(flags)
@@ -381,7 +390,7 @@ class Broker:
                 env=_environment(None),
             )
         deadline = time.monotonic() + self._start_timeout
-        while not _answers(self.port):
+        while self.node_id not in _known_brokers(self.port):
             if self.process.poll() is not None:
                 raise BrokerError(f"the broker stopped at once:\n{self._log_end()}")
             if time.monotonic() > deadline:
@@ -414,15 +423,21 @@ class Broker:
 
     def _format(self) -> None:
         self.port = free_port()
-        controller = free_port()
-        while controller == self.port:
-            controller = free_port()
+        if self._controller is None:
+            self.controller_port = free_port()
+            while self.controller_port == self.port:
+                self.controller_port = free_port()
+        else:
+            self.controller_port = self._controller.controller_port
+        listeners = f"PLAINTEXT://127.0.0.1:{self.port}"
+        if self._controller is None:
+            listeners += f",CONTROLLER://127.0.0.1:{self.controller_port}"
         properties = {
-            "process.roles": "broker,controller",
+            "process.roles": "broker,controller" if self._controller is None else "broker",
             "node.id": str(self.node_id),
             "controller.listener.names": "CONTROLLER",
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self.controller_port}",
+            "listeners": listeners,
             "log.dirs": str(self.log_dir),
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.replication.factor": "1",
@@ -437,7 +452,7 @@ class Broker:
         done = run(
             "kafka-storage",
             "format",
-            "--standalone",
+            "--standalone" if self._controller is None else "--no-initial-controllers",
             "--cluster-id=MkU3OEVBNTcwNTJENDM2Qg",
             f"--config={path}",
         )
@@ -449,6 +464,84 @@ class Broker:
         log = (self.folder / "server.log").read_text(errors="replace")
         serious = [line for line in log.splitlines() if re.search("ERROR|FATAL|Exception", line)]
         return "\n".join([*serious[:20], "...", log[-4000:]])
+
+
+class Brokers:
+    """A cluster of Apache Kafka brokers on loopback, 1 to ``count``; the first is the controller as well.
+
+    All are started on entry and know one another when the entry returns. Each of ``nodes`` can be stopped, killed
+    and started again by itself; without the first nothing is decided. A broker that is killed is missed after
+    two seconds, and leaders move only when they must or are told to.
+    """
+
+    def __init__(self, count: int = 3, config: Mapping[str, str] | None = None) -> None:
+        settings = {
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "250",
+            "auto.leader.rebalance.enable": "false",
+            "offsets.topic.replication.factor": str(count),
+            "offsets.topic.num.partitions": "3",
+            "transaction.state.log.replication.factor": str(count),
+            "transaction.state.log.num.partitions": "3",
+            **(config or {}),
+        }
+        first = Broker(settings, node_id=1, flags=SMALL)
+        others = [Broker(settings, node_id=number, flags=SMALL, controller=first) for number in range(2, count + 1)]
+        self.nodes = [first, *others]
+        self._cleanup = contextlib.ExitStack()
+
+    @property
+    def bootstrap(self) -> str:
+        """What ``--bootstrap-server`` takes: all of them, the first first."""
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    def node(self, node_id: int) -> Broker:
+        return self.nodes[node_id - 1]
+
+    def __enter__(self) -> Brokers:
+        first, *others = self.nodes
+        try:
+            self._cleanup.enter_context(first)
+            for node in others:
+                self._cleanup.callback(node.close)
+            with ThreadPoolExecutor() as pool:
+                for entered in [pool.submit(node.__enter__) for node in others]:
+                    entered.result()
+            self.wait_until_complete()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def wait_until_complete(self, timeout: float = 60) -> None:
+        """Start those that do not run, and wait until each running broker knows all of them."""
+        for node in self.nodes:
+            if node.process is None:
+                node.start()
+        wanted = {node.node_id for node in self.nodes}
+        deadline = time.monotonic() + timeout
+        while any(_known_brokers(node.port) != wanted for node in self.nodes):
+            if time.monotonic() > deadline:
+                raise BrokerError("the brokers do not know one another")
+            time.sleep(0.05)
+
+    def run(
+        self, tool: str, *args: str, input: bytes | None = None, timeout: float | None = 120
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run one of Apache's tools against this cluster; see :func:`run`."""
+        return run(tool, "--bootstrap-server", self.bootstrap, *args, input=input, timeout=timeout)
+
+    def close(self) -> None:
+        """Stop all, the controller last, and remove their folders."""
+        self._cleanup.close()
 
 
 def _java() -> str | None:
@@ -517,22 +610,30 @@ def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
     return {**kept, **(added or {})}
 
 
-def _answers(port: int) -> bool:
-    """Whether the broker at ``port`` tells of itself that it takes part.
+def _known_brokers(port: int) -> set[int]:
+    """The brokers that the one at ``port`` tells of; none while it does not answer.
 
-    It opens its port before it is admitted by its controller; until then its
-    list of brokers is empty. The question is a Metadata request, version 1, for
-    no topic.
+    It opens its port before it is admitted by its controller, and until then is not in its own list. The question is
+    a Metadata request, version 1, for no topic.
     """
     body = struct.pack(">hhih5si", 3, 1, 1, 5, b"tests", 0)
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(struct.pack(">i", len(body)) + body)
-            answer = connection.makefile("rb").read(12)
-    except OSError:
-        return False
-    # Size, correlation id, number of brokers.
-    return len(answer) == 12 and int(struct.unpack(">iii", answer)[2]) > 0
+            stream = connection.makefile("rb")
+            size = stream.read(4)
+            answer = io.BytesIO(stream.read(struct.unpack(">i", size)[0])) if len(size) == 4 else io.BytesIO()
+            _correlation, count = struct.unpack(">ii", answer.read(8))
+            found = set()
+            for _ in range(count):
+                node_id, length = struct.unpack(">ih", answer.read(6))
+                answer.read(length + 4)  # the host's name, and the port
+                (length,) = struct.unpack(">h", answer.read(2))  # of the rack's name, which may be null
+                answer.read(max(0, length))
+                found.add(int(node_id))
+    except (OSError, struct.error):  # nobody there, or one that hung up in the middle
+        return set()
+    return found
 
 
 def _main(words: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
@@ -73,6 +74,8 @@ _TIERED = {OffsetAt.EARLIEST_LOCAL, OffsetAt.LATEST_TIERED, OffsetAt.EARLIEST_PE
 NO_EPOCH = -1
 SETTLING = 5.0
 """Seconds in which a partition is asked again that can't answer just now."""
+STUCK = 1.0
+"""Seconds without an answer after which librdkafka is made to look who the brokers are."""
 COORDINATOR_MOVES = {14, 15, 16}
 """The errors that say so: CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator."""
 MOST_PARTITIONS = 100_000
@@ -91,9 +94,18 @@ class RemoteAdmin:
     def _result(self, future: Future[Any]) -> Any:
         """What a request was answered. Raises what the broker said."""
         link = self._connect()
+        deadline = time.monotonic() + link.timeout + 5  # librdkafka gives up by itself; a thread may be late
         try:
-            # librdkafka gives up by itself; the margin is for a thread that is late.
-            return future.result(link.timeout + 5)
+            while True:
+                try:
+                    return future.result(min(STUCK, deadline - time.monotonic()))
+                except TimeoutError:
+                    if time.monotonic() >= deadline:
+                        raise
+                with suppress(KafkaException):
+                    # A broker that died may be what it takes for the controller (any broker is, with KRaft): it waits
+                    # for that one to come back, and asks nobody who it is now.
+                    self._client.list_topics(timeout=STUCK)
         except KafkaException as error:
             raise link.reports.error(error.args[0]) from None
 
