@@ -468,6 +468,7 @@ def _describe(row: TopicRow) -> TopicDescription:
                 adding_replicas=each.adding,
                 removing_replicas=each.removing,
                 elr=each.elr,
+                last_known_elr=() if each.last_leader is None else (each.last_leader,),
             )
             for each in row.partitions
         ),

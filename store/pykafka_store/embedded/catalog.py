@@ -55,6 +55,7 @@ _MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE configs (
         type TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (type, name, key))
         WITHOUT ROWID;
+    ALTER TABLE partitions ADD COLUMN isr_sorted INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE changes (number INTEGER NOT NULL);
     INSERT INTO changes VALUES (1);
     """,
@@ -75,8 +76,10 @@ class BrokerRow(NamedTuple):
     log_dirs: tuple[LogDirRow, ...]
 
 
-OUT_OF_SYNC, IN_SYNC, ELIGIBLE = range(3)
-"""What replicas.in_sync says. ELIGIBLE: left when too few stayed, so it has all that readers saw (KIP-966's ELR)."""
+OUT_OF_SYNC, IN_SYNC, ELIGIBLE, LED_LAST = range(4)
+"""What replicas.in_sync says. ELIGIBLE: left when too few stayed, so it has all that readers saw (KIP-966's ELR).
+LED_LAST: eligible, and the leader until nobody was left.
+"""
 
 
 class ReplicaRow(NamedTuple):
@@ -96,6 +99,8 @@ class PartitionRow(NamedTuple):
     leader_epoch: int
     hosts: tuple[ReplicaRow, ...]
     """In the order of the replica list."""
+    isr_sorted: bool = False
+    """Whether the ISR is told by number, and not in the order of the replica list: a broker does once it has grown."""
 
     @property
     def replicas(self) -> tuple[int, ...]:
@@ -103,11 +108,17 @@ class PartitionRow(NamedTuple):
 
     @property
     def isr(self) -> tuple[int, ...]:
-        return tuple(each.broker for each in self.hosts if each.sync == IN_SYNC)
+        found = (each.broker for each in self.hosts if each.sync == IN_SYNC)
+        return tuple(sorted(found)) if self.isr_sorted else tuple(found)
 
     @property
     def elr(self) -> tuple[int, ...]:
-        return tuple(each.broker for each in self.hosts if each.sync == ELIGIBLE)
+        return tuple(each.broker for each in self.hosts if each.sync in {ELIGIBLE, LED_LAST})
+
+    @property
+    def last_leader(self) -> int | None:
+        """Who led last, while nobody does."""
+        return next((each.broker for each in self.hosts if each.sync == LED_LAST), None)
 
     @property
     def adding(self) -> tuple[int, ...]:
@@ -285,12 +296,15 @@ class Catalog:
             ):
                 replicas.setdefault((topic_id, partition), []).append(ReplicaRow._make(host))
             partitions: dict[str, list[PartitionRow]] = {}
-            for topic_id, partition, leader, epoch in connection.execute(
-                f"SELECT topic_id, partition, leader, leader_epoch FROM partitions {join} ORDER BY topic_id, partition",  # noqa: S608
+            for topic_id, partition, leader, epoch, isr_sorted in connection.execute(
+                "SELECT topic_id, partition, leader, leader_epoch, isr_sorted "  # noqa: S608
+                f"FROM partitions {join} ORDER BY topic_id, partition",
                 parameters,
             ):
                 hosts = tuple(replicas.get((topic_id, partition), ()))
-                partitions.setdefault(topic_id, []).append(PartitionRow(partition, leader, epoch, hosts))
+                partitions.setdefault(topic_id, []).append(
+                    PartitionRow(partition, leader, epoch, hosts, bool(isr_sorted))
+                )
             configs: dict[str, dict[str, str]] = {}
             for topic_id, key, value in connection.execute(
                 f"SELECT topic_id, topic_configs.name, value FROM topic_configs {join}",  # noqa: S608
@@ -305,7 +319,7 @@ class Catalog:
             connection = self._connection
             key = (topic_id, number)
             found = connection.execute(
-                "SELECT leader, leader_epoch FROM partitions WHERE topic_id = ? AND partition = ?", key
+                "SELECT leader, leader_epoch, isr_sorted FROM partitions WHERE topic_id = ? AND partition = ?", key
             ).fetchone()
             if found is None:
                 return None
@@ -315,9 +329,9 @@ class Catalog:
                 key,
             ).fetchall()
             configs = connection.execute("SELECT name, value FROM topic_configs WHERE topic_id = ?", (topic_id,))
-            return PartitionRow(number, found[0], found[1], tuple(map(ReplicaRow._make, hosts))), dict(
-                configs.fetchall()
-            )
+            leader, epoch, isr_sorted = found
+            row = PartitionRow(number, leader, epoch, tuple(map(ReplicaRow._make, hosts)), bool(isr_sorted))
+            return row, dict(configs.fetchall())
 
     def has_leaderless_partitions(self) -> bool:
         with self._explained():
@@ -376,7 +390,10 @@ class Catalog:
         for partition, replicas in assignments:
             hosts = [each if isinstance(each, ReplicaRow) else ReplicaRow(each) for each in replicas]
             leader = next((each.broker for each in hosts if each.sync == IN_SYNC), None)
-            self._connection.execute("INSERT INTO partitions VALUES (?, ?, ?, 0)", (topic_id, partition, leader))
+            self._connection.execute(
+                "INSERT INTO partitions (topic_id, partition, leader, leader_epoch) VALUES (?, ?, ?, 0)",
+                (topic_id, partition, leader),
+            )
             self.set_replicas(topic_id, partition, hosts)
 
     def set_replicas(self, topic_id: str, partition: int, hosts: Iterable[ReplicaRow]) -> None:
@@ -387,11 +404,13 @@ class Catalog:
             ((topic_id, partition, position, *host) for position, host in enumerate(hosts)),
         )
 
-    def set_leader(self, topic_id: str, partition: int, leader: int | None, leader_epoch: int) -> None:
+    def set_partition(self, topic_id: str, row: PartitionRow) -> None:
+        """All that the row says."""
         self._connection.execute(
-            "UPDATE partitions SET leader = ?, leader_epoch = ? WHERE topic_id = ? AND partition = ?",
-            (leader, leader_epoch, topic_id, partition),
+            "UPDATE partitions SET leader = ?, leader_epoch = ?, isr_sorted = ? WHERE topic_id = ? AND partition = ?",
+            (row.leader, row.leader_epoch, row.isr_sorted, topic_id, row.partition),
         )
+        self.set_replicas(topic_id, row.partition, row.hosts)
 
     def change_configs(self, topic_id: str, changes: Mapping[str, str], deletions: Iterable[str]) -> None:
         """Inside a transaction: set some of a topic's overrides and remove others."""

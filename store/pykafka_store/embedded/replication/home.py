@@ -152,13 +152,9 @@ class PartitionHome:
 
     def change(self, row: PartitionRow) -> None:
         with self._catalog.transaction():
-            before = self._catalog.partition(self._topic_id, row.partition)
-            if before is None:
+            if self._catalog.partition(self._topic_id, row.partition) is None:
                 raise UnknownTopicOrPartitionError(f"{self.label} is gone: the topic was deleted")
-            if row.hosts != before[0].hosts:
-                self._catalog.set_replicas(self._topic_id, row.partition, row.hosts)
-            if (row.leader, row.leader_epoch) != (before[0].leader, before[0].leader_epoch):
-                self._catalog.set_leader(self._topic_id, row.partition, row.leader, row.leader_epoch)
+            self._catalog.set_partition(self._topic_id, row)
 
     def notice(self, line: str) -> None:
         if self._on_notice is not None:

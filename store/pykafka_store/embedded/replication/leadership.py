@@ -30,7 +30,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from pykafka_store.configs import TopicConfig
-from pykafka_store.embedded.catalog import ELIGIBLE, IN_SYNC, OUT_OF_SYNC, PartitionRow
+from pykafka_store.embedded.catalog import ELIGIBLE, IN_SYNC, LED_LAST, OUT_OF_SYNC, PartitionRow
 from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.errors import (
     CorruptRecordError,
@@ -257,17 +257,17 @@ class Leadership:
         eligible = row.isr or row.elr
         troubles = [error for broker, error in lost.items() if isinstance(error, LeaderNotAvailableError)]
         if not troubles:
-            first = row.leader if row.leader in lost else next(iter(lost), None)
-            if first is not None:
-                return _told(lost[first])
-            return LeaderNotAvailableError(f"{self._home.label} has no leader: no replica was ever in sync")
+            first = row.leader if row.leader is not None else next(iter(eligible), None)
+            if first is None:
+                return LeaderNotAvailableError(f"{self._home.label} has no leader, and no replica is in sync")
+            if row.leader is None:
+                return LeaderNotAvailableError(f"{self._home.label} has no leader: {lost[first]}")
+            return _told(lost[first])
         if row.leader is not None:
             config = self._home.look()[1]
-            self._change(
-                row,
-                with_sync(row, (), self._min_isr(row, config))._replace(leader=None, leader_epoch=row.leader_epoch + 1),
-                {},
-            )
+            empty = with_sync(row, (), self._min_isr(row, config))
+            hosts = [each._replace(sync=LED_LAST) if each.broker == row.leader else each for each in empty.hosts]
+            self._change(row, empty._replace(hosts=tuple(hosts), leader=None, leader_epoch=row.leader_epoch + 1), {})
         names = ", ".join(map(str, eligible))
         return LeaderNotAvailableError(
             f"{self._home.label} has no leader: in sync is only broker {names}, and {troubles[0]}"
@@ -378,7 +378,10 @@ def with_sync(row: PartitionRow, in_sync: Collection[int], min_isr: int) -> Part
             return IN_SYNC
         return ELIGIBLE if few and before != OUT_OF_SYNC else OUT_OF_SYNC
 
-    return row._replace(hosts=tuple(each._replace(sync=sync(each.broker, each.sync)) for each in row.hosts))
+    return row._replace(
+        hosts=tuple(each._replace(sync=sync(each.broker, each.sync)) for each in row.hosts),
+        isr_sorted=row.isr_sorted or not set(in_sync) <= {*row.isr},
+    )
 
 
 def _end(state: PublishedState) -> int:
@@ -397,9 +400,11 @@ def _place(state: PublishedState) -> tuple[int, ...]:
 
 
 def _told(error: Exception) -> Exception:
-    """What a caller should see: a file that is gone is a failing disk."""
+    """What a caller should see: files that are gone are a failing disk, as the topic is there."""
     if isinstance(error, FileNotFoundError):
         return StorageError(f"{error.filename} is gone: restore it, or delete the topic")
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return StorageError(f"{error}: restore it, or delete the topic")
     return error
 
 
