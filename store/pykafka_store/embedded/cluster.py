@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.catalog import FILE_NAME as CATALOG_FILE
@@ -17,7 +17,7 @@ from pykafka_store.embedded.catalog import Catalog, LogDirRow
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk, boot_id, network_file_system
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.embedded.replication.home import Brokers, PartitionHome
+from pykafka_store.embedded.replication.home import Brokers, PartitionHome, format_log_dir
 from pykafka_store.errors import StorageError, StoreError, TopicExistsError, UnknownTopicOrPartitionError
 from pykafka_store.format.checkpoint import (
     LAYOUT_VERSION,
@@ -56,6 +56,15 @@ GROUPS_FILE = "groups.db"
 """That of groups.database, which is imported only where there are groups."""
 
 
+class First(NamedTuple):
+    """What a new data directory begins with."""
+
+    cluster_id: str
+    broker: int = FIRST_BROKER
+    log_dirs: tuple[str, ...] = ()
+    """Besides the one below the data directory."""
+
+
 class EmbeddedCluster:
     """See :class:`pykafka_store.api.Cluster`. Used by one thread at a time; not carried through a fork."""
 
@@ -67,13 +76,15 @@ class EmbeddedCluster:
         read_only: bool = False,
         disk: Disk | None = None,
         clock: Clock | None = None,
+        first: First | None = None,
     ) -> None:
+        """With ``first``, the directory must not be a data directory yet."""
         self.directory = os.path.abspath(os.path.expanduser(directory))
         self._disk = disk or Disk()
         self._clock = clock or Clock()
         self._locks = Locks(os.path.join(self.directory, "locks"), self._disk, self._clock)
         try:
-            self._open_directory(create and not read_only)
+            self._open_directory(create and not read_only, first)
             self._read_only = read_only or not self._disk.may_write(self.directory)
             if not self._read_only:
                 self._refuse_network_file_system()
@@ -86,7 +97,7 @@ class EmbeddedCluster:
 
     # ------------------------------------------------------------------------------------------------------ opening
 
-    def _open_directory(self, create: bool) -> None:
+    def _open_directory(self, create: bool, first: First | None) -> None:
         path = os.path.join(self.directory, META_PROPERTIES_FILE)
         try:
             properties = parse_properties(self._disk.read_file(path).decode("utf-8", "replace"))
@@ -96,11 +107,13 @@ class EmbeddedCluster:
                 raise StorageError(
                     f"{self.directory} {state}: create a topic in it first (kafka-topics --create --topic NAME)"
                 ) from None
-            self._make_directory(path)
+            self._make_directory(path, first or First(random_topic_id()))
             return
+        if first is not None:
+            raise StorageError(f"{self.directory} is a data directory already")
         check_layout(properties, path)
 
-    def _make_directory(self, path: str) -> None:
+    def _make_directory(self, path: str, first: First) -> None:
         self._disk.make_directory(self.directory)
         self._refuse_network_file_system()
         others = sorted(
@@ -112,7 +125,7 @@ class EmbeddedCluster:
             raise StorageError(
                 f"{self.directory} is not a pykafka data directory and not empty ({others[0]} is in it): choose another"
             )
-        for name in ("locks", "groups", os.path.join("brokers", str(FIRST_BROKER))):
+        for name in ("locks", "groups", os.path.join("brokers", str(first.broker))):
             self._disk.make_directory(os.path.join(self.directory, name))
         with self._locks.cluster():
             if self._disk.exists(path):
@@ -120,12 +133,16 @@ class EmbeddedCluster:
             catalog = Catalog(self.directory, create=True)
             try:
                 with catalog.transaction():
-                    catalog.add_broker(FIRST_BROKER, [LogDirRow(os.path.join("brokers", str(FIRST_BROKER)))])
+                    more = [LogDirRow(log_dir, random_topic_id()) for log_dir in first.log_dirs]
+                    for row in more:
+                        format_log_dir(self._disk, row.path, first.cluster_id, first.broker, row)
+                    own = LogDirRow(os.path.join("brokers", str(first.broker)))
+                    catalog.add_broker(first.broker, [own, *more])
             finally:
                 catalog.close()
             # What meta.properties speaks for is on the disk before it is.
             self._disk.sync_directory(os.path.join(self.directory, "brokers"))
-            properties = {"cluster.id": random_topic_id(), "version": "1", "layout.version": str(LAYOUT_VERSION)}
+            properties = {"cluster.id": first.cluster_id, "version": "1", "layout.version": str(LAYOUT_VERSION)}
             self._disk.replace_file(path, format_properties(properties, "a pykafka data directory").encode())
 
     def _refuse_network_file_system(self) -> None:

@@ -133,7 +133,8 @@ class Disk:
     def is_at(self, descriptor: int, path: str) -> bool:
         """Whether an open file is still the one under that name."""
         try:
-            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+            with _explained(path):
+                return os.path.samestat(os.fstat(descriptor), os.stat(path))
         except FileNotFoundError:
             return False
 

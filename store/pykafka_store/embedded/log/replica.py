@@ -127,7 +127,9 @@ class ReplicaLog:
             return None
         except FileNotFoundError:
             if not self._disk.exists(self._directory):
-                raise UnknownTopicOrPartitionError(f"{self._label} is gone: {self._directory} does not exist") from None
+                raise StorageError(
+                    f"{self._label}: {self._directory} does not exist: restore it, or delete the topic"
+                ) from None
             return None
 
     def _restore(self, found: Recovered) -> PublishedState:

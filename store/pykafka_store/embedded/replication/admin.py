@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pykafka_store.embedded.catalog import Catalog, LogDirRow, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.embedded.replication.home import Brokers
+from pykafka_store.embedded.replication.home import Brokers, format_log_dir
 from pykafka_store.embedded.replication.replicas import Replicas
 from pykafka_store.errors import (
     BrokerIdNotRegisteredError,
@@ -24,7 +24,7 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
 )
 from pykafka_store.format import state as states
-from pykafka_store.format.checkpoint import META_PROPERTIES_FILE, format_properties, parse_properties
+from pykafka_store.format.checkpoint import META_PROPERTIES_FILE, parse_properties
 from pykafka_store.format.names import partition_directory
 from pykafka_store.format.state import parse_state
 from pykafka_store.model import (
@@ -103,7 +103,7 @@ class BrokerAdmin:
             self._require_free(paths)
             rows = [LogDirRow(self._stored(path), random_topic_id()) for path in paths]
             for path, row in zip(paths, rows, strict=True):
-                self._format(path, number, row.directory_id or "")
+                format_log_dir(self._disk, path, self.cluster_id(), number, row)
             with self._catalog.transaction():
                 self._catalog.add_broker(number, rows)
         return self._describe(number, [partition for _, partition in self._partitions()])
@@ -126,19 +126,6 @@ class BrokerAdmin:
     def _stored(self, path: str) -> str:
         """As it stands in the catalogue: relative where it is below the data directory, so that this can be moved."""
         return os.path.relpath(path, self._root) if path.startswith(self._root + os.sep) else path
-
-    def _format(self, path: str, broker: int, directory_id: str) -> None:
-        """By this file a log directory is known, so that the empty mount point of a disk is not taken for it."""
-        self._disk.make_directory(path)
-        properties = {
-            "cluster.id": self.cluster_id(),
-            "directory.id": directory_id,
-            "node.id": str(broker),
-            "version": "1",
-        }
-        text = format_properties(properties, "a log directory of a pykafka broker")
-        self._disk.replace_file(os.path.join(path, META_PROPERTIES_FILE), text.encode())
-        self._disk.sync_directory(os.path.dirname(path))
 
     def stop_broker(self, broker: int) -> None:
         self._require(broker)

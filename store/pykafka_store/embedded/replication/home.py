@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pykafka_store.configs import TopicConfig
-from pykafka_store.embedded.catalog import BrokerRow, Catalog, PartitionRow
+from pykafka_store.embedded.catalog import BrokerRow, Catalog, LogDirRow, PartitionRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.errors import LeaderNotAvailableError, StorageError, UnknownTopicOrPartitionError
-from pykafka_store.format.checkpoint import META_PROPERTIES_FILE, parse_properties
+from pykafka_store.format.checkpoint import META_PROPERTIES_FILE, format_properties, parse_properties
 from pykafka_store.format.names import partition_directory
 from pykafka_store.model import TopicPartition
 
@@ -65,6 +65,20 @@ class Brokers:
             for id, row in self.all().items()
             if row.running and any(self.problem(path) is None for path in self.paths(id))
         ]
+
+
+def format_log_dir(disk: Disk, path: str, cluster_id: str, broker: int, row: LogDirRow) -> None:
+    """Write the file by which a log directory is known, so that the empty mount point of a disk is not taken for it."""
+    disk.make_directory(path)
+    properties = {
+        "cluster.id": cluster_id,
+        "directory.id": row.directory_id or "",
+        "node.id": str(broker),
+        "version": "1",
+    }
+    text = format_properties(properties, "a log directory of a pykafka broker")
+    disk.replace_file(os.path.join(path, META_PROPERTIES_FILE), text.encode())
+    disk.sync_directory(os.path.dirname(path))
 
 
 class PartitionHome:

@@ -403,8 +403,6 @@ def _told(error: Exception) -> Exception:
     """What a caller should see: files that are gone are a failing disk, as the topic is there."""
     if isinstance(error, FileNotFoundError):
         return StorageError(f"{error.filename} is gone: restore it, or delete the topic")
-    if isinstance(error, UnknownTopicOrPartitionError):
-        return StorageError(f"{error}: restore it, or delete the topic")
     return error
 
 
