@@ -15,5 +15,11 @@ KAFKA_TOOLS = (
     "get-offsets",
     "delete-records",
     "dump-log",
+    "leader-election",
+    "log-dirs",
+    "metadata-quorum",
+    "broker-api-versions",
+    "cluster",
+    "storage",
 )
 """The subcommands of ``pykafka`` that are programs of their own too, called ``kafka-`` and the name."""

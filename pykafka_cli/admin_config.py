@@ -21,9 +21,11 @@ _ADMIN_SETTINGS = frozenset(
 _FAMILIES = ("config.providers.", "sasl.", "ssl.")
 
 
-def check_admin_config(env: Env, options: Options) -> None:
-    """What ``read_admin_config`` finds in the file that ``--command-config`` names, for ``open_cluster``."""
-    path = options.maybe_text("command-config")
+def check_admin_config(env: Env, options: Options, option: str = "command-config") -> None:
+    """What ``read_admin_config`` finds in the file that ``--command-config``, or another ``option``, names, for
+    ``open_cluster``.
+    """
+    path = options.maybe_text(option)
     if path is not None:
         named = options.has("bootstrap-server") or options.has("data-dir")
         options.admin_config = read_admin_config(env, path, address_named=named)

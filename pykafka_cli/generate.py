@@ -83,7 +83,8 @@ def _page(command: click.Command, program: str) -> str:
         if isinstance(parameter, click.Option) and (record := parameter.get_help_record(context)) is not None
     ]
     if isinstance(command, click.Group):
-        page.commands = [(name, _roff(load_command(name).get_short_help_str(limit=120))) for name in COMMANDS]
+        subcommands = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
+        page.commands = [(name, _roff(each.get_short_help_str(limit=120))) for name, each in subcommands if each]
     return str(page) + _examples(command) + _exit_status() + _environment() + _see_also(program)
 
 

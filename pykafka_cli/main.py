@@ -18,7 +18,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, OptionProblem, Terminated, UsageProblem
 from pykafka_cli.options import examples
 
-COMMANDS = (*KAFKA_TOOLS, "wait", "maintain", "quickstart", "link")
+COMMANDS = (*KAFKA_TOOLS, "wait", "brokers", "maintain", "quickstart", "link")
 """The subcommands of ``pykafka``, in the order of its help. Each lives in the module of its name in ``commands``."""
 
 EXIT_DONE = 0
@@ -219,3 +219,27 @@ def kafka_delete_records() -> NoReturn:
 
 def kafka_dump_log() -> NoReturn:
     _main("kafka-dump-log", lambda: load_command("dump-log"))
+
+
+def kafka_leader_election() -> NoReturn:
+    _main("kafka-leader-election", lambda: load_command("leader-election"))
+
+
+def kafka_log_dirs() -> NoReturn:
+    _main("kafka-log-dirs", lambda: load_command("log-dirs"))
+
+
+def kafka_metadata_quorum() -> NoReturn:
+    _main("kafka-metadata-quorum", lambda: load_command("metadata-quorum"))
+
+
+def kafka_broker_api_versions() -> NoReturn:
+    _main("kafka-broker-api-versions", lambda: load_command("broker-api-versions"))
+
+
+def kafka_cluster() -> NoReturn:
+    _main("kafka-cluster", lambda: load_command("cluster"))
+
+
+def kafka_storage() -> NoReturn:
+    _main("kafka-storage", lambda: load_command("storage"))

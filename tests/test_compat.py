@@ -23,9 +23,12 @@ def section(name: str) -> str:
 def test_every_option_has_a_row(name: str) -> None:
     rows = [line for line in section(f"kafka-{name}").splitlines() if line.startswith("| `--")]
     listed = {option for row in rows for option in re.findall(r"`(--[a-z.-]+)", row.split("|")[1])}
+    command = load_command(name)
+    commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
     declared = {
         option
-        for parameter in load_command(name).params
+        for each in commands
+        for parameter in each.params
         if isinstance(parameter, click.Option)
         for option in parameter.opts
         if option.startswith("--")

@@ -5,14 +5,23 @@ Source: org.apache.kafka.tools.DeleteRecordsCommand and org.apache.kafka.server.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import Any, NoReturn
 
 import click
 
 from pykafka_cli.admin_config import check_admin_config
 from pykafka_cli.env import Env
+from pykafka_cli.java_json import (
+    LONG_MAX,
+    JsonError,
+    as_array,
+    as_object,
+    as_string,
+    as_whole,
+    field,
+    parse,
+    read_text,
+)
 from pykafka_cli.kafka_log import exception_line
 from pykafka_cli.options import (
     CommandFailure,
@@ -30,8 +39,6 @@ from pykafka_store.errors import OffsetOutOfRangeError, StoreError
 from pykafka_store.model import TopicPartition
 
 VERSION = 1
-INT_MAX = 2**31 - 1
-LONG_MAX = 2**63 - 1
 
 
 @click.command(
@@ -76,7 +83,7 @@ def delete_records(env: Env, options: Options) -> None:
                 else:
                     env.error_reported = True
                     env.out(f"partition: {partition}\terror: {_error_text(answer)}")
-    except (StoreError, OptionProblem, PropertiesError) as error:
+    except (StoreError, OptionProblem, PropertiesError, JsonError) as error:
         raise CommandFailure(str(error)) from None
 
 
@@ -88,8 +95,7 @@ def _error_text(error: Exception) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return read_text(path)
     except OSError:
         raise CommandFailure(f"Unable to read file {path}") from None
 
@@ -110,53 +116,16 @@ def _unique(offsets: Iterable[tuple[TopicPartition, int]]) -> dict[TopicPartitio
 
 
 def _parse(text: str) -> list[tuple[TopicPartition, int]]:
-    """The offsets in the file's order. Raises CommandFailure with Kafka's texts, the first that Kafka meets."""
-    try:
-        # Jackson reads one value and does not look at what follows it.
-        root, _end = json.JSONDecoder(parse_constant=_no_constant).raw_decode(text.lstrip(" \t\r\n"))
-    except (ValueError, RecursionError):
-        raise CommandFailure("The input string is not a valid JSON") from None
-    fields = _object(root)
-    version = _whole(fields["version"], "Integer", INT_MAX) if "version" in fields else VERSION
+    """The offsets in the file's order. Raises JsonError with Kafka's texts, the first that Kafka meets."""
+    fields = as_object(parse(text))
+    version = as_whole(fields["version"]) if "version" in fields else VERSION
     if version != VERSION:
-        raise CommandFailure(f"Not supported version field value {version}")
+        raise JsonError(f"Not supported version field value {version}")
     if "partitions" not in fields:
-        raise CommandFailure("Missing partitions field")
-    partitions = fields["partitions"]
-    if not isinstance(partitions, list):
-        raise CommandFailure(f"Expected JSON array, received {_written(partitions)}")
+        raise JsonError("Missing partitions field")
     found = []
-    for entry in map(_object, partitions):
-        topic = _field(entry, "topic")
-        if not isinstance(topic, str):
-            raise CommandFailure(f"Expected `String` value, received {_written(topic)}")
-        partition = _whole(_field(entry, "partition"), "Integer", INT_MAX)
-        found.append((TopicPartition(topic, partition), _whole(_field(entry, "offset"), "Long", LONG_MAX)))
+    for entry in map(as_object, as_array(fields["partitions"])):
+        topic = as_string(field(entry, "topic"))
+        partition = as_whole(field(entry, "partition"))
+        found.append((TopicPartition(topic, partition), as_whole(field(entry, "offset"), "Long", LONG_MAX)))
     return found
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise CommandFailure(f"Expected JSON object, received {_written(value)}")
-    return value
-
-
-def _field(fields: dict[str, Any], name: str) -> Any:
-    if name not in fields:
-        raise CommandFailure(f"No such field exists: `{name}`")
-    return fields[name]
-
-
-def _whole(value: Any, kind: str, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not -most - 1 <= value <= most:
-        raise CommandFailure(f"Expected `{kind}` value, received {_written(value)}")
-    return value
-
-
-def _written(value: Any) -> str:
-    """As Jackson's JsonNode#toString."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")

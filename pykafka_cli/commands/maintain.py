@@ -76,6 +76,10 @@ def summary(report: MaintenanceReport) -> str:
         f"{_count(report.partitions, 'partition')}: {report.retained_out} records removed by retention, "
         f"{report.compacted_out} by compaction, {_size(report.freed)} freed"
     )
+    if report.caught_up:
+        line += f", {_count(report.caught_up, 'replica')} caught up"
+    if report.behind:
+        line += f", {_count(report.behind, 'replica')} not in sync"
     if report.aside:
         line += f", {_size(report.aside)} to be freed after file.delete.delay.ms"
     if report.dead_members:

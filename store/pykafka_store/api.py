@@ -398,6 +398,20 @@ def open_data_directory(directory: str | os.PathLike[str]) -> DataDirectory:
     return EmbeddedCluster(os.fspath(directory), create=False)
 
 
+def format_data_directory(
+    directory: str | os.PathLike[str], cluster_id: str, broker: int = 0, log_dirs: Sequence[str] = ()
+) -> None:
+    """Make a data directory with a cluster id of one's own, and a first broker with that number.
+
+    ``log_dirs`` are log directories of the broker besides the one below the data directory. Raises StorageError for a
+    directory that is one already, or holds something else, and InvalidRequestError for log directories that can't be.
+    """
+    from pykafka_store.embedded.cluster import EmbeddedCluster, First
+
+    with EmbeddedCluster(os.fspath(directory), first=First(cluster_id, broker, tuple(log_dirs))):
+        pass
+
+
 def open_cluster(
     address: str | os.PathLike[str],
     *,

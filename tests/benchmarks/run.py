@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pykafka_store.api import open_cluster
+from pykafka_store.api import open_cluster, open_data_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -173,6 +173,30 @@ def row_throughput(work: Path, rounds: int) -> list[Row]:
     peak = max(produced.peak_mib, consumed.peak_mib)
     memory = f"{produced.peak_mib:.0f} MiB in, {consumed.peak_mib:.0f} MiB out"
     return [*rows, Row("resident memory, 1,000,000 records", "64 MiB", memory, peak <= 64)]
+
+
+def row_replicas(work: Path, rounds: int) -> list[Row]:
+    """A million records to three replicas on one disk, against one."""
+    lines = make_lines(work / "lines", 1_000_000)
+    with open_cluster(work / "data"):
+        pass  # made
+    with open_data_directory(work / "data") as directory:
+        directory.add_broker()
+        directory.add_broker()
+
+    def into(factor: int) -> Run:
+        with open_cluster(work / "data") as cluster:
+            cluster.admin().create_topic("bench", replication_factor=factor)
+        try:
+            return produce(work / "data", lines)
+        finally:
+            with open_cluster(work / "data") as cluster:
+                cluster.admin().delete_topic("bench")
+
+    one, three = in_turns(rounds, partial(into, 1), partial(into, 3))
+    ratio = three.seconds / one.seconds
+    measured = f"{ratio:.2f} × ({three.seconds:.2f} s against {one.seconds:.2f} s)"
+    return [Row("1,000,000 lines into three replicas, against one", "2.2 ×", measured, ratio <= 2.2)]
 
 
 def row_flat(work: Path, rounds: int) -> list[Row]:
@@ -335,6 +359,7 @@ def row_compaction(work: Path, rounds: int) -> list[Row]:
 ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "list": row_list,
     "produce": row_throughput,
+    "replicas": row_replicas,
     "latency": row_latency,
     "many": row_many,
     "flat": row_flat,

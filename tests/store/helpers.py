@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pykafka_store.configs import TopicConfig
+from pykafka_store.embedded.catalog import PartitionRow, ReplicaRow
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
@@ -56,6 +57,34 @@ class QuickDisk(Disk):
         pass
 
 
+class OneReplica:
+    """The home of a partition that has one replica, without a catalogue."""
+
+    label = f"{TOPIC}-0"
+
+    def __init__(self, log: Log, disk: Disk) -> None:
+        self._log = log
+        self._disk = disk
+
+    def look(self) -> tuple[PartitionRow, TopicConfig]:
+        return PartitionRow(0, 0, 0, (ReplicaRow(0),)), self._log.config
+
+    def directory(self, broker: int) -> str:
+        return self._log.directory
+
+    def replica(self, broker: int) -> ReplicaLog:
+        return ReplicaLog(self._disk, self._log.directory, self.label, TOPIC_ID, self._log.boot)
+
+    def trouble(self, broker: int) -> str | None:
+        return None
+
+    def change(self, row: PartitionRow) -> None:
+        raise AssertionError(f"the only replica is left behind: {row}")
+
+    def notice(self, line: str) -> None:
+        raise AssertionError(line)
+
+
 class Log:
     """A partition's directory."""
 
@@ -75,8 +104,7 @@ class Log:
 
     def writer(self, disk: Disk | None = None) -> Partition:
         disk = disk or self.disk
-        replica = ReplicaLog(disk, self.directory, f"{TOPIC}-0", TOPIC_ID, self.boot)
-        return Partition(replica, self._locks, Clock(), TOPIC_ID, 0, lambda: self.config)
+        return Partition(OneReplica(self, disk), self._locks, Clock(), TOPIC_ID, 0)
 
     def append(self, *batches: EncodedBatch, disk: Disk | None = None) -> Appended:
         """By a writer that is made for it and closed again."""

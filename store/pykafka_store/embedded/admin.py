@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pykafka_store import configs as topic_configs
-from pykafka_store.embedded.catalog import Catalog, TopicRow
+from pykafka_store.embedded.catalog import OUT_OF_SYNC, Catalog, PartitionRow, ReplicaRow, TopicRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.replication.home import Brokers
 from pykafka_store.errors import (
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
@@ -35,10 +36,14 @@ from pykafka_store.model import (
     INTERNAL_TOPICS,
     CommittedOffset,
     ConfigDescription,
+    ElectionType,
     GroupDescription,
     GroupListing,
+    LogDirDescription,
     OffsetAt,
     PartitionDescription,
+    QuorumDescription,
+    Reassignment,
     TopicDescription,
     TopicListing,
     TopicPartition,
@@ -47,7 +52,8 @@ from pykafka_store.model import (
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.groups.admin import GroupAdmin
-    from pykafka_store.embedded.log.reader import LogReader
+    from pykafka_store.embedded.replication.admin import BrokerAdmin
+    from pykafka_store.embedded.replication.reader import PartitionReader
     from pykafka_store.embedded.upkeep import Upkeep
 
 DEFAULT_PARTITIONS = 1
@@ -62,20 +68,25 @@ class EmbeddedAdmin:
         catalog: Catalog,
         locks: Locks,
         disk: Disk,
-        broker_path: Callable[[int], str],
-        reader: Callable[[TopicPartition], LogReader],
+        brokers: Brokers,
+        reader: Callable[[TopicPartition], PartitionReader],
         require_writable: Callable[[], None],
         groups: Callable[[], GroupAdmin],
         upkeep: Callable[[TopicPartition], Sequence[Upkeep]],
+        broker_admin: Callable[[], BrokerAdmin],
+        *,
+        read_only: bool,
     ) -> None:
         self._catalog = catalog
         self._locks = locks
         self._disk = disk
-        self._broker_path = broker_path
+        self._brokers = brokers
         self._reader = reader
         self._require_writable = require_writable
         self._groups = groups
         self._upkeep = upkeep
+        self._broker_admin = broker_admin
+        self._read_only = read_only
 
     # ------------------------------------------------------------------------------------------------------ looking
 
@@ -83,6 +94,8 @@ class EmbeddedAdmin:
         return [TopicListing(name, topic_id, name in INTERNAL_TOPICS) for name, topic_id in self._catalog.topic_names()]
 
     def describe_topics(self, names: Sequence[str] | None = None) -> list[TopicDescription]:
+        if not self._read_only:
+            self._broker_admin().settle_what_changed()
         if names is None:
             return [_describe(row) for row in self._catalog.topics()]
         if len(names) == 1:
@@ -94,7 +107,7 @@ class EmbeddedAdmin:
             raise _unknown(str(error.args[0])) from None
 
     def live_brokers(self) -> tuple[int, ...]:
-        return tuple(self._catalog.brokers())
+        return tuple(self._brokers.usable())
 
     def list_offsets(self, at: Mapping[TopicPartition, int | OffsetAt]) -> dict[TopicPartition, int | Exception]:
         answers: dict[TopicPartition, int | Exception] = {}
@@ -165,8 +178,8 @@ class EmbeddedAdmin:
                 placed = [list(replicas) for replicas in assignments]
                 self._check_assignments(placed, len(placed[0]) if placed else 0)
             topic_id = random_topic_id()
-            with self._made_replicas(topic_id, name, enumerate(placed)), self._catalog.transaction():
-                self._catalog.add_topic(topic_id, name, placed, checked)
+            with self._made_replicas(topic_id, name, 0, placed) as made, self._catalog.transaction():
+                self._catalog.add_topic(topic_id, name, made, checked)
         return _describe(self._require(name))
 
     def create_partitions(
@@ -195,13 +208,14 @@ class EmbeddedAdmin:
                     )
                 placed = [list(replicas) for replicas in assignments]
                 self._check_assignments(placed, factor)
-            new = list(enumerate(placed, start=current))
-            with self._made_replicas(row.id, name, new), self._catalog.transaction():
-                self._catalog.add_partitions(row.id, new)
+            with self._made_replicas(row.id, name, current, placed) as made, self._catalog.transaction():
+                self._catalog.add_partitions(row.id, enumerate(made, start=current))
         return _describe(self._require(name))
 
     def _place(self, partitions: int, factor: int) -> list[list[int]]:
-        """Replica lists striped over the brokers from a random start. Source: StripedReplicaPlacer, without racks."""
+        """Replica lists striped over the brokers from a random start, those that can't be used last. Source:
+        StripedReplicaPlacer, without racks.
+        """
         if partitions < 1:
             raise InvalidPartitionsError("Number of partitions was set to an invalid non-positive value.")
         if factor < 1:
@@ -210,22 +224,31 @@ class EmbeddedAdmin:
             )
         if partitions > MAX_PARTITIONS_PER_REQUEST:
             raise PolicyViolationError("Excessively large number of partitions per request.")
-        brokers = list(self._catalog.brokers())
-        if factor > len(brokers):
+        registered = len(self._brokers.all())
+        if factor > registered:
             raise InvalidReplicationFactorError(
                 f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot "
-                f"be reached because only {len(brokers)} broker(s) are registered or some "
+                f"be reached because only {registered} broker(s) are registered or some "
                 f"brokers have all their log directories cordoned."
             )
-        start = random.randrange(len(brokers))
-        return [
-            [brokers[(start + partition + replica) % len(brokers)] for replica in range(factor)]
-            for partition in range(partitions)
-        ]
+        usable = self._brokers.usable()
+        if not usable:
+            raise InvalidReplicationFactorError(
+                f"Unable to replicate the partition {factor} time(s): All brokers are currently fenced or have all "
+                "their log directories cordoned."
+            )
+        missing = [broker for broker in self._brokers.all() if broker not in usable]
+        start, behind = random.randrange(len(usable)), random.randrange(max(1, len(missing)))
+        placed = []
+        for partition in range(partitions):
+            turned = [usable[(start + partition + number) % len(usable)] for number in range(len(usable))]
+            fenced = [missing[(behind + partition + number) % len(missing)] for number in range(len(missing))]
+            placed.append([*turned, *fenced][:factor])
+        return placed
 
     def _check_assignments(self, assignments: Sequence[Sequence[int]], factor: int) -> None:
         """Source: ReplicationControlManager.validateManualPartitionAssignment."""
-        known = self._catalog.brokers()
+        known = self._brokers.all()
         for replicas in assignments:
             if not replicas:
                 raise InvalidReplicaAssignmentError("The manual partition assignment includes an empty replica list.")
@@ -246,25 +269,38 @@ class EmbeddedAdmin:
                 )
 
     @contextmanager
-    def _made_replicas(self, topic_id: str, name: str, placed: Iterable[tuple[int, Sequence[int]]]) -> Iterator[None]:
-        """Directories of new replicas, for what makes them known; they go again if that fails."""
+    def _made_replicas(
+        self, topic_id: str, name: str, first: int, placed: Sequence[Sequence[int]]
+    ) -> Iterator[list[list[ReplicaRow]]]:
+        """Directories of new replicas, for what makes them known; they go again if that fails.
+
+        A replica whose broker can't be used begins out of sync, as long as another one of its partition can.
+        """
         from pykafka_store.embedded.log.replica import create_replica
 
-        brokers = set()
+        parents = set()
         made: list[str] = []
+        rows: list[list[ReplicaRow]] = []
+        only_one = len(self._brokers.all()) == 1
+        place = ReplicaRow if only_one else self._broker_admin().placer()
+        usable = list(self._brokers.all()) if only_one else self._brokers.usable()
         try:
-            for partition, replicas in placed:
-                for broker in replicas:
-                    directory = os.path.join(self._broker_path(broker), partition_directory(name, partition))
+            for partition, replicas in enumerate(placed, start=first):
+                hosts = [place(broker) for broker in replicas]
+                there = [host for host in hosts if host.broker in usable]
+                for host in there or hosts:
+                    parent = self._brokers.paths(host.broker)[host.log_dir]
+                    directory = os.path.join(parent, partition_directory(name, partition))
                     if self._disk.exists(directory):
                         # Left by a crash between making it and the commit, or by a lost catalogue: it may hold records.
                         self._set_aside(directory, "stray")
                     made.append(directory)
                     create_replica(self._disk, directory, topic_id, boot_id())
-                    brokers.add(broker)
-            for broker in brokers:
-                self._disk.sync_directory(self._broker_path(broker))
-            yield
+                    parents.add(parent)
+                rows.append([host if host in (there or hosts) else host._replace(sync=OUT_OF_SYNC) for host in hosts])
+            for parent in parents:
+                self._disk.sync_directory(parent)
+            yield rows
         except BaseException:
             for directory in made:
                 self._disk.remove_tree(directory)
@@ -282,16 +318,22 @@ class EmbeddedAdmin:
                 self._catalog.remove_topic(row.id)
             for partition in row.partitions:
                 with self._locks.partition(row.id, partition.partition):
-                    for broker in partition.replicas:
-                        directory = os.path.join(
-                            self._broker_path(broker), partition_directory(name, partition.partition)
-                        )
+                    for directory in self._directories(name, partition):
                         if not self._disk.exists(directory):
                             continue
                         # Readers and writers hold the state file open: they see the mark even after it is unlinked.
                         mark_deleted(self._disk, directory)
                         self._disk.remove_tree(self._set_aside(directory, "delete"))
                 self._locks.forget_partition(row.id, partition.partition)
+
+    def _directories(self, name: str, row: PartitionRow) -> list[str]:
+        """Everywhere that a partition may have a directory."""
+        return [
+            os.path.join(self._brokers.paths(host.broker)[log_dir], partition_directory(name, row.partition))
+            for host in row.hosts
+            for log_dir in {host.log_dir, host.future_log_dir} - {None}
+            if log_dir is not None
+        ]
 
     def describe_topic_configs(self, name: str) -> tuple[ConfigDescription, ...]:
         check_topic_name(name)
@@ -340,6 +382,42 @@ class EmbeddedAdmin:
             replica.close()
         return lowest
 
+    # ----------------------------------------------------------------------------------------- brokers and replicas
+
+    def cluster_id(self) -> str:
+        return self._broker_admin().cluster_id()
+
+    def elect_leaders(
+        self, election: ElectionType, partitions: Sequence[TopicPartition] | None = None
+    ) -> dict[TopicPartition, StoreError | None]:
+        self._require_writable()
+        return self._broker_admin().elect_leaders(election, partitions)
+
+    def alter_partition_reassignments(
+        self, targets: Mapping[TopicPartition, Sequence[int] | None]
+    ) -> dict[TopicPartition, StoreError | None]:
+        self._require_writable()
+        return self._broker_admin().alter_partition_reassignments(
+            targets, lambda replicas: self._check_assignments(replicas, len(replicas[0]))
+        )
+
+    def list_partition_reassignments(
+        self, partitions: Sequence[TopicPartition] | None = None
+    ) -> dict[TopicPartition, Reassignment]:
+        return self._broker_admin().list_partition_reassignments(partitions)
+
+    def alter_replica_log_dirs(
+        self, moves: Mapping[tuple[TopicPartition, int], str]
+    ) -> dict[tuple[TopicPartition, int], StoreError | None]:
+        self._require_writable()
+        return self._broker_admin().alter_replica_log_dirs(moves)
+
+    def describe_log_dirs(self, brokers: Sequence[int]) -> dict[int, tuple[LogDirDescription, ...]]:
+        return self._broker_admin().describe_log_dirs(brokers)
+
+    def describe_quorum(self) -> QuorumDescription:
+        return self._broker_admin().describe_quorum()
+
     # ------------------------------------------------------------------------------------------------------- groups
 
     def list_groups(self) -> list[GroupListing]:
@@ -381,7 +459,17 @@ def _describe(row: TopicRow) -> TopicDescription:
         row.id,
         row.name in INTERNAL_TOPICS,
         tuple(
-            PartitionDescription(each.partition, each.leader, each.leader_epoch, each.replicas, each.isr)
+            PartitionDescription(
+                each.partition,
+                each.leader,
+                each.leader_epoch,
+                each.replicas,
+                each.isr,
+                adding_replicas=each.adding,
+                removing_replicas=each.removing,
+                elr=each.elr,
+                last_known_elr=() if each.last_leader is None else (each.last_leader,),
+            )
             for each in row.partitions
         ),
         topic_configs.entries(row.configs),

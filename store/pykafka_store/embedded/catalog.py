@@ -42,9 +42,9 @@ _MIGRATIONS: tuple[str, ...] = (
     # A broker may have several log directories, and a replica may be on its way to another broker or directory.
     """
     CREATE TABLE log_dirs (
-        broker INTEGER NOT NULL, position INTEGER NOT NULL, path TEXT NOT NULL, PRIMARY KEY (broker, position))
-        WITHOUT ROWID;
-    INSERT INTO log_dirs SELECT id, 0, path FROM brokers;
+        broker INTEGER NOT NULL, position INTEGER NOT NULL, path TEXT NOT NULL, directory_id TEXT,
+        PRIMARY KEY (broker, position)) WITHOUT ROWID;
+    INSERT INTO log_dirs SELECT id, 0, path, NULL FROM brokers;
     ALTER TABLE brokers RENAME TO brokers_1;
     CREATE TABLE brokers (id INTEGER PRIMARY KEY, running INTEGER NOT NULL DEFAULT 1);
     INSERT INTO brokers SELECT id, running FROM brokers_1;
@@ -55,17 +55,81 @@ _MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE configs (
         type TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (type, name, key))
         WITHOUT ROWID;
+    ALTER TABLE partitions ADD COLUMN isr_sorted INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE changes (number INTEGER NOT NULL);
+    INSERT INTO changes VALUES (1);
     """,
 )
 """What brings a database from version n to n + 1 (PRAGMA user_version). Only ever appended to."""
+
+
+class LogDirRow(NamedTuple):
+    path: str
+    """A relative one is below the data directory."""
+    directory_id: str | None = None
+    """What its meta.properties must say, so that an empty mount point is not taken for it. None: it has none."""
+
+
+class BrokerRow(NamedTuple):
+    id: int
+    running: bool
+    log_dirs: tuple[LogDirRow, ...]
+
+
+OUT_OF_SYNC, IN_SYNC, ELIGIBLE, LED_LAST = range(4)
+"""What replicas.in_sync says. ELIGIBLE: left when too few stayed, so it has all that readers saw (KIP-966's ELR).
+LED_LAST: eligible, and the leader until nobody was left.
+"""
+
+
+class ReplicaRow(NamedTuple):
+    broker: int
+    sync: int = IN_SYNC
+    log_dir: int = 0
+    """The position of the broker's log directory that holds it."""
+    future_log_dir: int | None = None
+    """The one that it is on its way to."""
+    change: str | None = None
+    """``adding`` or ``removing``, while the partition is on its way to other brokers."""
 
 
 class PartitionRow(NamedTuple):
     partition: int
     leader: int | None
     leader_epoch: int
-    replicas: tuple[int, ...]
-    isr: tuple[int, ...]
+    hosts: tuple[ReplicaRow, ...]
+    """In the order of the replica list."""
+    isr_sorted: bool = False
+    """Whether the ISR is told by number, and not in the order of the replica list: a broker does once it has grown."""
+
+    @property
+    def replicas(self) -> tuple[int, ...]:
+        return tuple(each.broker for each in self.hosts)
+
+    @property
+    def isr(self) -> tuple[int, ...]:
+        found = (each.broker for each in self.hosts if each.sync == IN_SYNC)
+        return tuple(sorted(found)) if self.isr_sorted else tuple(found)
+
+    @property
+    def elr(self) -> tuple[int, ...]:
+        return tuple(each.broker for each in self.hosts if each.sync in {ELIGIBLE, LED_LAST})
+
+    @property
+    def last_leader(self) -> int | None:
+        """Who led last, while nobody does."""
+        return next((each.broker for each in self.hosts if each.sync == LED_LAST), None)
+
+    @property
+    def adding(self) -> tuple[int, ...]:
+        return tuple(each.broker for each in self.hosts if each.change == "adding")
+
+    @property
+    def removing(self) -> tuple[int, ...]:
+        return tuple(each.broker for each in self.hosts if each.change == "removing")
+
+    def host(self, broker: int) -> ReplicaRow | None:
+        return next((each for each in self.hosts if each.broker == broker), None)
 
 
 class TopicRow(NamedTuple):
@@ -155,6 +219,7 @@ class Catalog:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("UPDATE changes SET number = number + 1")
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:  # some errors, a full disk for one, have ended it already
@@ -184,20 +249,26 @@ class Catalog:
 
     # ------------------------------------------------------------------------------------------------ reading
 
-    def brokers(self) -> dict[int, str]:
-        """Running brokers: id -> log directory, relative paths being below the data directory."""
-        with self._explained():
-            return dict(
-                self._connection.execute(
-                    "SELECT id, path FROM brokers JOIN log_dirs ON broker = id "
-                    "WHERE running AND position = 0 ORDER BY id"
-                )
-            )
+    def brokers(self) -> dict[int, BrokerRow]:
+        """All brokers, stopped ones too, by id."""
+        with self._snapshot():
+            paths: dict[int, list[LogDirRow]] = {}
+            for broker, *row in self._connection.execute(
+                "SELECT broker, path, directory_id FROM log_dirs ORDER BY broker, position"
+            ):
+                paths.setdefault(broker, []).append(LogDirRow._make(row))
+            rows = self._connection.execute("SELECT id, running FROM brokers ORDER BY id").fetchall()
+        return {id: BrokerRow(id, bool(running), tuple(paths[id])) for id, running in rows}
 
     def topic_names(self) -> list[tuple[str, str]]:
         """(name, id) of every topic, sorted by name."""
         with self._explained():
             return self._connection.execute("SELECT name, id FROM topics ORDER BY name").fetchall()
+
+    def topic_id(self, name: str) -> str | None:
+        with self._explained():
+            row = self._connection.execute("SELECT id FROM topics WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
     def partition_counts(self) -> dict[str, int]:
         """Topic -> its number of partitions."""
@@ -217,27 +288,22 @@ class Catalog:
             connection = self._connection
             found = connection.execute(f"SELECT id, name FROM topics {where} ORDER BY name", parameters).fetchall()  # noqa: S608
             join = f"JOIN topics ON topics.id = topic_id {where}"
-            replicas: dict[tuple[str, int], list[tuple[int, int]]] = {}
-            for topic_id, partition, broker, in_sync in connection.execute(
-                f"SELECT topic_id, partition, broker, in_sync FROM replicas {join} "  # noqa: S608
-                "ORDER BY topic_id, partition, position",
+            replicas: dict[tuple[str, int], list[ReplicaRow]] = {}
+            for topic_id, partition, *host in connection.execute(
+                "SELECT topic_id, partition, broker, in_sync, log_dir, future_log_dir, change "  # noqa: S608
+                f"FROM replicas {join} ORDER BY topic_id, partition, position",
                 parameters,
             ):
-                replicas.setdefault((topic_id, partition), []).append((broker, in_sync))
+                replicas.setdefault((topic_id, partition), []).append(ReplicaRow._make(host))
             partitions: dict[str, list[PartitionRow]] = {}
-            for topic_id, partition, leader, epoch in connection.execute(
-                f"SELECT topic_id, partition, leader, leader_epoch FROM partitions {join} ORDER BY topic_id, partition",  # noqa: S608
+            for topic_id, partition, leader, epoch, isr_sorted in connection.execute(
+                "SELECT topic_id, partition, leader, leader_epoch, isr_sorted "  # noqa: S608
+                f"FROM partitions {join} ORDER BY topic_id, partition",
                 parameters,
             ):
-                hosts = replicas.get((topic_id, partition), [])
+                hosts = tuple(replicas.get((topic_id, partition), ()))
                 partitions.setdefault(topic_id, []).append(
-                    PartitionRow(
-                        partition,
-                        leader,
-                        epoch,
-                        tuple(broker for broker, _ in hosts),
-                        tuple(broker for broker, in_sync in hosts if in_sync),
-                    )
+                    PartitionRow(partition, leader, epoch, hosts, bool(isr_sorted))
                 )
             configs: dict[str, dict[str, str]] = {}
             for topic_id, key, value in connection.execute(
@@ -246,6 +312,43 @@ class Catalog:
             ):
                 configs.setdefault(topic_id, {})[key] = value
         return [TopicRow(id, name, tuple(partitions.get(id, ())), configs.get(id, {})) for id, name in found]
+
+    def partition(self, topic_id: str, number: int) -> tuple[PartitionRow, dict[str, str]] | None:
+        """One partition, and its topic's overrides; None if the topic is gone, or never had it."""
+        with self._snapshot():
+            connection = self._connection
+            key = (topic_id, number)
+            found = connection.execute(
+                "SELECT leader, leader_epoch, isr_sorted FROM partitions WHERE topic_id = ? AND partition = ?", key
+            ).fetchone()
+            if found is None:
+                return None
+            hosts = connection.execute(
+                "SELECT broker, in_sync, log_dir, future_log_dir, change FROM replicas "
+                "WHERE topic_id = ? AND partition = ? ORDER BY position",
+                key,
+            ).fetchall()
+            configs = connection.execute("SELECT name, value FROM topic_configs WHERE topic_id = ?", (topic_id,))
+            leader, epoch, isr_sorted = found
+            row = PartitionRow(number, leader, epoch, tuple(map(ReplicaRow._make, hosts)), bool(isr_sorted))
+            return row, dict(configs.fetchall())
+
+    def has_leaderless_partitions(self) -> bool:
+        with self._explained():
+            return self._connection.execute("SELECT 1 FROM partitions WHERE leader IS NULL").fetchone() is not None
+
+    def changes(self) -> int:
+        """How often the catalogue was changed."""
+        with self._explained():
+            return int(self._connection.execute("SELECT number FROM changes").fetchone()[0])
+
+    def broker_config(self, key: str) -> str | None:
+        """A dynamic setting of any broker, the cluster-wide default first; None where nobody has it."""
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT value FROM configs WHERE type = 'broker' AND key = ? ORDER BY name", (key,)
+            ).fetchone()
+        return row[0] if row else None
 
     def colliding_topic(self, name: str) -> str | None:
         """The topic whose name equals this one but for ``.`` against ``_`` (itself, if it exists)."""
@@ -257,28 +360,57 @@ class Catalog:
 
     # ------------------------------------------------------------------------------------------------ changing
 
-    def add_broker(self, broker: int, path: str) -> None:
-        self._connection.execute("INSERT INTO brokers (id) VALUES (?)", (broker,))
-        self._connection.execute("INSERT INTO log_dirs VALUES (?, 0, ?)", (broker, path))
+    def add_broker(self, broker: int, log_dirs: Sequence[LogDirRow]) -> None:
+        """Inside a transaction, like all that follow. One that is there already is fine: so is making it again."""
+        self._connection.execute("INSERT OR IGNORE INTO brokers (id) VALUES (?)", (broker,))
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO log_dirs VALUES (?, ?, ?, ?)",
+            ((broker, position, *log_dir) for position, log_dir in enumerate(log_dirs)),
+        )
+
+    def set_running(self, broker: int, running: bool) -> None:
+        self._connection.execute("UPDATE brokers SET running = ? WHERE id = ?", (running, broker))
+
+    def remove_broker(self, broker: int) -> None:
+        self._connection.execute("DELETE FROM brokers WHERE id = ?", (broker,))
+        self._connection.execute("DELETE FROM log_dirs WHERE broker = ?", (broker,))
 
     def add_topic(
-        self, topic_id: str, name: str, assignments: Sequence[Sequence[int]], configs: Mapping[str, str]
+        self, topic_id: str, name: str, assignments: Sequence[Sequence[int | ReplicaRow]], configs: Mapping[str, str]
     ) -> None:
-        """Inside a transaction: a topic with one replica list a partition, its first replica leading, all in sync."""
+        """A topic with one replica list a partition; see ``add_partitions``."""
         self._connection.execute("INSERT INTO topics VALUES (?, ?, ?)", (topic_id, name, collision_key(name)))
         self._connection.executemany(
             "INSERT INTO topic_configs VALUES (?, ?, ?)", ((topic_id, key, value) for key, value in configs.items())
         )
         self.add_partitions(topic_id, enumerate(assignments))
 
-    def add_partitions(self, topic_id: str, assignments: Iterable[tuple[int, Sequence[int]]]) -> None:
-        """Inside a transaction: (partition, replicas) pairs."""
+    def add_partitions(self, topic_id: str, assignments: Iterable[tuple[int, Sequence[int | ReplicaRow]]]) -> None:
+        """(partition, replicas) pairs. The first replica that is in sync leads; a bare broker stands for one."""
         for partition, replicas in assignments:
-            self._connection.execute("INSERT INTO partitions VALUES (?, ?, ?, 0)", (topic_id, partition, replicas[0]))
-            self._connection.executemany(
-                "INSERT INTO replicas (topic_id, partition, position, broker, in_sync) VALUES (?, ?, ?, ?, 1)",
-                ((topic_id, partition, position, broker) for position, broker in enumerate(replicas)),
+            hosts = [each if isinstance(each, ReplicaRow) else ReplicaRow(each) for each in replicas]
+            leader = next((each.broker for each in hosts if each.sync == IN_SYNC), None)
+            self._connection.execute(
+                "INSERT INTO partitions (topic_id, partition, leader, leader_epoch) VALUES (?, ?, ?, 0)",
+                (topic_id, partition, leader),
             )
+            self.set_replicas(topic_id, partition, hosts)
+
+    def set_replicas(self, topic_id: str, partition: int, hosts: Iterable[ReplicaRow]) -> None:
+        self._connection.execute("DELETE FROM replicas WHERE topic_id = ? AND partition = ?", (topic_id, partition))
+        self._connection.executemany(
+            "INSERT INTO replicas (topic_id, partition, position, broker, in_sync, log_dir, future_log_dir, change) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            ((topic_id, partition, position, *host) for position, host in enumerate(hosts)),
+        )
+
+    def set_partition(self, topic_id: str, row: PartitionRow) -> None:
+        """All that the row says."""
+        self._connection.execute(
+            "UPDATE partitions SET leader = ?, leader_epoch = ?, isr_sorted = ? WHERE topic_id = ? AND partition = ?",
+            (row.leader, row.leader_epoch, row.isr_sorted, topic_id, row.partition),
+        )
+        self.set_replicas(topic_id, row.partition, row.hosts)
 
     def change_configs(self, topic_id: str, changes: Mapping[str, str], deletions: Iterable[str]) -> None:
         """Inside a transaction: set some of a topic's overrides and remove others."""

@@ -6,17 +6,19 @@ Layout: store/FORMAT.md. A directory is ours when it has a meta.properties, whic
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.catalog import FILE_NAME as CATALOG_FILE
-from pykafka_store.embedded.catalog import Catalog
+from pykafka_store.embedded.catalog import Catalog, LogDirRow
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk, boot_id, network_file_system
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.errors import StorageError, TopicExistsError, UnknownTopicOrPartitionError
+from pykafka_store.embedded.replication.home import Brokers, PartitionHome, format_log_dir
+from pykafka_store.errors import StorageError, StoreError, TopicExistsError, UnknownTopicOrPartitionError
 from pykafka_store.format.checkpoint import (
     LAYOUT_VERSION,
     META_PROPERTIES_FILE,
@@ -24,8 +26,14 @@ from pykafka_store.format.checkpoint import (
     format_properties,
     parse_properties,
 )
-from pykafka_store.format.names import partition_directory
-from pykafka_store.model import Delivery, MaintenanceReport, SendFailure, TopicPartition, random_topic_id
+from pykafka_store.model import (
+    BrokerDescription,
+    Delivery,
+    MaintenanceReport,
+    SendFailure,
+    TopicPartition,
+    random_topic_id,
+)
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.admin import EmbeddedAdmin
@@ -33,9 +41,11 @@ if TYPE_CHECKING:
     from pykafka_store.embedded.groups.admin import GroupAdmin
     from pykafka_store.embedded.groups.database import GroupDatabase
     from pykafka_store.embedded.groups.membership import Member, MemberSettings
-    from pykafka_store.embedded.log.reader import LogReader
     from pykafka_store.embedded.partition import Partition
     from pykafka_store.embedded.producer import EmbeddedProducer, Topic
+    from pykafka_store.embedded.replication.admin import BrokerAdmin
+    from pykafka_store.embedded.replication.reader import PartitionReader
+    from pykafka_store.embedded.replication.replicas import Replicas
     from pykafka_store.embedded.upkeep import Upkeep
 
 _OWN_NAMES = frozenset(
@@ -44,6 +54,15 @@ _OWN_NAMES = frozenset(
 FIRST_BROKER = 0
 GROUPS_FILE = "groups.db"
 """That of groups.database, which is imported only where there are groups."""
+
+
+class First(NamedTuple):
+    """What a new data directory begins with."""
+
+    cluster_id: str
+    broker: int = FIRST_BROKER
+    log_dirs: tuple[str, ...] = ()
+    """Besides the one below the data directory."""
 
 
 class EmbeddedCluster:
@@ -57,13 +76,15 @@ class EmbeddedCluster:
         read_only: bool = False,
         disk: Disk | None = None,
         clock: Clock | None = None,
+        first: First | None = None,
     ) -> None:
+        """With ``first``, the directory must not be a data directory yet."""
         self.directory = os.path.abspath(os.path.expanduser(directory))
         self._disk = disk or Disk()
         self._clock = clock or Clock()
         self._locks = Locks(os.path.join(self.directory, "locks"), self._disk, self._clock)
         try:
-            self._open_directory(create and not read_only)
+            self._open_directory(create and not read_only, first)
             self._read_only = read_only or not self._disk.may_write(self.directory)
             if not self._read_only:
                 self._refuse_network_file_system()
@@ -71,12 +92,12 @@ class EmbeddedCluster:
         except BaseException:
             self._locks.close()
             raise
-        self._brokers = self._catalog.brokers()
+        self._brokers = Brokers(self._catalog, self._disk, self.directory)
         self._groups: GroupDatabase | None = None
 
     # ------------------------------------------------------------------------------------------------------ opening
 
-    def _open_directory(self, create: bool) -> None:
+    def _open_directory(self, create: bool, first: First | None) -> None:
         path = os.path.join(self.directory, META_PROPERTIES_FILE)
         try:
             properties = parse_properties(self._disk.read_file(path).decode("utf-8", "replace"))
@@ -86,11 +107,13 @@ class EmbeddedCluster:
                 raise StorageError(
                     f"{self.directory} {state}: create a topic in it first (kafka-topics --create --topic NAME)"
                 ) from None
-            self._make_directory(path)
+            self._make_directory(path, first or First(random_topic_id()))
             return
+        if first is not None:
+            raise StorageError(f"{self.directory} is a data directory already")
         check_layout(properties, path)
 
-    def _make_directory(self, path: str) -> None:
+    def _make_directory(self, path: str, first: First) -> None:
         self._disk.make_directory(self.directory)
         self._refuse_network_file_system()
         others = sorted(
@@ -102,7 +125,7 @@ class EmbeddedCluster:
             raise StorageError(
                 f"{self.directory} is not a pykafka data directory and not empty ({others[0]} is in it): choose another"
             )
-        for name in ("locks", "groups", os.path.join("brokers", str(FIRST_BROKER))):
+        for name in ("locks", "groups", os.path.join("brokers", str(first.broker))):
             self._disk.make_directory(os.path.join(self.directory, name))
         with self._locks.cluster():
             if self._disk.exists(path):
@@ -110,12 +133,16 @@ class EmbeddedCluster:
             catalog = Catalog(self.directory, create=True)
             try:
                 with catalog.transaction():
-                    catalog.add_broker(FIRST_BROKER, os.path.join("brokers", str(FIRST_BROKER)))
+                    more = [LogDirRow(log_dir, random_topic_id()) for log_dir in first.log_dirs]
+                    for row in more:
+                        format_log_dir(self._disk, row.path, first.cluster_id, first.broker, row)
+                    own = LogDirRow(os.path.join("brokers", str(first.broker)))
+                    catalog.add_broker(first.broker, [own, *more])
             finally:
                 catalog.close()
             # What meta.properties speaks for is on the disk before it is.
             self._disk.sync_directory(os.path.join(self.directory, "brokers"))
-            properties = {"cluster.id": random_topic_id(), "version": "1", "layout.version": str(LAYOUT_VERSION)}
+            properties = {"cluster.id": first.cluster_id, "version": "1", "layout.version": str(LAYOUT_VERSION)}
             self._disk.replace_file(path, format_properties(properties, "a pykafka data directory").encode())
 
     def _refuse_network_file_system(self) -> None:
@@ -141,12 +168,19 @@ class EmbeddedCluster:
             self._catalog,
             self._locks,
             self._disk,
-            self._broker_path,
+            self._brokers,
             self.reader,
             self._require_writable,
             self._group_admin,
             self.upkeep,
+            self._broker_admin,
+            read_only=self._read_only,
         )
+
+    def _broker_admin(self) -> BrokerAdmin:
+        from pykafka_store.embedded.replication.admin import BrokerAdmin
+
+        return BrokerAdmin(self.directory, self._catalog, self._locks, self._disk, self._brokers, self.replicas)
 
     def _group_admin(self) -> GroupAdmin:
         from pykafka_store.embedded.groups.admin import GroupAdmin
@@ -183,9 +217,34 @@ class EmbeddedCluster:
             for topic, count in sorted(self._catalog.partition_counts().items())
             for number in range(count)
         ]
-        paths = [self._broker_path(broker) for broker in self._brokers]
-        report = maintain(self._disk, partitions, self.upkeep, paths, on_progress)
+        paths = [path for broker in self._brokers.all() for path in self._brokers.paths(broker)]
+        self.reassign()
+        report = maintain(self._disk, partitions, self.replicas, self.upkeep, paths, on_progress)
         return report._replace(dead_members=self._remove_dead_members())
+
+    def reassign(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, StoreError | None]:
+        self._require_writable()
+        rate = self._catalog.broker_config("leader.replication.throttled.rate")
+        return self._broker_admin().reassign(partitions, None if rate is None else int(rate))
+
+    def brokers(self) -> list[BrokerDescription]:
+        return self._broker_admin().brokers()
+
+    def add_broker(self, broker: int | None = None, log_dirs: Sequence[str] = ()) -> BrokerDescription:
+        self._require_writable()
+        return self._broker_admin().add_broker(broker, log_dirs)
+
+    def stop_broker(self, broker: int) -> None:
+        self._require_writable()
+        self._broker_admin().stop_broker(broker)
+
+    def start_broker(self, broker: int) -> None:
+        self._require_writable()
+        self._broker_admin().start_broker(broker)
+
+    def remove_broker(self, broker: int) -> None:
+        self._require_writable()
+        self._broker_admin().remove_broker(broker)
 
     def _remove_dead_members(self) -> int:
         """Take the members out of the groups whose process is gone; returns how many they were."""
@@ -233,28 +292,70 @@ class EmbeddedCluster:
         directory = os.path.join(self.directory, "groups", group_directory(settings.group))
         return Member(settings, self.groups(), directory, _ForGroups(self._catalog), self._disk, self._clock)
 
-    def _broker_path(self, broker: int) -> str:
-        """The log directory of a broker."""
-        return os.path.join(self.directory, self._brokers[broker])
-
-    def reader(self, partition: TopicPartition) -> LogReader:
+    def reader(self, partition: TopicPartition) -> PartitionReader:
         """A reader of the partition's leader. Raises UnknownTopicOrPartitionError."""
         from pykafka_store.embedded.log.reader import LogReader
+        from pykafka_store.embedded.replication.reader import PartitionReader
 
-        row = self._catalog.topic(partition.topic)
-        if row is None or not 0 <= partition.partition < len(row.partitions):
+        topic = self._catalog.topic_id(partition.topic)
+        home = None if topic is None else self._home(topic, partition, gone=" while it was read")
+        if topic is None or home is None or not home.exists():
             raise UnknownTopicOrPartitionError("This server does not host this topic-partition.")
-        found = row.partitions[partition.partition]
-        leader = found.leader if found.leader is not None else found.replicas[0]
-        directory = os.path.join(self._broker_path(leader), partition_directory(row.name, partition.partition))
-        return LogReader(self._disk, directory, row.name, partition.partition, row.id, boot_id())
+
+        def open_reader(directory: str) -> LogReader:
+            return LogReader(self._disk, directory, *partition, topic, boot_id())
+
+        if self._read_only:
+            return PartitionReader(str(partition), home.readable_directory, open_reader, _nothing)
+        return PartitionReader(
+            str(partition), home.leader_directory, open_reader, lambda: self._replicas_of(topic, partition).settle()
+        )
+
+    def _home(
+        self,
+        topic_id: str,
+        partition: TopicPartition,
+        *,
+        gone: str = "",
+        probe: bool = False,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> PartitionHome:
+        return PartitionHome(
+            self._catalog,
+            self._disk,
+            self._brokers,
+            topic_id,
+            partition,
+            TopicConfig.of,
+            on_notice,
+            probe=probe,
+            gone=gone,
+        )
+
+    def _replicas_of(
+        self, topic_id: str, partition: TopicPartition, on_notice: Callable[[str], None] | None = None
+    ) -> Replicas:
+        from pykafka_store.embedded.replication.replicas import Replicas
+
+        home = self._home(topic_id, partition, probe=True, on_notice=on_notice)
+        return Replicas(self._disk, self._locks, home, topic_id, partition.partition)
+
+    def replicas(self, partition: TopicPartition) -> Replicas:
+        """What keeps the replicas of a partition in order. Raises UnknownTopicOrPartitionError."""
+        topic_id = self._catalog.topic_id(partition.topic)
+        if topic_id is None or not self._home(topic_id, partition).exists():
+            raise UnknownTopicOrPartitionError("This server does not host this topic-partition.")
+        return self._replicas_of(topic_id, partition)
 
     def topic(self, name: str) -> Topic | None:
         """What a producer needs to know of a topic, or None."""
         from pykafka_store.embedded.producer import Topic
 
         row = self._catalog.topic(name)
-        return None if row is None else Topic(row.name, row.id, len(row.partitions), TopicConfig.of(row.configs))
+        if row is None:
+            return None
+        replicas = max(len(each.hosts) for each in row.partitions)
+        return Topic(row.name, row.id, len(row.partitions), TopicConfig.of(row.configs), replicas)
 
     def require_topic(self, name: str, *, create: bool, on_notice: Callable[[str], None] | None) -> Topic:
         """The topic, made with the server's defaults if ``create`` (Kafka's auto.create.topics.enable)."""
@@ -273,73 +374,57 @@ class EmbeddedCluster:
             )
         return found
 
-    def writer(self, topic: Topic, partition: int) -> Partition:
+    def writer(self, topic: Topic, partition: int, on_notice: Callable[[str], None] | None = None) -> Partition:
         """The producer's side of a partition."""
-        from pykafka_store.embedded.log.replica import ReplicaLog
         from pykafka_store.embedded.partition import Partition
 
-        directory = os.path.join(self._broker_path(FIRST_BROKER), partition_directory(topic.name, partition))
-        replica = ReplicaLog(self._disk, directory, f"{topic.name}-{partition}", topic.id, boot_id())
-        config = _CurrentConfig(self, topic)
-        upkeep = self._upkeep_of(directory, topic, partition, config).run
-        return Partition(replica, self._locks, self._clock, topic.id, partition, config, upkeep)
+        name = TopicPartition(topic.name, partition)
+        gone = " while it was written: what was acknowledged went with it"
+        home = self._home(topic.id, name, gone=gone, on_notice=on_notice)
+        replicas = self._replicas_of(topic.id, name, on_notice)
 
-    def _upkeep_of(
-        self, directory: str, topic: Topic, partition: int, config: Callable[[], TopicConfig] | None = None
-    ) -> Upkeep:
-        from pykafka_store.embedded.log.replica import ReplicaLog
+        def upkeep() -> None:
+            for each in self._upkeep_of(topic.id, home):
+                each.run()
+
+        return Partition(home, self._locks, self._clock, topic.id, partition, upkeep, replicas.bring_back)
+
+    def _upkeep_of(self, topic_id: str, home: PartitionHome) -> list[Upkeep]:
+        """The upkeep of each replica in sync, the leader's first: others are made like them when they come back."""
         from pykafka_store.embedded.upkeep import Upkeep
 
-        label = f"{topic.name}-{partition}"
-        return Upkeep(
-            self._disk,
-            self._locks,
-            self._clock,
-            directory,
-            topic.id,
-            TopicPartition(topic.name, partition),
-            lambda: ReplicaLog(self._disk, directory, label, topic.id, boot_id()),
-            config or _CurrentConfig(self, topic),
-        )
+        row = home.look()[0]
+        directories = [home.directory(broker) for broker in sorted(row.isr, key=lambda broker: broker != row.leader)]
+        return [
+            Upkeep(
+                self._disk,
+                self._locks,
+                self._clock,
+                directory,
+                topic_id,
+                home.name,
+                partial(home.replica_at, directory),
+                lambda: home.look()[1],
+            )
+            for directory in directories
+        ]
 
     def upkeep(self, partition: TopicPartition) -> list[Upkeep]:
-        """The upkeep of each replica of a partition, the leader's first. Raises UnknownTopicOrPartitionError."""
-        topic = self.topic(partition.topic)
-        row = self._catalog.topic(partition.topic)
-        if topic is None or row is None or not 0 <= partition.partition < len(row.partitions):
+        """The upkeep of each replica of a partition that is in sync, the leader's first. Raises
+        UnknownTopicOrPartitionError.
+        """
+        topic_id = self._catalog.topic_id(partition.topic)
+        if topic_id is None or not self._home(topic_id, partition).exists():
             raise UnknownTopicOrPartitionError("This server does not host this topic-partition.")
-        found = row.partitions[partition.partition]
-        name = partition_directory(topic.name, partition.partition)
-        brokers = sorted(found.replicas, key=lambda broker: broker != found.leader)
-        return [
-            self._upkeep_of(os.path.join(self._broker_path(broker), name), topic, partition.partition)
-            for broker in brokers
-        ]
+        return self._upkeep_of(topic_id, self._home(topic_id, partition))
 
     @property
     def catalog(self) -> Catalog:
         return self._catalog
 
 
-class _CurrentConfig:
-    """A topic's settings, looked up again only when the catalogue moved."""
-
-    def __init__(self, cluster: EmbeddedCluster, topic: Topic) -> None:
-        self._cluster = cluster
-        self._topic = topic
-        self._seen: tuple[int, int] | None = None
-        """None at first: the topic was looked up before, so the catalogue may have moved since."""
-
-    def __call__(self) -> TopicConfig:
-        version = self._cluster.catalog.version()
-        if version != self._seen:
-            found = self._cluster.topic(self._topic.name)
-            if found is None or found.id != self._topic.id:
-                raise UnknownTopicOrPartitionError(
-                    f"Topic {self._topic.name} was deleted while it was written: what was acknowledged went with it"
-                )
-            self._topic, self._seen = found, version
-        return self._topic.config
+def _nothing() -> None:
+    pass
 
 
 class _ForProducer:
@@ -351,7 +436,7 @@ class _ForProducer:
         return self._cluster.require_topic(name, create=create, on_notice=self._on_notice)
 
     def writer(self, topic: Topic, partition: int) -> Partition:
-        return self._cluster.writer(topic, partition)
+        return self._cluster.writer(topic, partition, self._on_notice)
 
     def version(self) -> tuple[int, int]:
         return self._cluster.catalog.version()
@@ -369,7 +454,7 @@ class _ForConsumer:
     def topic_names(self) -> list[str]:
         return [name for name, _ in self._cluster.catalog.topic_names()]
 
-    def reader(self, partition: TopicPartition) -> LogReader:
+    def reader(self, partition: TopicPartition) -> PartitionReader:
         return self._cluster.reader(partition)
 
     def version(self) -> tuple[int, int]:

@@ -20,11 +20,12 @@ from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.groups.assignors import assignor_names
 from pykafka_store.embedded.groups.database import GroupDatabase
 from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
-from pykafka_store.embedded.log.reader import LogReader
+from pykafka_store.embedded.replication.reader import PartitionReader
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidConfigError,
     InvalidGroupIdError,
+    LeaderNotAvailableError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     StoreError,
@@ -57,7 +58,7 @@ class Logs(Protocol):
 
     def topic_names(self) -> list[str]: ...
 
-    def reader(self, partition: TopicPartition) -> LogReader: ...
+    def reader(self, partition: TopicPartition) -> PartitionReader: ...
 
     def version(self) -> tuple[int, int]:
         """The catalogue's; see Catalog.version."""
@@ -80,11 +81,13 @@ UNDEFINED = -1
 class _Position:
     """Where one partition is being read."""
 
-    __slots__ = ("offset", "paused", "reader", "waiting")
+    __slots__ = ("offset", "paused", "reader", "start", "waiting")
 
-    def __init__(self, reader: LogReader, offset: int) -> None:
+    def __init__(self, reader: PartitionReader, offset: int, start: OffsetAt | None = None) -> None:
+        """With ``start``, the offset is found when the partition has a leader that can be asked."""
         self.reader = reader
         self.offset = offset
+        self.start = start
         self.paused = False
         self.waiting: deque[Batch] = deque()
         """Batches read and not yet unfolded."""
@@ -192,7 +195,11 @@ class EmbeddedConsumer:
 
     def _add(self, partition: TopicPartition, start: int | OffsetAt) -> None:
         reader = self._logs.reader(partition)
-        self._positions[partition] = _Position(reader, _resolved(reader, start))
+        try:
+            self._positions[partition] = _Position(reader, _resolved(reader, start))
+        except LeaderNotAvailableError:  # as Kafka's consumer, wait for one
+            later = OffsetAt(start) if start < 0 else None
+            self._positions[partition] = _Position(reader, UNDEFINED if later is not None else int(start), later)
 
     def _drop(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
@@ -223,7 +230,7 @@ class EmbeddedConsumer:
 
     def seek(self, partition: TopicPartition, offset: int | OffsetAt) -> None:
         position = self._at(partition)
-        position.offset = _resolved(position.reader, offset)
+        position.offset, position.start = _resolved(position.reader, offset), None
         position.waiting.clear()
 
     def _at(self, partition: TopicPartition) -> _Position:
@@ -248,7 +255,7 @@ class EmbeddedConsumer:
             if position is None:
                 reader.close()
 
-    def _end(self, reader: LogReader) -> int:
+    def _end(self, reader: PartitionReader) -> int:
         return reader.last_stable_offset() if self._committed_only else reader.state().high_watermark
 
     # -------------------------------------------------------------------------------------------------------- group
@@ -302,8 +309,8 @@ class EmbeddedConsumer:
                     offset = UNDEFINED
                 else:
                     offset = beginnings[partition] = self._reset.offset(reader, committed=False)
-            except UnknownTopicOrPartitionError:
-                continue
+            except (UnknownTopicOrPartitionError, LeaderNotAvailableError):
+                continue  # asked again at the next look
             self._drop([partition] if partition in self._positions else [])
             self._positions[partition] = _Position(reader, offset)
         if self._auto_commit:
@@ -347,7 +354,8 @@ class EmbeddedConsumer:
                 if partition.topic == topic and partition.partition not in there:
                     raise UnknownTopicOrPartitionError(f"{partition} does not exist: nothing was committed")
                 if partition.topic == topic and partition in self._positions:
-                    self._positions[partition].reader.state()  # raises if the one that was read is gone
+                    with suppress(LeaderNotAvailableError):
+                        self._positions[partition].reader.state()  # raises if the one that was read is gone
         # What a live member committed before stands; anybody else's may have been changed meanwhile.
         live = self._member is not None and self._member.check_held()
         self._commit(self._committable() if offsets is None else offsets, only_new=live)
@@ -357,7 +365,8 @@ class EmbeddedConsumer:
         found = {}
         for partition, position in self._positions.items():
             with suppress(UnknownTopicOrPartitionError):
-                position.reader.state()
+                with suppress(LeaderNotAvailableError):
+                    position.reader.state()
                 if position.offset != UNDEFINED:
                     found[partition] = position.offset
         return found
@@ -377,7 +386,7 @@ class EmbeddedConsumer:
         epochs = self._member.owned if self._member is not None else {}
         leader_epochs = {}
         for partition in new.keys() & self._positions.keys():
-            with suppress(UnknownTopicOrPartitionError):  # deleted just now: nothing will ask for it
+            with suppress(UnknownTopicOrPartitionError, LeaderNotAvailableError):  # then nothing asks for it
                 leader_epochs[partition] = self._positions[partition].reader.state().leader_epoch
         self._logs.groups().commit(
             self._group,
@@ -484,14 +493,19 @@ class EmbeddedConsumer:
     def _fetch(self, partition: TopicPartition, position: _Position) -> bool:
         """Read the next batches of a partition, applying ``auto.offset.reset`` where its position is gone."""
         try:
-            batches = position.reader.read(position.offset, self._fetch_size)
-            if self._committed_only and batches:
-                end = position.reader.last_stable_offset()
-                batches = [batch for batch in batches if batch.header.base_offset < end]
-            position.waiting.extend(batches)
-        except OffsetOutOfRangeError:
-            position.offset = self._reset.offset(position.reader, committed=True)
-            return self._fetch(partition, position)
+            if position.start is not None:
+                position.offset, position.start = _resolved(position.reader, position.start), None
+            try:
+                batches = position.reader.read(position.offset, self._fetch_size)
+                if self._committed_only and batches:
+                    end = position.reader.last_stable_offset()
+                    batches = [batch for batch in batches if batch.header.base_offset < end]
+                position.waiting.extend(batches)
+            except OffsetOutOfRangeError:
+                position.offset = self._reset.offset(position.reader, committed=True)
+                return self._fetch(partition, position)
+        except LeaderNotAvailableError:
+            return False  # one of its brokers may come back
         except UnknownTopicOrPartitionError:
             if self._member is None and (self._subscription is None or self._subscription.pattern is None):
                 raise
@@ -531,7 +545,7 @@ class _Reset:
     def is_none(self) -> bool:
         return self._setting == "none"
 
-    def offset(self, reader: LogReader, *, committed: bool) -> int:
+    def offset(self, reader: PartitionReader, *, committed: bool) -> int:
         """The offset to begin with. Raises NoOffsetForPartitionError or OffsetOutOfRangeError where the setting is
         none.
         """
@@ -576,7 +590,7 @@ def _go_back(positions: Sequence[tuple[_Position, int]]) -> None:
             position.waiting.clear()
 
 
-def _resolved(reader: LogReader, at: int | OffsetAt) -> int:
+def _resolved(reader: PartitionReader, at: int | OffsetAt) -> int:
     state = reader.state()
     if at == OffsetAt.EARLIEST:
         return state.log_start_offset

@@ -133,7 +133,8 @@ class Disk:
     def is_at(self, descriptor: int, path: str) -> bool:
         """Whether an open file is still the one under that name."""
         try:
-            return os.path.samestat(os.fstat(descriptor), os.stat(path))
+            with _explained(path):
+                return os.path.samestat(os.fstat(descriptor), os.stat(path))
         except FileNotFoundError:
             return False
 
@@ -157,6 +158,12 @@ class Disk:
             )
         except FileNotFoundError:
             return 0
+
+    def space(self, path: str) -> tuple[int, int]:
+        """(total, usable) bytes of the file system that ``path`` lies on."""
+        with _explained(path):
+            found = os.statvfs(path)
+        return found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail
 
     def list(self, path: str) -> list[str]:
         with _explained(path):

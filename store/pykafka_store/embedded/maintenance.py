@@ -12,6 +12,7 @@ from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
 from pykafka_store.model import MaintenanceReport, TopicPartition
 
 if TYPE_CHECKING:
+    from pykafka_store.embedded.replication.replicas import Replicas
     from pykafka_store.embedded.upkeep import Upkeep
 
 _DELETED_DIRECTORY = re.compile(r".+\.[0-9a-f]{32}-delete")
@@ -21,6 +22,7 @@ _DELETED_DIRECTORY = re.compile(r".+\.[0-9a-f]{32}-delete")
 def maintain(
     disk: Disk,
     partitions: Iterable[TopicPartition],
+    replicas: Callable[[TopicPartition], Replicas],
     upkeep: Callable[[TopicPartition], Iterable[Upkeep]],
     broker_paths: Iterable[str],
     on_progress: Callable[[TopicPartition], None] | None,
@@ -32,6 +34,14 @@ def maintain(
         if on_progress is not None:
             on_progress(partition)
         try:
+            kept = replicas(partition)
+            back = kept.bring_back()
+            report = report._replace(
+                caught_up=report.caught_up + back.caught_up,
+                behind=report.behind + back.behind,
+                busy=report.busy + back.busy,
+            )
+            failures += [(str(partition), error) for error in back.errors]
             for replica in upkeep(partition):
                 try:
                     done = replica.run()
@@ -43,6 +53,7 @@ def maintain(
                     compacted_out=report.compacted_out + done.compacted.records,
                     freed=report.freed + done.freed + done.compacted.bytes,
                 )
+            kept.make_same()
         except (UnknownTopicOrPartitionError, FileNotFoundError):
             continue  # deleted since it was listed
         except StoreError as error:

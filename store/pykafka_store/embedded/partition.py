@@ -1,7 +1,8 @@
-"""One partition as a producer appends to it: the lock, the replica that leads, and the rules of the topic.
+"""One partition as a producer appends to it: the lock, the replicas in sync, and the rules of the topic.
 
-The whole of an append, in order of effect (DESIGN.md, section 4): lock · look again at the catalogue if it moved ·
-load and repair · check · write · sync if the topic asks for it · publish · unlock.
+The whole of an append, in order of effect (DESIGN.md, section 4): lock · look again at the catalogue if it moved · load
+and repair · check · write at every replica in sync · sync if the topic asks for it · publish, the leader last · unlock.
+A replica that fails on the way is left behind, and the append goes on without it (replication/leadership.py).
 """
 
 from __future__ import annotations
@@ -14,12 +15,22 @@ from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.replica import ReplicaLog
-from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
+from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, Home, Leadership, Led, is_ours
+from pykafka_store.errors import (
+    LeaderNotAvailableError,
+    NotEnoughReplicasError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.format.batch import EncodedBatch
 from pykafka_store.format.state import PublishedState
 from pykafka_store.model import TimestampType
 
 FLUSH_NEVER = (1 << 63) - 1
+
+RETURN_POLL = 1.0
+"""Seconds between looks whether a replica that was left behind has come back, doubled while it has not."""
+LONGEST_RETURN_POLL = 30.0
 
 
 class Appended(NamedTuple):
@@ -37,71 +48,135 @@ class Partition:
 
     def __init__(
         self,
-        replica: ReplicaLog,
+        home: Home,
         locks: Locks,
         clock: Clock,
         topic_id: str,
         partition: int,
-        config: Callable[[], TopicConfig],
         upkeep: Callable[[], object] | None = None,
+        bring_back: Callable[[], object] | None = None,
     ) -> None:
-        """``config`` answers with the topic's settings in force, looking again if the catalogue moved; it raises if
-        the topic is gone. ``upkeep`` is run after an append that rolled a segment, without the lock.
+        """``upkeep`` is run after an append that rolled a segment, ``bring_back`` when replicas that were left behind
+        may have come back: both without the lock.
         """
-        self._replica = replica
+        self._leadership = Leadership(home)
         self._locks = locks
         self._clock = clock
         self._topic_id = topic_id
         self._partition = partition
-        self._config = config
         self._upkeep = upkeep
+        self._bring_back = bring_back
+        self._return_poll = RETURN_POLL
+        self._next_return = -LONGEST_RETURN_POLL
         self._unsynced = False
 
-    def append(self, batches: Sequence[EncodedBatch]) -> Appended:
-        """Append batches in order. What is returned as acknowledged is in the log, at consecutive offsets, and stays
-        there.
+    def append(self, batches: Sequence[EncodedBatch], *, acks_all: bool = True) -> Appended:
+        """Append batches in order. What is returned as acknowledged is in the log of every replica in sync, at
+        consecutive offsets, and stays there.
 
-        Raises only if nothing was acknowledged.
+        Raises only if nothing was acknowledged. With ``acks_all``, fewer replicas in sync than min.insync.replicas are
+        a NotEnoughReplicasError, and nothing is written.
         """
-        appended, rolled = self._append(batches)
+        try:
+            appended, rolled, missing = self._append(batches, acks_all=acks_all)
+        except (NotEnoughReplicasError, LeaderNotAvailableError):
+            self._look_for_returned(needed=True)
+            raise
         if rolled and self._upkeep is not None:
             # The records are in the log: whatever upkeep meets is no reason to say otherwise. The next pass meets it,
             # too, and `pykafka maintain` tells it.
             with suppress(StoreError, FileNotFoundError):
                 self._upkeep()
+        if missing:
+            self._look_for_returned(needed=False)
         return appended
 
-    def _append(self, batches: Sequence[EncodedBatch]) -> tuple[Appended, bool]:
-        """As above, and whether the active segment changed on the way."""
+    def _look_for_returned(self, *, needed: bool) -> None:
+        """Bring back what was left behind, if that may work by now; ``needed``: nothing can be written without."""
+        now = self._clock.monotonic()
+        if self._bring_back is None or (now < self._next_return and not needed):
+            return
+        lately = now < self._next_return + LONGEST_RETURN_POLL
+        self._return_poll = min(2 * self._return_poll, LONGEST_RETURN_POLL) if lately else RETURN_POLL
+        with suppress(StoreError, FileNotFoundError):  # as above
+            self._bring_back()
+        self._next_return = self._clock.monotonic() + self._return_poll
+
+    def _append(self, batches: Sequence[EncodedBatch], *, acks_all: bool) -> tuple[Appended, bool, bool]:
+        """As above; also whether the active segment changed on the way, and whether replicas are out of sync."""
         done = 0
         base_offset = -1
         with self._locks.partition(self._topic_id, self._partition):
-            config = self._config()
-            state = self._replica.load_locked()
-            active = state.active_base_offset
-            if config.message_timestamp_type is TimestampType.LOG_APPEND_TIME:
+            led = self._leadership.led()
+            active = led.leader.state.active_base_offset
+            if led.config.message_timestamp_type is TimestampType.LOG_APPEND_TIME:
                 # Stamped under the lock, so that the log's order is the order of its timestamps.
-                now = max(self._clock.now_ms(), state.max_timestamp)
+                now = max(self._clock.now_ms(), led.leader.state.max_timestamp)
                 batches = [batch.stamped(now) for batch in batches]
             try:
                 while done < len(batches):
-                    grown, count = self._replica.write_locked(state, batches[done:] if done else batches, config)
-                    grown = grown._replace(high_watermark=grown.log_end_offset)
-                    grown = self._sync_if_due(grown, config)
-                    self._replica.publish(grown)
-                    if not done:
-                        base_offset = state.log_end_offset
-                    state = grown
+                    if acks_all and not led.has_enough:
+                        raise NotEnoughReplicasError(
+                            f"The size of the current ISR Set({', '.join(map(str, led.row.isr))}) is insufficient to "
+                            f"satisfy the min.isr requirement of {led.config.min_insync_replicas} for partition "
+                            f"{self._leadership.label}"
+                        )
+                    led, count = self._write(led, batches[done:] if done else batches)
+                    if count and not done:
+                        base_offset = led.leader.state.log_end_offset - sum(
+                            batch.record_count for batch in batches[:count]
+                        )
                     done += count
             except StoreError as error:
-                with suppress(StoreError):  # where even that fails, the next writer does it
-                    self._replica.cut_back(state)
                 if not done:
                     raise
-                return Appended(base_offset, done, error), False
-        return Appended(base_offset, done, None), state.active_base_offset != active
+                return Appended(base_offset, done, error), False, False
+        rolled = led.leader.state.active_base_offset != active
+        return Appended(base_offset, done, None), rolled, len(led.row.isr) < len(led.row.replicas)
 
-    def _sync_if_due(self, state: PublishedState, config: TopicConfig) -> PublishedState:
+    def _write(self, led: Led, batches: Sequence[EncodedBatch]) -> tuple[Led, int]:
+        """Put the leading batches into every log in sync, and publish that. Returns the partition as it is then, and
+        how many batches that were; 0 if a replica failed and was left behind, so that it is to be tried again.
+        """
+        failed: dict[int, Exception] = {}
+        grown: list[PublishedState] = []
+        count = 0
+        for held in led.all:
+            try:
+                state, count = held.log.write_locked(held.state, batches, led.config)
+                grown.append(self._sync_if_due(held.log, state, led.config))
+            except REPLICA_FAILURES as error:
+                failed[held.broker] = error
+        if not failed:
+            committed = grown[0].log_end_offset if led.has_enough else grown[0].high_watermark
+            # The followers before the leader: whoever may lead after it has what readers see at it.
+            for held, state in zip(led.followers, grown[1:], strict=True):
+                try:
+                    held.log.publish(state)
+                except REPLICA_FAILURES as error:
+                    failed[held.broker] = error
+        if not failed:
+            grown[0] = grown[0]._replace(high_watermark=committed)
+            try:
+                led.leader.log.publish(grown[0])
+            except REPLICA_FAILURES as error:
+                failed[led.leader.broker] = error
+        if failed:
+            for held in led.all:
+                with suppress(*REPLICA_FAILURES):  # where even that fails, the next writer does it
+                    held.log.cut_back(held.state)
+            if (own := next(filter(is_ours, failed.values()), None)) is not None:
+                raise own
+            self._next_return = max(self._next_return, self._clock.monotonic() + self._return_poll)
+            return self._leadership.leave_behind(led, failed), 0
+        for number, held in enumerate(led.followers, start=1):
+            grown[number] = grown[number]._replace(high_watermark=committed)
+            # Only so that a reader who follows to it need not wait. If it fails, the next append meets that, too.
+            with suppress(*REPLICA_FAILURES):
+                held.log.publish(grown[number])
+        return led.with_states(grown), count
+
+    def _sync_if_due(self, log: ReplicaLog, state: PublishedState, config: TopicConfig) -> PublishedState:
         """flush.messages and flush.ms; both are off by default, as in Kafka: replication is for that, and a kill
         loses nothing.
         """
@@ -113,7 +188,7 @@ class Partition:
             or now - state.synced_at >= config.flush_ms
         ):
             self._unsynced = False
-            return self._replica.sync_locked(state, now)
+            return log.sync_locked(state, now)
         self._unsynced = True
         return state
 
@@ -122,6 +197,7 @@ class Partition:
         try:
             if self._unsynced:
                 with suppress(UnknownTopicOrPartitionError), self._locks.partition(self._topic_id, self._partition):
-                    self._replica.publish(self._replica.sync_locked(self._replica.load_locked(), self._clock.now_ms()))
+                    for held in self._leadership.led().all:
+                        held.log.publish(held.log.sync_locked(held.state, self._clock.now_ms()))
         finally:
-            self._replica.close()
+            self._leadership.close()

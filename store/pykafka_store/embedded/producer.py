@@ -16,12 +16,14 @@ from typing import NamedTuple, Protocol, Self, cast
 from pykafka_store.client_configs import ClientConfig
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.clock import Clock
-from pykafka_store.embedded.partition import Partition
+from pykafka_store.embedded.partition import Appended, Partition
 from pykafka_store.errors import (
     InvalidConfigError,
     InvalidRecordError,
     InvalidRequestError,
     InvalidTimestampError,
+    LeaderNotAvailableError,
+    NotEnoughReplicasError,
     RecordTooLargeError,
     StoreError,
     UnknownTopicOrPartitionError,
@@ -48,6 +50,7 @@ OPEN_PARTITIONS = 100
 RECORD_OVERHEAD = 12
 """Bytes that a record of a full batch takes besides key, value and headers, a little high."""
 
+INT_MAX = 2**31 - 1
 _ACKS = ("all", "-1", "0", "1")
 _CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
@@ -71,6 +74,8 @@ class Topic(NamedTuple):
     id: str
     partitions: int
     config: TopicConfig
+    replicas: int = 1
+    """The replication factor."""
 
 
 class _Columns(NamedTuple):
@@ -143,7 +148,10 @@ class EmbeddedProducer:
         self.acknowledged = 0
         self.failed = 0
         settings = ClientConfig("producer", config)
-        settings.choice("acks", "all", _ACKS)
+        self._acks_all = settings.choice("acks", "all", _ACKS) in {"all", "-1"}
+        self._retries = settings.number("retries", INT_MAX, low=0)
+        self._retry_backoff = settings.milliseconds("retry.backoff.ms", 100)
+        self._delivery_timeout = settings.milliseconds("delivery.timeout.ms", 120_000)
         if settings.is_given("transactional.id"):
             raise InvalidConfigError("transactional.id can't be honoured: a data directory has no transactions yet")
         if settings.is_given("interceptor.classes"):
@@ -346,7 +354,7 @@ class EmbeddedProducer:
             batches += self._encoded(topic, partition, columns.slice(start, stop))
         while batches:
             try:
-                result = self._writer(topic, partition).append([batch for batch, _ in batches])
+                result = self._append_or_retry(topic, partition, [batch for batch, _ in batches])
             except StoreError as error:
                 if isinstance(error, UnknownTopicOrPartitionError):
                     self._forget(topic)
@@ -358,6 +366,18 @@ class EmbeddedProducer:
             if self._on_delivery is not None:
                 self._on_delivery(Delivery(topic.name, partition, result.base_offset, count))
             batches = batches[result.batches :]
+
+    def _append_or_retry(self, topic: Topic, partition: int, batches: Sequence[EncodedBatch]) -> Appended:
+        """Append, again and again while too few replicas are there, as Kafka's producer does: nothing was written."""
+        deadline = self._clock.monotonic() + self._delivery_timeout
+        for attempt in range(self._retries + 1):
+            try:
+                return self._writer(topic, partition).append(batches, acks_all=self._acks_all)
+            except (NotEnoughReplicasError, LeaderNotAvailableError):
+                if attempt == self._retries or self._clock.monotonic() + self._retry_backoff > deadline:
+                    raise
+                self._clock.sleep(self._retry_backoff)
+        raise AssertionError
 
     def _limit(self, topic: Topic) -> int:
         """Bytes of a batch: what was asked for, within what the topic takes and a fraction of its segments."""
@@ -420,7 +440,7 @@ class EmbeddedProducer:
         if writer is not None:
             self._open.move_to_end(key)
             return writer
-        if len(self._open) >= OPEN_PARTITIONS:
+        if len(self._open) >= max(1, OPEN_PARTITIONS // topic.replicas):
             self._open.popitem(last=False)[1].close()
         writer = self._open[key] = self._topics.writer(topic, partition)
         return writer

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
+from confluent_kafka import ElectionType as TheirElection
 from confluent_kafka import TopicPartition as TheirPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are there, in no __all__
     AlterConfigOpType,
@@ -25,6 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are th
 from confluent_kafka.admin import ConfigEntry as TheirEntry  # type: ignore[attr-defined]
 
 from pykafka_store.errors import (
+    ElectionNotNeededError,
     GroupIdNotFoundError,
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
@@ -40,11 +42,15 @@ from pykafka_store.model import (
     CommittedOffset,
     ConfigDescription,
     ConfigEntry,
+    ElectionType,
     GroupDescription,
     GroupListing,
+    LogDirDescription,
     MemberDescription,
     OffsetAt,
     PartitionDescription,
+    QuorumDescription,
+    Reassignment,
     TopicDescription,
     TopicListing,
     TopicPartition,
@@ -352,6 +358,55 @@ class RemoteAdmin:
                 answers[ours] = error
         return {partition: answers[partition] for partition in before}
 
+    # ----------------------------------------------------------------------------------------- brokers and replicas
+
+    def cluster_id(self) -> str:
+        found = self._result(self._client.describe_cluster(**self._timeouts))
+        return str(found.cluster_id or "")
+
+    def elect_leaders(
+        self, election: ElectionType, partitions: Sequence[TopicPartition] | None = None
+    ) -> dict[TopicPartition, StoreError | None]:
+        self._require_writable()
+        asked = None if partitions is None else [TheirPartition(*partition) for partition in partitions]
+        timeout = self._connect().timeout
+        future = self._client.elect_leaders(
+            TheirElection[election.name], asked, operation_timeout=timeout, **self._timeouts
+        )
+        answers: dict[TopicPartition, StoreError | None] = {}
+        for partition, error in self._result(future).items():
+            told = None if error is None else self._connect().reports.error(error.args[0])
+            if partitions is not None or not isinstance(told, ElectionNotNeededError):
+                answers[TopicPartition(partition.topic, partition.partition)] = told
+        return answers
+
+    def alter_partition_reassignments(
+        self,
+        targets: Mapping[TopicPartition, Sequence[int] | None],  # noqa: ARG002 - the seam's
+    ) -> dict[TopicPartition, StoreError | None]:
+        raise _not_in_librdkafka("move partitions", "kafka-reassign-partitions")
+
+    def list_partition_reassignments(
+        self,
+        partitions: Sequence[TopicPartition] | None = None,  # noqa: ARG002
+    ) -> dict[TopicPartition, Reassignment]:
+        raise _not_in_librdkafka("list moves of partitions", "kafka-reassign-partitions --list")
+
+    def alter_replica_log_dirs(
+        self,
+        moves: Mapping[tuple[TopicPartition, int], str],  # noqa: ARG002
+    ) -> dict[tuple[TopicPartition, int], StoreError | None]:
+        raise _not_in_librdkafka("move replicas between log directories", "kafka-reassign-partitions")
+
+    def describe_log_dirs(
+        self,
+        brokers: Sequence[int],  # noqa: ARG002
+    ) -> dict[int, tuple[LogDirDescription, ...]]:
+        raise _not_in_librdkafka("describe log directories", "kafka-log-dirs")
+
+    def describe_quorum(self) -> QuorumDescription:
+        raise _not_in_librdkafka("describe the metadata quorum", "kafka-metadata-quorum")
+
     # ------------------------------------------------------------------------------------------------------- groups
 
     def list_groups(self) -> list[GroupListing]:
@@ -485,6 +540,10 @@ def _synonyms(entry: TheirEntry) -> tuple[ConfigEntry, ...]:
     if found and all(each.source != _source(entry) for each in found):
         found.insert(0, _entry(entry))
     return tuple(found)
+
+
+def _not_in_librdkafka(what: str, tool: str) -> UnsupportedVersionError:
+    return UnsupportedVersionError(f"librdkafka has no request to {what}: use Apache Kafka's {tool}")
 
 
 def _entry(entry: TheirEntry) -> ConfigEntry:

@@ -147,12 +147,13 @@ class LogReader:
         """
         while True:
             state = self.state()
-            if not state.log_start_offset <= offset <= state.high_watermark:
+            # Beyond the high watermark but in the log: a new leader that has not taken over yet. It will be shown.
+            if not state.log_start_offset <= offset <= max(state.high_watermark, state.log_end_offset):
                 raise OffsetOutOfRangeError(
                     f"Offset {offset} of {self.label} is out of range: it holds {state.log_start_offset} to "
                     f"{state.high_watermark}"
                 )
-            if offset == state.high_watermark:
+            if offset >= state.high_watermark:
                 return []
             try:
                 batches = self._read_at(state, offset, size)

@@ -31,6 +31,7 @@ from pykafka_store.format.checkpoint import (
     PARTITION_METADATA_FILE,
     format_leader_epochs,
     format_partition_metadata,
+    parse_leader_epochs,
 )
 from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY, pack_offset_entry, pack_time_entry
 from pykafka_store.format.names import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX
@@ -69,6 +70,12 @@ class ReplicaLog:
         self._directory_synced = False
         self._verified = any(boot_id)
         """False until the log was verified once, where the system does not tell its boots apart."""
+        self.restored = False
+        """Whether the last load had to find the log's end from its bytes."""
+
+    @property
+    def directory(self) -> str:
+        return self._directory
 
     def close(self) -> None:
         self._close_segment()
@@ -84,13 +91,17 @@ class ReplicaLog:
         Raises UnknownTopicOrPartitionError if the partition was deleted, CorruptRecordError if acknowledged bytes are
         missing.
         """
+        if self._state_file is not None and not self._disk.is_at(self._state_file, self._state_path):
+            # Renamed away, unmounted or replaced under us: what we have open is nobody's log any more.
+            self.close()
+        self.restored = False
         state = self._read_state()
         if state is None or state.boot_id != self._boot_id or not self._verified:
             # Another boot wrote this, or nobody knows: what is on the disk decides, batch by batch.
             restored = self._restore(
                 recover(self._disk, self._directory, state, self._topic_id, self._boot_id, self._label)
             )
-            self._verified = True
+            self._verified = self.restored = True
             return restored
         if state.deleted or state.topic_id != self._topic_id:
             raise UnknownTopicOrPartitionError(f"{self._label} is gone: the topic was deleted while it was written")
@@ -116,7 +127,9 @@ class ReplicaLog:
             return None
         except FileNotFoundError:
             if not self._disk.exists(self._directory):
-                raise UnknownTopicOrPartitionError(f"{self._label} is gone: {self._directory} does not exist") from None
+                raise StorageError(
+                    f"{self._label}: {self._directory} does not exist: restore it, or delete the topic"
+                ) from None
             return None
 
     def _restore(self, found: Recovered) -> PublishedState:
@@ -287,9 +300,61 @@ class ReplicaLog:
         self._disk.sync(self._state_file, self._state_path)
 
     def cut_back(self, state: PublishedState) -> None:
-        """After an append that failed, maybe in publishing: the files as ``state`` has them, and it published again."""
-        self._cut_files(state)
+        """After an append that failed, maybe in publishing: ``state`` published again, and the files as it has them.
+
+        In this order: a state never counts what is cut off, should this be cut short.
+        """
         self.publish(state)
+        self._cut_files(state)
+
+    def remove_unpublished_locked(self, state: PublishedState) -> None:
+        """Remove the segments that a roll left which was cut short; else the next roll does."""
+        self._remove_segments_after(state.active_base_offset)
+
+    # ---------------------------------------------------------------------------------------------- following others
+
+    def follow_locked(self, state: PublishedState, leaders: PublishedState) -> PublishedState:
+        """Cut off what this replica has beyond ``leaders``, a state of another replica that it agrees with up to there.
+
+        ``state`` is its own. Nothing that is cut was ever acknowledged. The state goes first: bytes beyond it are cut
+        by whoever comes next, too.
+        """
+        same = state.active_base_offset == leaders.active_base_offset
+        cut = leaders._replace(
+            flags=state.flags | leaders.flags & ~states.DELETED,
+            log_start_offset=max(state.log_start_offset, leaders.log_start_offset),
+            high_watermark=min(state.high_watermark, leaders.log_end_offset),
+            synced_position=min(state.synced_position, leaders.end_position) if same else 0,
+            recovery_point=min(state.recovery_point, leaders.log_end_offset) if same else leaders.active_base_offset,
+            synced_at=state.synced_at,
+            leader_epoch=state.leader_epoch,
+        )
+        if same and state.synced_position > leaders.end_position:
+            cut = cut._replace(synced_position=0, recovery_point=leaders.active_base_offset)
+        self.publish(cut)
+        self._cut_files(cut)
+        return cut
+
+    def leader_epochs(self) -> list[tuple[int, int]]:
+        """(leader epoch, its first offset) of every epoch in the log, oldest first. Raises CorruptRecordError."""
+        path = os.path.join(self._directory, LEADER_EPOCH_FILE)
+        try:
+            return parse_leader_epochs(self._disk.read_file(path).decode("ascii", "replace"))
+        except FileNotFoundError:
+            return []
+
+    def assign_epoch_locked(self, epoch: int, offset: int) -> None:
+        """Write down that ``epoch`` begins at ``offset``. What does not come before it has been truncated away.
+
+        Source: LeaderEpochFileCache#assign.
+        """
+        try:
+            known = self.leader_epochs()
+        except CorruptRecordError:
+            known = []  # only followers that come back look there, and compare more than they must without it
+        kept = [(other, start) for other, start in known if other < epoch and start < offset]
+        path = os.path.join(self._directory, LEADER_EPOCH_FILE)
+        self._disk.replace_file(path, format_leader_epochs([*kept, (epoch, offset)]).encode())
 
     # -------------------------------------------------------------------------------------------------------- files
 

@@ -1,0 +1,118 @@
+"""``kafka-log-dirs``: what lies in the brokers' log directories.
+
+Source: org.apache.kafka.tools.LogDirsCommand of Kafka 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from pykafka_cli.admin_config import check_admin_config
+from pykafka_cli.env import Env
+from pykafka_cli.java_json import written
+from pykafka_cli.options import (
+    CommandFailure,
+    KafkaCommand,
+    OptionProblem,
+    Options,
+    UsageProblem,
+    connection_options,
+    examples,
+    open_cluster,
+)
+from pykafka_cli.params import FILE
+from pykafka_cli.properties import PropertiesError
+from pykafka_store.errors import StoreError
+from pykafka_store.model import LogDirDescription
+
+VERSION = 1
+
+
+@click.command(
+    "log-dirs",
+    cls=KafkaCommand,
+    no_arguments="This tool helps to query log directory usage on the specified brokers.",
+    epilog=examples(
+        "kafka-log-dirs --describe",
+        "kafka-log-dirs --describe --topic-list orders --broker-list 0,1 | tail -1",
+    ),
+)
+@connection_options
+@click.option("--describe", is_flag=True, help="Describe the log directories of the brokers, as one line of JSON.")
+@click.option("--topic-list", metavar="TOPICS", help="Only these topics, by commas. Without it: all.")
+@click.option("--broker-list", metavar="BROKERS", help="Only these brokers, by commas. Without it: all.")
+@click.option(
+    "--command-config",
+    metavar="FILE",
+    type=FILE,
+    help="Property file of the admin client. A data directory needs none of its settings.",
+)
+def log_dirs(env: Env, options: Options) -> None:
+    """This tool helps to query log directory usage on the specified brokers."""
+    if not options.has("describe"):
+        raise UsageProblem('Missing required argument "[describe]"')
+    try:
+        check_admin_config(env, options)
+        topics = {name for name in (options.maybe_text("topic-list") or "").split(",") if name}
+        wanted = _numbers(options.maybe_text("broker-list") or "")
+        with open_cluster(env, options, create=False) as cluster:
+            admin = cluster.admin()
+            there = admin.live_brokers()
+            missing = sorted(set(wanted) - set(there))
+            if missing:
+                raise CommandFailure(
+                    f"ERROR: The given brokers do not exist from --broker-list: {_listed(missing)}. Current existent "
+                    f"brokers: {_listed(there)}"
+                )
+            asked = sorted(wanted) or list(there)
+            env.out("Querying brokers for log directories information")
+            found = admin.describe_log_dirs(asked)
+    except (StoreError, OptionProblem, PropertiesError) as error:
+        raise CommandFailure(str(error)) from None
+    env.out(f"Received log directory information from brokers {_listed(asked)}")
+    env.out(written(_described(found, topics)))
+
+
+def _numbers(text: str) -> set[int]:
+    numbers = set()
+    for word in filter(None, text.split(",")):
+        if not word.removeprefix("-").isdigit():
+            raise CommandFailure(f'For input string: "{word}"')
+        numbers.add(int(word))
+    return numbers
+
+
+def _listed(brokers: Sequence[int]) -> str:
+    return ",".join(map(str, brokers))
+
+
+def _described(found: Mapping[int, Sequence[LogDirDescription]], topics: set[str]) -> dict[str, Any]:
+    """In the order of keys that Kafka's HashMaps have."""
+    return {
+        "brokers": [
+            {"broker": broker, "logDirs": [_log_dir(each, topics) for each in directories]}
+            for broker, directories in sorted(found.items())
+        ],
+        "version": VERSION,
+    }
+
+
+def _log_dir(directory: LogDirDescription, topics: set[str]) -> dict[str, Any]:
+    error = directory.error
+    return {
+        "partitions": [
+            {
+                "partition": str(each.partition),
+                "size": each.size,
+                "offsetLag": each.offset_lag,
+                "isFuture": each.is_future,
+            }
+            for each in directory.replicas
+            if not topics or each.partition.topic in topics
+        ],
+        "error": None if error is None else f"org.apache.kafka.common.errors.{error.kafka_name}",
+        "logDir": directory.path,
+    }

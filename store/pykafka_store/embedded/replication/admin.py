@@ -1,0 +1,391 @@
+"""Brokers of a data directory: added, stopped, started, removed, described; elections and moves by name.
+
+A broker is a number and some log directories. There is no process behind it: it runs when the catalogue says so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from pykafka_store.embedded.catalog import Catalog, LogDirRow, PartitionRow, ReplicaRow
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.replication.home import Brokers, format_log_dir
+from pykafka_store.embedded.replication.replicas import Replicas
+from pykafka_store.errors import (
+    BrokerIdNotRegisteredError,
+    ElectionNotNeededError,
+    InvalidRequestError,
+    LogDirNotFoundError,
+    StorageError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+)
+from pykafka_store.format import state as states
+from pykafka_store.format.checkpoint import META_PROPERTIES_FILE, parse_properties
+from pykafka_store.format.names import partition_directory
+from pykafka_store.format.state import parse_state
+from pykafka_store.model import (
+    ZERO_TOPIC_ID,
+    BrokerDescription,
+    ElectionType,
+    LogDirDescription,
+    QuorumDescription,
+    QuorumReplica,
+    Reassignment,
+    ReplicaSize,
+    TopicPartition,
+    random_topic_id,
+)
+
+INT_MAX = 2**31 - 1
+
+
+class BrokerAdmin:
+    """See :class:`pykafka_store.api.Admin` and :class:`pykafka_store.api.DataDirectory`, whose methods these are."""
+
+    def __init__(
+        self,
+        root: str,
+        catalog: Catalog,
+        locks: Locks,
+        disk: Disk,
+        brokers: Brokers,
+        replicas: Callable[[TopicPartition], Replicas],
+    ) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._locks = locks
+        self._disk = disk
+        self._brokers = brokers
+        self._replicas = replicas
+
+    # --------------------------------------------------------------------------------------------------------- brokers
+
+    def cluster_id(self) -> str:
+        text = self._disk.read_file(os.path.join(self._root, META_PROPERTIES_FILE)).decode("utf-8", "replace")
+        return parse_properties(text).get("cluster.id", "")
+
+    def brokers(self) -> list[BrokerDescription]:
+        rows = [partition for _, partition in self._partitions()]
+        return [self._describe(broker, rows) for broker in self._brokers.all()]
+
+    def _describe(self, broker: int, rows: Sequence[PartitionRow]) -> BrokerDescription:
+        row = self._brokers.all()[broker]
+        paths = self._brokers.paths(broker)
+        return BrokerDescription(
+            id=broker,
+            log_dirs=tuple(paths),
+            running=row.running,
+            problems=tuple(problem for path in paths if (problem := self._brokers.problem(path)) is not None),
+            replicas=sum(broker in each.replicas for each in rows),
+            leaders=sum(broker == each.leader for each in rows),
+            in_sync=sum(broker in each.isr for each in rows),
+        )
+
+    def _partitions(self) -> Iterator[tuple[TopicPartition, PartitionRow]]:
+        for topic in self._catalog.topics():
+            for partition in topic.partitions:
+                yield TopicPartition(topic.name, partition.partition), partition
+
+    def add_broker(self, broker: int | None = None, log_dirs: Sequence[str] = ()) -> BrokerDescription:
+        with self._locks.cluster():
+            known = self._brokers.all()
+            number = max(known, default=-1) + 1 if broker is None else broker
+            if not 0 <= number <= INT_MAX:
+                raise InvalidRequestError(f"{number} is no broker id: it must be a number from 0 to {INT_MAX}")
+            if number in known:
+                raise InvalidRequestError(f"Broker {number} exists already: choose another id")
+            paths = [os.path.abspath(os.path.expanduser(path)) for path in log_dirs]
+            paths = paths or [os.path.join(self._root, "brokers", str(number))]
+            self._require_free(paths)
+            rows = [LogDirRow(self._stored(path), random_topic_id()) for path in paths]
+            for path, row in zip(paths, rows, strict=True):
+                format_log_dir(self._disk, path, self.cluster_id(), number, row)
+            with self._catalog.transaction():
+                self._catalog.add_broker(number, rows)
+        return self._describe(number, [partition for _, partition in self._partitions()])
+
+    def _require_free(self, paths: Sequence[str]) -> None:
+        taken = [os.path.realpath(path) for broker in self._brokers.all() for path in self._brokers.paths(broker)]
+        inside = os.path.join(os.path.realpath(self._root), "brokers") + os.sep
+        for path in paths:
+            real = os.path.realpath(path)
+            if any(f"{real}/".startswith(f"{other}/") or f"{other}/".startswith(f"{real}/") for other in taken):
+                raise InvalidRequestError(f"{path} is a broker's log directory already, or shares one: choose another")
+            if f"{os.path.realpath(self._root)}/".startswith(f"{real}/") or (
+                real.startswith(os.path.realpath(self._root) + os.sep) and not real.startswith(inside)
+            ):
+                raise InvalidRequestError(f"{path} is a part of the data directory {self._root}: choose another")
+            taken.append(real)
+            if self._disk.exists(path) and (others := sorted(set(self._disk.list(path)) - {"lost+found"})):
+                raise StorageError(f"{path} is not empty ({others[0]} is in it): choose another")
+
+    def _stored(self, path: str) -> str:
+        """As it stands in the catalogue: relative where it is below the data directory, so that this can be moved."""
+        return os.path.relpath(path, self._root) if path.startswith(self._root + os.sep) else path
+
+    def stop_broker(self, broker: int) -> None:
+        self._require(broker)
+        with self._catalog.transaction():
+            self._catalog.set_running(broker, running=False)
+        self.settle(lambda row: broker in row.isr or row.leader == broker)
+
+    def start_broker(self, broker: int) -> None:
+        self._require(broker)
+        with self._catalog.transaction():
+            self._catalog.set_running(broker, running=True)
+        for name, row in list(self._partitions()):
+            if broker in row.replicas:
+                try:
+                    self._replicas(name).bring_back()
+                except (StoreError, FileNotFoundError):
+                    continue  # another of its replicas is missing as well: kafka-topics --describe says so
+
+    def remove_broker(self, broker: int) -> None:
+        self._require(broker)
+        with self._locks.cluster():
+            described = self._describe(broker, [partition for _, partition in self._partitions()])
+            if described.replicas:
+                raise InvalidRequestError(
+                    f"Broker {broker} holds {described.replicas} replica(s): move them first "
+                    "(kafka-reassign-partitions)"
+                )
+            if len(self._brokers.all()) == 1:
+                raise InvalidRequestError(f"Broker {broker} is the only one: a data directory needs a broker")
+            with self._catalog.transaction():
+                self._catalog.remove_broker(broker)
+
+    def _require(self, broker: int) -> None:
+        if broker not in self._brokers.all():
+            raise BrokerIdNotRegisteredError(
+                f"Broker ID {broker} is not currently registered: pykafka brokers list shows those that are"
+            )
+
+    def settle(self, wanted: Callable[[PartitionRow], bool]) -> None:
+        """Have the partitions led, and their ISR told, as it is now. Whatever can't be helped stays as it is."""
+        for name, row in list(self._partitions()):
+            if wanted(row):
+                try:
+                    self._replicas(name).settle()
+                except (StoreError, FileNotFoundError):
+                    continue  # leaderless: the catalogue says so by now
+
+    def settle_what_changed(self) -> None:
+        """Look at brokers that came or went without anybody saying so, before somebody is told how things are."""
+        usable = set(self._brokers.usable())
+        if usable == set(self._brokers.all()) and not self._catalog.has_leaderless_partitions():
+            return
+        self.settle(lambda row: row.leader is None or not usable.issuperset((*row.isr, row.leader)))
+
+    # ------------------------------------------------------------------------------------------------------- elections
+
+    def elect_leaders(
+        self, election: ElectionType, partitions: Sequence[TopicPartition] | None = None
+    ) -> dict[TopicPartition, StoreError | None]:
+        answers: dict[TopicPartition, StoreError | None] = {}
+        for name in partitions if partitions is not None else [name for name, _ in self._partitions()]:
+            try:
+                self._named(name).elect(election)
+                answers[name] = None
+            except ElectionNotNeededError as error:
+                if partitions is not None:
+                    answers[name] = error
+            except StoreError as error:
+                answers[name] = error
+        return answers
+
+    def _named(self, name: TopicPartition) -> Replicas:
+        """Source of texts: ReplicationControlManager#electLeader."""
+        if self._catalog.topic_id(name.topic) is None:
+            raise UnknownTopicOrPartitionError(f"No such topic as {name.topic}")
+        try:
+            return self._replicas(name)
+        except UnknownTopicOrPartitionError:
+            raise UnknownTopicOrPartitionError(f"No such partition as {name}") from None
+
+    # ----------------------------------------------------------------------------------------------------------- moves
+
+    def alter_partition_reassignments(
+        self,
+        targets: Mapping[TopicPartition, Sequence[int] | None],
+        check: Callable[[Sequence[Sequence[int]]], None],
+    ) -> dict[TopicPartition, StoreError | None]:
+        """``check`` raises for a replica list that can't be."""
+        answers: dict[TopicPartition, StoreError | None] = {}
+        place = self.placer()
+        for name, target in targets.items():
+            try:
+                replicas = self._here(name)
+                if target is None:
+                    replicas.cancel()
+                else:
+                    check([target])
+                    replicas.reassign([place(broker) for broker in target])
+                answers[name] = None
+            except StoreError as error:
+                answers[name] = error
+        return answers
+
+    def _here(self, name: TopicPartition) -> Replicas:
+        try:
+            return self._named(name)
+        except UnknownTopicOrPartitionError:
+            raise UnknownTopicOrPartitionError("This server does not host this topic-partition.") from None
+
+    def placer(self) -> Callable[[int], ReplicaRow]:
+        """Makes new replicas on a broker, in the log directory that has the fewest. Source: LogManager#nextLogDirs."""
+        counts: dict[int, list[int]] = {}
+
+        def place(broker: int) -> ReplicaRow:
+            paths = self._brokers.paths(broker)
+            if len(paths) == 1:
+                return ReplicaRow(broker)
+            if not counts:
+                counts.update({each: [0] * len(self._brokers.paths(each)) for each in self._brokers.all()})
+                for _, row in self._partitions():
+                    for host in row.hosts:
+                        counts[host.broker][host.log_dir] += 1
+            usable = [number for number, path in enumerate(paths) if self._brokers.problem(path) is None]
+            chosen = min(usable or range(len(paths)), key=counts[broker].__getitem__)
+            counts[broker][chosen] += 1
+            return ReplicaRow(broker, log_dir=chosen)
+
+        return place
+
+    def list_partition_reassignments(
+        self, partitions: Sequence[TopicPartition] | None = None
+    ) -> dict[TopicPartition, Reassignment]:
+        return {
+            name: Reassignment(row.replicas, row.adding, row.removing)
+            for name, row in self._partitions()
+            if (row.adding or row.removing) and (partitions is None or name in partitions)
+        }
+
+    def alter_replica_log_dirs(
+        self, moves: Mapping[tuple[TopicPartition, int], str]
+    ) -> dict[tuple[TopicPartition, int], StoreError | None]:
+        answers: dict[tuple[TopicPartition, int], StoreError | None] = {}
+        for (name, broker), path in moves.items():
+            try:
+                self._move(name, broker, path)
+                answers[name, broker] = None
+            except StoreError as error:
+                answers[name, broker] = error
+        return answers
+
+    def _move(self, name: TopicPartition, broker: int, path: str) -> None:
+        self._require(broker)
+        replicas = self._here(name)
+        paths = [os.path.realpath(each) for each in self._brokers.paths(broker)]
+        if not os.path.isabs(path) or os.path.realpath(path) not in paths:
+            raise LogDirNotFoundError(f"The absolute path {path} is no log directory of broker {broker}")
+        if replicas.row.host(broker) is None:
+            raise UnknownTopicOrPartitionError(f"Broker {broker} has no replica of {name}")
+        replicas.move(broker, paths.index(os.path.realpath(path)))
+
+    def reassign(
+        self, partitions: Sequence[TopicPartition] | None, rate: int | None
+    ) -> dict[TopicPartition, StoreError | None]:
+        """``rate``: bytes a second, None for as fast as it goes."""
+        answers: dict[TopicPartition, StoreError | None] = {}
+        throttle = None if rate is None else Throttle(rate).copied
+        for name, row in list(self._partitions()):
+            on_its_way = row.adding or row.removing or any(host.future_log_dir is not None for host in row.hosts)
+            if not on_its_way or (partitions is not None and name not in partitions):
+                continue
+            try:
+                self._replicas(name).advance(throttle)
+                answers[name] = None
+            except FileNotFoundError as error:
+                answers[name] = StorageError(f"{error.filename} is gone")
+            except StoreError as error:
+                answers[name] = error
+        return answers
+
+    # ------------------------------------------------------------------------------------------------------- described
+
+    def describe_log_dirs(self, brokers: Sequence[int]) -> dict[int, tuple[LogDirDescription, ...]]:
+        rows = list(self._partitions())
+        return {
+            broker: tuple(
+                self._log_dir(broker, number, path, rows) for number, path in enumerate(self._brokers.paths(broker))
+            )
+            for broker in brokers
+            if broker in self._brokers.usable()
+        }
+
+    def _log_dir(
+        self, broker: int, number: int, path: str, rows: Sequence[tuple[TopicPartition, PartitionRow]]
+    ) -> LogDirDescription:
+        problem = self._brokers.problem(path)
+        if problem is not None:
+            return LogDirDescription(path, StorageError(problem), ())
+        found = []
+        for name, row in rows:
+            host = row.host(broker)
+            if host is None or number not in {host.log_dir, host.future_log_dir}:
+                continue
+            directory = os.path.join(path, partition_directory(*name))
+            if self._disk.exists(directory):
+                lag = max(0, self._high_watermark(name, row) - self._log_end(directory))
+                found.append(ReplicaSize(name, self._log_size(directory), lag, number == host.future_log_dir))
+        total, usable = self._disk.space(path)
+        return LogDirDescription(path, None, tuple(found), total, usable)
+
+    def _log_size(self, directory: str) -> int:
+        return sum(
+            self._disk.size_of(os.path.join(directory, name))
+            for name in self._disk.list(directory)
+            if name.endswith(".log")
+        )
+
+    def _high_watermark(self, name: TopicPartition, row: PartitionRow) -> int:
+        host = row.host(row.leader) if row.leader is not None else None
+        if host is None:
+            return 0
+        path = self._brokers.paths(host.broker)[host.log_dir]
+        return self._published(os.path.join(path, partition_directory(*name)))[1]
+
+    def _log_end(self, directory: str) -> int:
+        return self._published(directory)[0]
+
+    def _published(self, directory: str) -> tuple[int, int]:
+        """(log end offset, high watermark) as last published; zeros where nothing says."""
+        try:
+            state = parse_state(self._disk.read_file(os.path.join(directory, states.FILE_NAME)))
+        except (FileNotFoundError, StoreError):
+            return 0, 0
+        return state.log_end_offset, state.high_watermark
+
+    def describe_quorum(self) -> QuorumDescription:
+        """The catalogue has one keeper, as every process may change it: the first broker stands for it. Its log end
+        offset is the number of the catalogue's changes.
+        """
+        changes = self._catalog.changes()
+        first, *others = self._brokers.usable() or list(self._brokers.all())
+
+        def member(broker: int) -> QuorumReplica:
+            directory_id = self._brokers.all()[broker].log_dirs[0].directory_id or ZERO_TOPIC_ID
+            now = time.time_ns() // 1_000_000
+            return QuorumReplica(broker, directory_id, changes, now, now)
+
+        return QuorumDescription(first, 1, changes, (member(first),), tuple(map(member, others)))
+
+
+class Throttle:
+    """Holds copying to a rate, over seconds and not over chunks."""
+
+    def __init__(self, rate: int) -> None:
+        """``rate``: bytes a second."""
+        self._rate = max(1, rate)
+        self._started = time.monotonic()
+        self._bytes = 0
+
+    def copied(self, count: int) -> None:
+        self._bytes += count
+        ahead = self._bytes / self._rate - (time.monotonic() - self._started)
+        if ahead > 0:
+            time.sleep(ahead)

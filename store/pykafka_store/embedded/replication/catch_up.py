@@ -1,0 +1,459 @@
+"""Bringing a replica back: to just what the leader has, and then into the ISR.
+
+A replica falls behind when its broker was stopped or its directory failed; a new one, for a move to another broker or
+log directory, is one that has nothing yet. All come back the same way:
+
+1. Where do the two logs agree? Up to the end of the newest leader epoch that both began at the same offset (KIP-101).
+   Whole segments below that are the same if they are as long; others, and those of a compacted log, are compared batch
+   header by batch header, which includes the CRC of all the rest.
+2. The replica is truncated to there: first its published state, then its files.
+3. The leader's bytes after that are copied, segment by segment, without the partition's lock: what is published never
+   changes, and the upkeep lock, which is held throughout, keeps retention and compaction away. After each round less is
+   left.
+4. Under the partition's lock the rest is copied, and the small files and the state are made the leader's. All is on the
+   disk itself before the catalogue says that the replica is in sync.
+
+A kill at any instant leaves a replica that is not in sync, whose state says a prefix of what its files hold, under no
+boot's id: whoever loads it looks at the bytes. The next attempt begins at 1.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from struct import error as StructError
+from typing import NamedTuple
+
+from pykafka_store.embedded.catalog import PartitionRow
+from pykafka_store.embedded.disk import Disk, boot_id
+from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.log.compaction import finish_interrupted
+from pykafka_store.embedded.log.replica import ReplicaLog, create_replica
+from pykafka_store.embedded.log.segments import SEGMENT_SUFFIXES, list_segments, segment_path
+from pykafka_store.embedded.replication.home import PartitionHome
+from pykafka_store.embedded.replication.leadership import Leadership, Led, with_sync
+from pykafka_store.errors import (
+    CorruptRecordError,
+    StorageError,
+    UnknownTopicOrPartitionError,
+    UnsupportedVersionError,
+)
+from pykafka_store.format import state as states
+from pykafka_store.format.batch import HEADER_SIZE, parse_header
+from pykafka_store.format.checkpoint import (
+    CLEANER_CHECKPOINT_FILE,
+    LEADER_EPOCH_FILE,
+    PARTITION_METADATA_FILE,
+    parse_partition_metadata,
+)
+from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY
+from pykafka_store.format.names import (
+    INDEX_SUFFIX,
+    LOG_SUFFIX,
+    SNAPSHOT_SUFFIX,
+    TIME_INDEX_SUFFIX,
+    TRANSACTION_INDEX_SUFFIX,
+    aside_directory,
+)
+from pykafka_store.format.state import PublishedState, empty_state
+from pykafka_store.model import topic_id_bytes
+
+CHUNK = 1 << 20
+FEW = 4 << 20
+"""Bytes that may be left to be copied under the partition's lock."""
+MOST_ROUNDS = 20
+
+_BESIDE = (INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUFFIX)
+_EPHEMERAL = bytes(16)
+"""The boot id of a state that nobody may believe without looking at the bytes."""
+
+OnCopied = Callable[[int], None]
+
+
+class _At(NamedTuple):
+    """A place in a log: that byte of that segment, where that offset begins."""
+
+    base: int
+    position: int
+    offset: int
+
+
+class CatchUp:
+    """One partition's. Cheap to make."""
+
+    def __init__(self, disk: Disk, locks: Locks, home: PartitionHome, topic_id: str, partition: int) -> None:
+        self._disk = disk
+        self._locks = locks
+        self._home = home
+        self._topic_id = topic_id
+        self._partition = partition
+        self._boot_id = boot_id()
+
+    def run(self, broker: int, log_dir: int | None = None, on_copied: OnCopied | None = None) -> int | None:
+        """Bring the broker's replica into sync, in another of its log directories if ``log_dir`` says so.
+
+        ``on_copied`` is called with each number of bytes (never under a lock that appends need). Returns all bytes that
+        were copied, None if another process is at this partition. Raises StoreError, FileNotFoundError.
+        """
+        with self._locks.upkeep(self._topic_id, self._partition) as ours:
+            if not ours:
+                return None
+            leadership = Leadership(self._home)
+            try:
+                total = 0
+                while True:
+                    with self._hold():
+                        led = leadership.led()
+                    host = led.row.host(broker)
+                    if host is None:
+                        raise UnknownTopicOrPartitionError(f"{self._home.label} has no replica on broker {broker}")
+                    moves = log_dir is not None and log_dir != host.log_dir
+                    if not moves and broker in led.row.isr:
+                        return total
+                    directory = self._home.directory_in(broker, host.log_dir if log_dir is None else log_dir)
+                    copied, done = self._follow(leadership, led, broker, directory, log_dir, on_copied)
+                    total += copied
+                    if done:
+                        return total
+            finally:
+                leadership.close()
+
+    def differing(self) -> list[int]:
+        """The brokers whose replica is in sync and has not the leader's bytes: compaction went over them at different
+        times, and wrote other delete horizons, or left another tombstone. They say the same.
+        """
+        with self._locks.upkeep(self._topic_id, self._partition) as ours:
+            if not ours:
+                return []
+            leadership = Leadership(self._home)
+            try:
+                with self._hold():
+                    led = leadership.led()
+                end = led.leader.state.active_base_offset, led.leader.state.end_position
+                return [
+                    held.broker
+                    for held in led.followers
+                    if self._agreement(led, held.log, held.state, held.log.directory)[:2] != end
+                    or len(self._bases(held.log.directory)) != len(self._bases(led.leader.log.directory))
+                ]
+            finally:
+                leadership.close()
+
+    def _bases(self, directory: str) -> list[int]:
+        return list_segments(self._disk, directory)
+
+    def _hold(self) -> AbstractContextManager[None]:
+        return self._locks.partition(self._topic_id, self._partition)
+
+    def _follow(
+        self,
+        leadership: Leadership,
+        led: Led,
+        broker: int,
+        directory: str,
+        log_dir: int | None,
+        on_copied: OnCopied | None,
+    ) -> tuple[int, bool]:
+        """One attempt to follow the leader of ``led``: (bytes, whether it is done). It is not if the leader changed."""
+        leader = led.leader.log.directory
+        replica = self._opened(directory)
+        try:
+            own = self._loaded(replica, directory)
+            at = self._agreement(led, replica, own, directory)
+            self._truncate(replica, own, led.leader.state, directory, at, set(self._bases(leader)))
+            copy = _Copy(self._disk, leader, directory, at)
+            now = led
+            for _ in range(MOST_ROUNDS):
+                before = copy.bytes
+                copy.go_on(now.leader.state, on_copied)
+                replica.publish_synced(_unverified(None, now.leader.state, copy.at))
+                if copy.bytes - before <= FEW:
+                    break
+                with self._hold():
+                    now = leadership.led()
+                if not _same_leader(now, led):
+                    return copy.bytes, False
+            with self._hold():
+                now = leadership.led()
+                if not _same_leader(now, led):
+                    return copy.bytes, False
+                copy.go_on(now.leader.state, None)
+                self._finish(replica, now, directory, leader)
+                self._admit(now, broker, log_dir)
+            return copy.bytes, True
+        finally:
+            replica.close()
+
+    # ---------------------------------------------------------------------------------------------- the replica's own
+
+    def _opened(self, directory: str) -> ReplicaLog:
+        """The replica's log, made if there is none. What lies there of another topic is set aside."""
+        if self._disk.exists(directory) and self._owner(directory) not in {None, self._topic_id}:
+            parent, name = os.path.split(directory)
+            self._disk.rename(directory, os.path.join(parent, aside_directory(name, uuid.uuid4().hex, "stray")))
+        if not self._disk.exists(directory):
+            parent = os.path.dirname(directory)
+            if (problem := self._home.problem(parent)) is not None:
+                raise StorageError(problem)
+            create_replica(self._disk, directory, self._topic_id, self._boot_id)
+            self._disk.sync_directory(parent)
+        return self._home.replica_at(directory)
+
+    def _owner(self, directory: str) -> str | None:
+        try:
+            text = self._disk.read_file(os.path.join(directory, PARTITION_METADATA_FILE)).decode("ascii", "replace")
+            return parse_partition_metadata(text)
+        except (FileNotFoundError, CorruptRecordError):
+            return None
+
+    def _loaded(self, replica: ReplicaLog, directory: str) -> PublishedState:
+        """The replica's state; an empty one where its files are damaged, or are what a deletion left."""
+        finish_interrupted(self._disk, directory)  # else it might replace what is copied now
+        try:
+            return replica.load_locked()
+        except (CorruptRecordError, UnknownTopicOrPartitionError):
+            replica.close()
+        empty = empty_state(topic_id_bytes(self._topic_id), self._boot_id)
+        for suffix in SEGMENT_SUFFIXES:
+            self._disk.create_file(segment_path(directory, 0, suffix))
+        replica.publish(empty)
+        for base in self._bases(directory):
+            if base:
+                self._remove_segment(directory, base)
+        return replica.load_locked()
+
+    def _agreement(self, led: Led, replica: ReplicaLog, own: PublishedState, directory: str) -> _At:
+        """Up to where the replica has what the leader has."""
+        leader, theirs = led.leader.log.directory, led.leader.state
+        agreed = 0
+        with suppress(CorruptRecordError):  # then all is compared
+            agreed = agreed_end(
+                led.leader.log.leader_epochs(), theirs.log_end_offset, replica.leader_epochs(), own.log_end_offset
+            )
+        bases = [base for base in self._bases(leader) if base <= theirs.active_base_offset]
+        there = set(self._bases(directory))
+        at = _At(bases[0], 0, bases[0])
+        for base, end in zip(bases, [*bases[1:], None], strict=True):
+            if base not in there or base > own.active_base_offset:
+                return _At(base, 0, base)
+            size = theirs.end_position if end is None else self._disk.size_of(segment_path(leader, base))
+            own_active = base == own.active_base_offset
+            own_size = own.end_position if own_active else self._disk.size_of(segment_path(directory, base))
+            same = end is not None and size == own_size and not theirs.has_gaps and not own.has_gaps and end <= agreed
+            if not same:
+                at = self._common(leader, directory, base, min(size, own_size))
+                if at.position < size or own_size > size:
+                    return at
+            if end is None or own_active:
+                return at if not same else _At(base, size, end if end is not None else theirs.log_end_offset)
+            at = _At(base, size, end)
+        return at
+
+    def _common(self, leader: str, directory: str, base: int, end: int) -> _At:
+        """Up to where two files of a segment have the same batches."""
+        position, offset = 0, base
+        paths = segment_path(leader, base), segment_path(directory, base)
+        files = [self._disk.open(path) for path in paths]
+        try:
+            while position + HEADER_SIZE <= end:
+                raw, other = (
+                    self._disk.read_at(file, HEADER_SIZE, position, path)
+                    for file, path in zip(files, paths, strict=True)
+                )
+                try:
+                    header = parse_header(raw)
+                except (StructError, CorruptRecordError, UnsupportedVersionError):
+                    break
+                if raw != other or position + header.size > end:
+                    break
+                position, offset = position + header.size, header.last_offset + 1
+        finally:
+            for file in files:
+                self._disk.close(file)
+        return _At(base, position, offset)
+
+    def _truncate(
+        self,
+        replica: ReplicaLog,
+        own: PublishedState,
+        theirs: PublishedState,
+        directory: str,
+        at: _At,
+        keep: set[int],
+    ) -> None:
+        path = segment_path(directory, at.base)
+        if not self._disk.exists(path):
+            for suffix in SEGMENT_SUFFIXES:
+                self._disk.create_file(segment_path(directory, at.base, suffix))
+        replica.publish_synced(_unverified(own, theirs, at))
+        replica.close()
+        self._cut(path, at.position)
+        for base in self._bases(directory):
+            if base > at.base or base not in keep:
+                self._remove_segment(directory, base)
+        self._disk.sync_directory(directory)
+
+    def _cut(self, path: str, size: int) -> None:
+        descriptor = self._disk.open(path, os.O_RDWR)
+        try:
+            if self._disk.size(descriptor) > size:
+                self._disk.truncate(descriptor, size, path)
+        finally:
+            self._disk.close(descriptor)
+
+    def _remove_segment(self, directory: str, base: int) -> None:
+        for suffix in (*_BESIDE, LOG_SUFFIX):
+            self._disk.remove(segment_path(directory, base, suffix))
+
+    # ------------------------------------------------------------------------------------------------- like the leader
+
+    def _finish(self, replica: ReplicaLog, led: Led, directory: str, leader: str) -> None:
+        """The last of the leader's files, and its state."""
+        state = led.leader.state
+        base = state.active_base_offset
+        for suffix, size in (
+            (LOG_SUFFIX, state.end_position),
+            (INDEX_SUFFIX, state.index_entries * OFFSET_ENTRY.size),
+            (TIME_INDEX_SUFFIX, state.time_index_entries * TIME_ENTRY.size),
+        ):
+            path = segment_path(directory, base, suffix)
+            descriptor = self._disk.open(path, os.O_RDWR | os.O_CREAT)
+            try:
+                if suffix != LOG_SUFFIX:
+                    data = self._disk.read_file(segment_path(leader, base, suffix), limit=1 << 30)[:size]
+                    self._disk.write_at(descriptor, [data], 0, path)
+                self._disk.truncate(descriptor, size, path)
+                self._disk.sync(descriptor, path)
+            finally:
+                self._disk.close(descriptor)
+        for name in (PARTITION_METADATA_FILE, LEADER_EPOCH_FILE, CLEANER_CHECKPOINT_FILE):
+            try:
+                data = self._disk.read_file(os.path.join(leader, name))
+            except FileNotFoundError:
+                self._disk.remove(os.path.join(directory, name))
+            else:
+                self._disk.replace_file(os.path.join(directory, name), data)
+        self._disk.sync_directory(directory)
+        replica.publish_synced(state)
+
+    def _admit(self, led: Led, broker: int, log_dir: int | None) -> None:
+        row = with_sync(led.row, {*led.row.isr, broker}, led.min_isr)
+        if log_dir is not None:
+            row = moved(row, broker, log_dir)
+        self._home.change(row)
+        led = led._replace(row=row)
+        state = led.leader.state
+        if led.has_enough and state.high_watermark < state.log_end_offset and led.leader.broker != broker:
+            led.leader.log.publish(state._replace(high_watermark=state.log_end_offset))
+
+
+class _Copy:
+    """The leader's segments into the replica's directory, from where they agree on."""
+
+    def __init__(self, disk: Disk, leader: str, directory: str, at: _At) -> None:
+        self._disk = disk
+        self._leader = leader
+        self._directory = directory
+        self.at = at
+        self.bytes = 0
+
+    def go_on(self, theirs: PublishedState, on_copied: OnCopied | None) -> None:
+        """Copy up to what ``theirs`` says is published. What is sealed is brought to the disk itself."""
+        while True:
+            active = self.at.base == theirs.active_base_offset
+            path = segment_path(self._leader, self.at.base)
+            end = theirs.end_position if active else self._disk.size_of(path)
+            self._copy_log(end, on_copied)
+            if active:
+                self.at = _At(self.at.base, end, theirs.log_end_offset)
+                return
+            for suffix in _BESIDE:
+                self._copy_beside(suffix)
+            bases = list_segments(self._disk, self._leader)
+            following = next((base for base in bases if base > self.at.base), theirs.active_base_offset)
+            for suffix in SEGMENT_SUFFIXES:
+                self._disk.create_file(segment_path(self._directory, following, suffix))
+            self._disk.sync_directory(self._directory)
+            self.at = _At(following, 0, following)
+
+    def _copy_log(self, end: int, on_copied: OnCopied | None) -> None:
+        source, target = segment_path(self._leader, self.at.base), segment_path(self._directory, self.at.base)
+        read = self._disk.open(source)
+        try:
+            write = self._disk.open(target, os.O_RDWR | os.O_CREAT)
+            try:
+                while self.at.position < end:
+                    data = self._disk.read_at(read, min(CHUNK, end - self.at.position), self.at.position, source)
+                    if not data:
+                        raise CorruptRecordError(f"{source} ends before byte {end}, which was published")
+                    self._disk.write_at(write, [data], self.at.position, target)
+                    self.at = self.at._replace(position=self.at.position + len(data))
+                    self.bytes += len(data)
+                    if on_copied is not None:
+                        on_copied(len(data))
+                self._disk.sync(write, target)
+            finally:
+                self._disk.close(write)
+        finally:
+            self._disk.close(read)
+
+    def _copy_beside(self, suffix: str) -> None:
+        target = segment_path(self._directory, self.at.base, suffix)
+        try:
+            data = self._disk.read_file(segment_path(self._leader, self.at.base, suffix), limit=1 << 30)
+        except FileNotFoundError:
+            self._disk.remove(target)
+        else:
+            self._disk.replace_file(target, data)
+
+
+def agreed_end(
+    leader: list[tuple[int, int]], leader_end: int, follower: list[tuple[int, int]], follower_end: int
+) -> int:
+    """The offset up to which two logs are the same by their leader epochs, (epoch, first offset) pairs each: the end of
+    the newest epoch that both know to begin at the same offset; 0 if there is none.
+
+    Source: LeaderEpochFileCache#endOffsetFor, KIP-101: within an epoch there was one leader, so what both have of it is
+    the same.
+    """
+    common = {*leader} & {*follower}
+    if not common:
+        return 0
+    newest = max(common)
+
+    def end(entries: list[tuple[int, int]], last: int) -> int:
+        return min((start for epoch, start in entries if epoch > newest[0]), default=last)
+
+    return min(end(leader, leader_end), end(follower, follower_end))
+
+
+def moved(row: PartitionRow, broker: int, log_dir: int) -> PartitionRow:
+    """The row with a replica in another log directory."""
+    return row._replace(
+        hosts=tuple(
+            each._replace(log_dir=log_dir, future_log_dir=None) if each.broker == broker else each for each in row.hosts
+        )
+    )
+
+
+def _same_leader(now: Led, before: Led) -> bool:
+    return (now.leader.broker, now.row.leader_epoch, now.leader.log.directory) == (
+        before.leader.broker,
+        before.row.leader_epoch,
+        before.leader.log.directory,
+    )
+
+
+def _unverified(own: PublishedState | None, theirs: PublishedState, at: _At) -> PublishedState:
+    """The state of a replica that has the leader's log up to ``at``, for nobody to believe without looking."""
+    state = empty_state(theirs.topic_id, _EPHEMERAL, offset=at.offset, leader_epoch=theirs.leader_epoch)
+    flags = (theirs.flags | (own.flags if own is not None else 0)) & ~states.DELETED
+    return state._replace(
+        flags=flags,
+        log_start_offset=min(theirs.log_start_offset, at.offset),
+        active_base_offset=at.base,
+        end_position=at.position,
+        recovery_point=at.base,
+    )

@@ -1,0 +1,274 @@
+"""Keeping the replicas of one partition in order: elections, those that fell behind, and moves to other places.
+
+Everything here is done by whoever notices that it is due, as there is no controller: a writer, a reader that finds its
+leader gone, ``pykafka maintain``, and the commands that ask for it.
+
+A move to other brokers (KIP-455) is in the catalogue from its beginning to its end: the replicas that are added are not
+in sync until they have caught up, those that are removed go when all that stay are in sync, in the transaction that
+makes the new list the only one. A kill in between leaves a move that anybody goes on with.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.log.replica import mark_deleted
+from pykafka_store.embedded.replication.catch_up import CatchUp, OnCopied
+from pykafka_store.embedded.replication.home import PartitionHome
+from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, Leadership, with_sync
+from pykafka_store.errors import (
+    ElectionNotNeededError,
+    EligibleLeadersNotAvailableError,
+    LeaderNotAvailableError,
+    NoReassignmentInProgressError,
+    PreferredLeaderNotAvailableError,
+    StorageError,
+    StoreError,
+)
+from pykafka_store.format.names import aside_directory
+from pykafka_store.model import ElectionType
+
+
+class BroughtBack(NamedTuple):
+    """What became of the replicas that were not in sync."""
+
+    caught_up: int = 0
+    behind: int = 0
+    busy: int = 0
+    """Left to another process."""
+    errors: tuple[StoreError, ...] = ()
+    """Why a replica whose broker can be used did not come back."""
+
+
+class Replicas:
+    """One partition's. Cheap to make."""
+
+    def __init__(self, disk: Disk, locks: Locks, home: PartitionHome, topic_id: str, partition: int) -> None:
+        self._disk = disk
+        self._locks = locks
+        self._home = home
+        self._topic_id = topic_id
+        self._partition = partition
+
+    @property
+    def row(self) -> PartitionRow:
+        """As the catalogue has it now. Raises UnknownTopicOrPartitionError."""
+        return self._home.look()[0]
+
+    # --------------------------------------------------------------------------------------------------------- leaders
+
+    def settle(self) -> None:
+        """Have the partition led by a replica that can be used: nothing to do where it is. Raises
+        LeaderNotAvailableError, and what the last replica's directory raises.
+        """
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.partition(self._topic_id, self._partition):
+                leadership.tidy(leadership.led())
+            return
+        except LeaderNotAvailableError:
+            if not self._home.look()[1].unclean_leader_election_enable:
+                raise
+        finally:
+            leadership.close()
+        self._elect_uncleanly()
+
+    def elect(self, election: ElectionType) -> None:
+        """Source of checks and texts: ReplicationControlManager#electLeader. Raises ElectionNotNeededError,
+        PreferredLeaderNotAvailableError, EligibleLeadersNotAvailableError.
+        """
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.partition(self._topic_id, self._partition):
+                led = leadership.led()
+                preferred = led.row.replicas[0]
+                if election is ElectionType.UNCLEAN or led.row.leader == preferred:
+                    raise ElectionNotNeededError("Leader election not needed for topic partition.")
+                if preferred not in led.row.isr:
+                    raise PreferredLeaderNotAvailableError("The preferred leader was not available.")
+                leadership.elect(led, preferred)
+            return
+        except LeaderNotAvailableError:
+            if election is ElectionType.PREFERRED:
+                raise PreferredLeaderNotAvailableError("The preferred leader was not available.") from None
+        finally:
+            leadership.close()
+        self._elect_uncleanly()
+
+    def _elect_uncleanly(self) -> None:
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.upkeep(self._topic_id, self._partition) as ours:
+                if not ours:
+                    raise EligibleLeadersNotAvailableError(
+                        f"{self._home.label}: another process is at its replicas: try again when it is done"
+                    )
+                with self._locks.partition(self._topic_id, self._partition):
+                    leadership.elect_uncleanly()
+        finally:
+            leadership.close()
+
+    # --------------------------------------------------------------------------------------------------- falling behind
+
+    def bring_back(self, on_copied: OnCopied | None = None) -> BroughtBack:
+        """Bring every replica into sync whose broker can be used. Raises LeaderNotAvailableError and what ``settle``
+        raises.
+        """
+        self.settle()
+        done = BroughtBack()
+        for host in self.row.hosts:
+            if host.sync == IN_SYNC:
+                continue
+            if self._home.trouble(host.broker) is not None:
+                done = done._replace(behind=done.behind + 1)
+                continue
+            try:
+                copied = self._catch_up().run(host.broker, on_copied=on_copied)
+            except REPLICA_FAILURES as error:
+                told = error if isinstance(error, StoreError) else StorageError(str(error))
+                done = done._replace(behind=done.behind + 1, errors=(*done.errors, told))
+                continue
+            if copied is None:
+                done = done._replace(busy=done.busy + 1)
+            else:
+                done = done._replace(caught_up=done.caught_up + 1)
+        return done
+
+    def make_same(self) -> None:
+        """Give the replicas of a compacted log the leader's bytes where theirs differ, as long as enough others are in
+        sync meanwhile.
+        """
+        if "compact" not in self._home.look()[1].cleanup_policy:
+            return
+        for broker in self._catch_up().differing():
+            leadership = Leadership(self._home)
+            try:
+                with self._locks.partition(self._topic_id, self._partition):
+                    led = leadership.led()
+                    rest = [other for other in led.row.isr if other != broker]
+                    if led.row.leader == broker or broker not in led.row.isr or len(rest) < led.min_isr:
+                        continue
+                    self._home.change(with_sync(led.row, rest, led.min_isr))
+            finally:
+                leadership.close()
+            self._catch_up().run(broker)
+
+    def _catch_up(self) -> CatchUp:
+        return CatchUp(self._disk, self._locks, self._home, self._topic_id, self._partition)
+
+    # ----------------------------------------------------------------------------------------------------------- moves
+
+    def reassign(self, target: Sequence[ReplicaRow]) -> None:
+        """Begin to move to these replicas, in this order; it is over at once where all of them are in sync.
+
+        Source: ReplicationControlManager#changePartitionReassignment, PartitionReassignmentReplicas.
+        """
+        with self._locks.partition(self._topic_id, self._partition):
+            row = self.row
+            hosts = {host.broker: host for host in row.hosts}
+            wanted = {host.broker for host in target}
+            merged = []
+            for new in target:
+                host = hosts.get(new.broker)
+                if host is None:
+                    merged.append(new._replace(sync=OUT_OF_SYNC, change="adding"))
+                else:
+                    merged.append(host._replace(change="adding" if host.change == "adding" else None))
+            merged += [host._replace(change="removing") for host in row.hosts if host.broker not in wanted]
+            self._home.change(row._replace(hosts=tuple(merged)))
+        self._complete()
+
+    def cancel(self) -> None:
+        """Give up a move that is on. Raises NoReassignmentInProgressError."""
+        with self._locks.partition(self._topic_id, self._partition):
+            row = self.row
+            if not row.adding and not row.removing:
+                raise NoReassignmentInProgressError("No partition reassignment is in progress.")
+            self._keep(row, [host for host in row.hosts if host.change != "adding"])
+
+    def move(self, broker: int, log_dir: int) -> None:
+        """Begin to move a replica to another log directory of its broker; to the one it is in gives a move up."""
+        with self._locks.partition(self._topic_id, self._partition):
+            row = self.row
+            hosts = [
+                host._replace(future_log_dir=None if host.log_dir == log_dir else log_dir)
+                if host.broker == broker
+                else host
+                for host in row.hosts
+            ]
+            self._home.change(row._replace(hosts=tuple(hosts)))
+
+    def advance(self, on_copied: OnCopied | None = None) -> None:
+        """Go on with all moves of this partition until they are done, or can't go on.
+
+        Raises what keeps them from going on; TimeoutError if another process is at it.
+        """
+        for host in self.row.hosts:
+            if host.future_log_dir is None:
+                continue
+            old = self._home.directory(host.broker)
+            if self._catch_up().run(host.broker, host.future_log_dir, on_copied) is None:
+                raise StorageError(f"{self._home.label}: another process is at its replicas")
+            with self._locks.partition(self._topic_id, self._partition):
+                if self._home.directory(host.broker) != old:
+                    self._remove(old)
+        for host in self.row.hosts:
+            if host.change != "removing" and host.sync != IN_SYNC and (self.row.adding or self.row.removing):
+                trouble = self._home.trouble(host.broker)
+                if trouble is not None:
+                    raise StorageError(f"{self._home.label}: {trouble}")
+                if self._catch_up().run(host.broker, on_copied=on_copied) is None:
+                    raise StorageError(f"{self._home.label}: another process is at its replicas")
+        self._complete()
+
+    def _complete(self) -> None:
+        """End a move whose replicas are all in sync: those that stay are the only ones."""
+        if not self.row.adding and not self.row.removing:
+            return
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.partition(self._topic_id, self._partition):
+                row = self.row
+                stay = [host for host in row.hosts if host.change != "removing"]
+                if not all(host.sync == IN_SYNC for host in stay):
+                    return
+                led = leadership.led()
+                stay = [host for host in led.row.hosts if host.change != "removing"]
+                if led.row.leader not in {host.broker for host in stay}:
+                    candidates = [host.broker for host in stay if host.sync == IN_SYNC]
+                    if not candidates:
+                        return
+                    led = leadership.elect(led, candidates[0])
+                if all(host.sync == IN_SYNC for host in led.row.hosts if host.change != "removing"):
+                    self._keep(led.row, [host for host in led.row.hosts if host.change != "removing"])
+        finally:
+            leadership.close()
+
+    def _keep(self, row: PartitionRow, stay: Sequence[ReplicaRow]) -> None:
+        """Make these the partition's replicas; the directories of the others go. Needs the partition's lock."""
+        kept = {host.broker for host in stay}
+        going = [self._home.directory(host.broker) for host in row.hosts if host.broker not in kept]
+        leader = row.leader if row.leader in kept else None
+        epoch = row.leader_epoch if leader == row.leader else row.leader_epoch + 1
+        hosts = tuple(host._replace(change=None) for host in stay)
+        self._home.change(row._replace(hosts=hosts, leader=leader, leader_epoch=epoch))
+        for directory in going:
+            with suppress(*REPLICA_FAILURES):  # nobody knows it any more: what stays of it is in nobody's way
+                self._remove(directory)
+
+    def _remove(self, directory: str) -> None:
+        """Take away a replica that nobody needs any more; who has it open sees that."""
+        if not self._disk.exists(directory):
+            return
+        mark_deleted(self._disk, directory)
+        parent, name = os.path.split(directory)
+        aside = os.path.join(parent, aside_directory(name, uuid.uuid4().hex, "delete"))
+        self._disk.rename(directory, aside)
+        self._disk.remove_tree(aside)
