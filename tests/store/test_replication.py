@@ -17,6 +17,7 @@ import pytest
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.segments import list_segments
+from pykafka_store.embedded.replication import admin as replication_admin
 from pykafka_store.errors import (
     CorruptRecordError,
     ElectionNotNeededError,
@@ -533,6 +534,80 @@ def test_a_move_that_is_on_can_be_given_up_or_gone_on_with_by_maintain(three: Th
     three.cluster.maintain()
     assert (three.row().replicas, three.row().leader) == ((3,), 3)
     assert three.read() == [b"a"]
+
+
+def test_a_move_that_is_given_up_while_it_copies_leaves_nothing_behind(three: Three) -> None:
+    three.cluster.add_broker()
+    three.send(b"a")
+    three.admin.alter_partition_reassignments({T: [3, 1]})
+    seen = []
+
+    def give_up(leader: int, broker: int, count: int) -> None:
+        seen.append((leader, broker, count > 0))
+        assert three.replica(3).exists()
+        assert three.admin.alter_partition_reassignments({T: None}) == {T: None}
+
+    with pytest.raises((StoreError, FileNotFoundError)):
+        three.cluster.replicas(T).advance(give_up)
+    assert seen == [(0, 3, True)]
+    assert three.row().replicas == (1, 0, 2), "as in Kafka: those of the target first"
+    assert not three.replica(3).exists()
+    assert three.cluster.reassign() == {}
+    three.send(b"b")
+    three.agree()
+
+
+def test_a_move_to_another_log_directory_that_is_given_up_leaves_nothing_behind(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        paths = [str(tmp_path / name) for name in ("one", "two")]
+        cluster.add_broker(log_dirs=paths)
+        admin = cluster.admin()
+        admin.create_topic("t", assignments=[[1]])
+        with cluster.producer() as producer:
+            producer.send("t", [b"a"])
+        here, there = sorted(paths, key=lambda path: not Path(path, "t-0").exists())
+        admin.alter_replica_log_dirs({(T, 1): there})
+
+        def give_up(*_: int) -> None:
+            assert Path(there, "t-0").exists()
+            assert admin.alter_replica_log_dirs({(T, 1): here}) == {(T, 1): None}
+
+        with pytest.raises((StoreError, FileNotFoundError)):
+            cluster.replicas(T).advance(give_up)
+        assert [Path(path, "t-0").exists() for path in (here, there)] == [True, False]
+        assert cluster.reassign() == {}
+        # A replica that is still to be added is made in the directory that it is wanted in.
+        admin.alter_partition_reassignments({T: [0, 1]})
+        assert cluster.reassign() == {T: None}
+        admin.alter_partition_reassignments({T: [0]})
+        assert cluster.reassign() == {}, "nothing was to be copied"
+        admin.alter_partition_reassignments({T: [1]})
+        admin.alter_replica_log_dirs({(T, 1): there})
+        assert cluster.reassign() == {T: None}
+        assert [Path(path, "t-0").exists() for path in (here, there)] == [False, True]
+
+
+def test_a_throttle_holds_its_rate_and_follows_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(replication_admin.time, "monotonic", lambda: now)
+    monkeypatch.setattr(replication_admin.time, "sleep", sleep)
+    rate: int | None = 1000
+    throttle = replication_admin.Throttle(lambda *_: rate, lambda: None)
+    for _ in range(10):
+        throttle.copied(0, 1, 500)
+    assert 4.4 <= now <= 5.1
+    rate = 100_000
+    throttle.copied(0, 1, 100_000)
+    assert 5.4 <= now <= 6.1
+    rate = None
+    before = now
+    throttle.copied(0, 1, 1 << 30)
+    assert now == before
 
 
 def test_a_replica_moves_to_another_log_directory_under_its_readers(tmp_path: Path) -> None:

@@ -342,11 +342,12 @@ class Catalog:
         with self._explained():
             return int(self._connection.execute("SELECT number FROM changes").fetchone()[0])
 
-    def broker_config(self, key: str) -> str | None:
-        """A dynamic setting of any broker, the cluster-wide default first; None where nobody has it."""
+    def broker_config(self, broker: int, key: str) -> str | None:
+        """A dynamic setting of a broker, else the cluster-wide default; None where nobody set it."""
         with self._explained():
             row = self._connection.execute(
-                "SELECT value FROM configs WHERE type = 'broker' AND key = ? ORDER BY name", (key,)
+                "SELECT value FROM configs WHERE type = 'broker' AND key = ? AND name IN (?, '') ORDER BY name DESC",
+                (key, str(broker)),
             ).fetchone()
         return row[0] if row else None
 

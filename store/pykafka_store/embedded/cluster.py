@@ -224,8 +224,7 @@ class EmbeddedCluster:
 
     def reassign(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, StoreError | None]:
         self._require_writable()
-        rate = self._catalog.broker_config("leader.replication.throttled.rate")
-        return self._broker_admin().reassign(partitions, None if rate is None else int(rate))
+        return self._broker_admin().reassign(partitions)
 
     def brokers(self) -> list[BrokerDescription]:
         return self._broker_admin().brokers()

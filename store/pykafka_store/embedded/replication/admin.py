@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from pykafka_store.embedded.catalog import Catalog, LogDirRow, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk
@@ -19,6 +20,7 @@ from pykafka_store.errors import (
     ElectionNotNeededError,
     InvalidRequestError,
     LogDirNotFoundError,
+    NoReassignmentInProgressError,
     StorageError,
     StoreError,
     UnknownTopicOrPartitionError,
@@ -282,28 +284,47 @@ class BrokerAdmin:
         paths = [os.path.realpath(each) for each in self._brokers.paths(broker)]
         if not os.path.isabs(path) or os.path.realpath(path) not in paths:
             raise LogDirNotFoundError(f"The absolute path {path} is no log directory of broker {broker}")
-        if replicas.row.host(broker) is None:
-            raise UnknownTopicOrPartitionError(f"Broker {broker} has no replica of {name}")
         replicas.move(broker, paths.index(os.path.realpath(path)))
 
-    def reassign(
-        self, partitions: Sequence[TopicPartition] | None, rate: int | None
-    ) -> dict[TopicPartition, StoreError | None]:
-        """``rate``: bytes a second, None for as fast as it goes."""
+    def reassign(self, partitions: Sequence[TopicPartition] | None) -> dict[TopicPartition, StoreError | None]:
         answers: dict[TopicPartition, StoreError | None] = {}
-        throttle = None if rate is None else Throttle(rate).copied
         for name, row in list(self._partitions()):
-            on_its_way = row.adding or row.removing or any(host.future_log_dir is not None for host in row.hosts)
-            if not on_its_way or (partitions is not None and name not in partitions):
+            if not _is_moving(row) or (partitions is not None and name not in partitions):
                 continue
+            throttle = Throttle(self._rate, partial(self._require_moving, name))
             try:
-                self._replicas(name).advance(throttle)
+                self._replicas(name).advance(throttle.copied)
                 answers[name] = None
             except FileNotFoundError as error:
-                answers[name] = StorageError(f"{error.filename} is gone")
+                answers[name] = self._given_up(name) or StorageError(f"{error.filename} is gone")
             except StoreError as error:
-                answers[name] = error
+                answers[name] = self._given_up(name) or error
         return answers
+
+    def _rate(self, leader: int, broker: int) -> int | None:
+        """Bytes a second that may be copied between two brokers, or between two log directories of one."""
+        if leader == broker:
+            limits = [self._catalog.broker_config(broker, "replica.alter.log.dirs.io.max.bytes.per.second")]
+        else:
+            limits = [
+                self._catalog.broker_config(leader, "leader.replication.throttled.rate"),
+                self._catalog.broker_config(broker, "follower.replication.throttled.rate"),
+            ]
+        return min((int(limit) for limit in limits if limit is not None), default=None)
+
+    def _require_moving(self, name: TopicPartition) -> None:
+        error = self._given_up(name)
+        if error is not None:
+            raise error
+
+    def _given_up(self, name: TopicPartition) -> StoreError | None:
+        """Why there is nothing left to do, if somebody else said so meanwhile."""
+        try:
+            if _is_moving(self._named(name).row):
+                return None
+        except UnknownTopicOrPartitionError as error:
+            return error
+        return NoReassignmentInProgressError(f"The move of {name} was given up meanwhile.")
 
     # ------------------------------------------------------------------------------------------------------- described
 
@@ -375,17 +396,37 @@ class BrokerAdmin:
         return QuorumDescription(first, 1, changes, (member(first),), tuple(map(member, others)))
 
 
+def _is_moving(row: PartitionRow) -> bool:
+    return bool(row.adding or row.removing or any(host.future_log_dir is not None for host in row.hosts))
+
+
 class Throttle:
-    """Holds copying to a rate, over seconds and not over chunks."""
+    """Holds the copying of one partition to a rate, over seconds and not over chunks.
 
-    def __init__(self, rate: int) -> None:
-        """``rate``: bytes a second."""
-        self._rate = max(1, rate)
-        self._started = time.monotonic()
-        self._bytes = 0
+    The rate may be changed meanwhile, and the move be given up: both are looked for before each wait, and twice a
+    second in a long one.
+    """
 
-    def copied(self, count: int) -> None:
-        self._bytes += count
-        ahead = self._bytes / self._rate - (time.monotonic() - self._started)
-        if ahead > 0:
-            time.sleep(ahead)
+    LOOK = 0.5
+
+    def __init__(self, rate: Callable[[int, int], int | None], require: Callable[[], None]) -> None:
+        """``rate``: bytes a second between two brokers, None for as fast as it goes. ``require`` raises when there is
+        nothing left to do.
+        """
+        self._rate = rate
+        self._require = require
+        self._now = time.monotonic()
+        """Up to when what was copied has been paid for."""
+
+    def copied(self, leader: int, broker: int, count: int) -> None:
+        left = float(count)
+        while left > 0:
+            self._require()
+            rate = self._rate(leader, broker)
+            if rate is None:
+                self._now = time.monotonic()
+                return
+            paid = min(left / max(1, rate), self.LOOK)
+            self._now = max(self._now, time.monotonic() - self.LOOK) + paid
+            left -= paid * max(1, rate)
+            time.sleep(max(0.0, self._now - time.monotonic()))

@@ -108,8 +108,9 @@ class CatchUp:
                         led = leadership.led()
                     host = led.row.host(broker)
                     if host is None:
-                        raise UnknownTopicOrPartitionError(f"{self._home.label} has no replica on broker {broker}")
+                        raise self._not_wanted(broker)
                     moves = log_dir is not None and log_dir != host.log_dir
+                    self._require_wanted(led, broker, log_dir if moves else None)
                     if not moves and broker in led.row.isr:
                         return total
                     directory = self._home.directory_in(broker, host.log_dir if log_dir is None else log_dir)
@@ -179,12 +180,22 @@ class CatchUp:
                 now = leadership.led()
                 if not _same_leader(now, led):
                     return copy.bytes, False
+                self._require_wanted(now, broker, log_dir)
                 copy.go_on(now.leader.state, None)
                 self._finish(replica, now, directory, leader)
                 self._admit(now, broker, log_dir)
             return copy.bytes, True
         finally:
             replica.close()
+
+    def _require_wanted(self, led: Led, broker: int, log_dir: int | None) -> None:
+        """Whoever gave a move up took the replica away, or is about to."""
+        host = led.row.host(broker)
+        if host is None or (log_dir is not None and host.future_log_dir != log_dir):
+            raise self._not_wanted(broker)
+
+    def _not_wanted(self, broker: int) -> UnknownTopicOrPartitionError:
+        return UnknownTopicOrPartitionError(f"{self._home.label} is to have no replica there on broker {broker}")
 
     # ---------------------------------------------------------------------------------------------- the replica's own
 

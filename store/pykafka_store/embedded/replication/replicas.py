@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
@@ -31,9 +32,13 @@ from pykafka_store.errors import (
     PreferredLeaderNotAvailableError,
     StorageError,
     StoreError,
+    UnknownTopicOrPartitionError,
 )
 from pykafka_store.format.names import aside_directory
 from pykafka_store.model import ElectionType
+
+OnMoved = Callable[[int, int, int], None]
+"""Leader, broker of the replica, bytes."""
 
 
 class BroughtBack(NamedTuple):
@@ -194,27 +199,37 @@ class Replicas:
             self._keep(row, [host for host in row.hosts if host.change != "adding"])
 
     def move(self, broker: int, log_dir: int) -> None:
-        """Begin to move a replica to another log directory of its broker; to the one it is in gives a move up."""
+        """Begin to move a replica to another log directory of its broker; to the one it is in gives a move up. One that
+        is not there yet, as it is being added, is made in that directory.
+        """
         with self._locks.partition(self._topic_id, self._partition):
             row = self.row
-            hosts = [
-                host._replace(future_log_dir=None if host.log_dir == log_dir else log_dir)
-                if host.broker == broker
-                else host
-                for host in row.hosts
-            ]
-            self._home.change(row._replace(hosts=tuple(hosts)))
+            host = row.host(broker)
+            if host is None:
+                raise UnknownTopicOrPartitionError(f"Broker {broker} has no replica of {self._home.label}")
+            new = host._replace(future_log_dir=None if host.log_dir == log_dir else log_dir)
+            if host.change == "adding" and not self._disk.exists(self._home.directory_in(broker, host.log_dir)):
+                new = host._replace(log_dir=log_dir, future_log_dir=None)
+            self._home.change(row._replace(hosts=tuple(new if each.broker == broker else each for each in row.hosts)))
+            if host.future_log_dir not in {None, new.future_log_dir}:
+                with suppress(*REPLICA_FAILURES):  # nobody reads there
+                    self._remove(self._home.directory_in(broker, host.future_log_dir))
 
-    def advance(self, on_copied: OnCopied | None = None) -> None:
-        """Go on with all moves of this partition until they are done, or can't go on.
+    def advance(self, on_copied: OnMoved | None = None) -> None:
+        """Go on with all moves of this partition until they are done, given up, or can't go on.
 
-        Raises what keeps them from going on; TimeoutError if another process is at it.
+        ``on_copied`` is called while a replica is copied, with the leader, the replica's broker (the same where it
+        moves to another log directory) and the number of bytes. Raises what keeps a move from going on.
         """
+
+        def copied(leader: int | None, broker: int) -> OnCopied | None:
+            return None if on_copied is None or leader is None else partial(on_copied, leader, broker)
+
         for host in self.row.hosts:
             if host.future_log_dir is None:
                 continue
             old = self._home.directory(host.broker)
-            if self._catch_up().run(host.broker, host.future_log_dir, on_copied) is None:
+            if self._catch_up().run(host.broker, host.future_log_dir, copied(host.broker, host.broker)) is None:
                 raise StorageError(f"{self._home.label}: another process is at its replicas")
             with self._locks.partition(self._topic_id, self._partition):
                 if self._home.directory(host.broker) != old:
@@ -224,7 +239,7 @@ class Replicas:
                 trouble = self._home.trouble(host.broker)
                 if trouble is not None:
                     raise StorageError(f"{self._home.label}: {trouble}")
-                if self._catch_up().run(host.broker, on_copied=on_copied) is None:
+                if self._catch_up().run(host.broker, on_copied=copied(self.row.leader, host.broker)) is None:
                     raise StorageError(f"{self._home.label}: another process is at its replicas")
         self._complete()
 
