@@ -37,7 +37,7 @@ from pykafka_store.embedded.log.replica import ReplicaLog  # noqa: F401
 from pykafka_store.embedded.partition import Partition  # noqa: F401
 from pykafka_store.embedded.producer import EmbeddedProducer  # noqa: F401
 from pykafka_store.errors import StoreError, TopicExistsError, UnknownTopicOrPartitionError
-from pykafka_store.model import Delivery, OffsetAt, TopicPartition
+from pykafka_store.model import Delivery, OffsetAt, SendFailure, TopicPartition
 
 
 class Said:
@@ -69,6 +69,44 @@ def writer(directory: str, topic: str, number: int, seed: int, said: str) -> Non
         values = [b"%d:%d:" % (number, sent + i) + b"x" * chance.randrange(120) for i in range(count)]
         sent += count
         producer.send(topic, values, partitions=0)
+
+
+def replicated_writer(directory: str, topic: str, partitions: int, number: int, said: str) -> None:
+    """Append for ever with acks=all, and go on after what is refused. Says ``partition offset first count`` of each
+    acknowledged append; record ``i`` of writer ``n`` to partition ``p`` is ``n:p:i:…``.
+    """
+    chance = random.Random(number)
+    say = Said(said)
+    settled = [0] * partitions
+
+    def on_delivery(delivery: Delivery) -> None:
+        here = delivery.partition
+        say(f"{here} {delivery.base_offset} {settled[here]} {delivery.record_count}")
+        settled[here] += delivery.record_count
+
+    def on_failure(failure: SendFailure) -> None:
+        assert failure.partition is not None
+        settled[failure.partition] += failure.record_count
+
+    config = {"acks": "all", "delivery.timeout.ms": "4000", "linger.ms": "0", "request.timeout.ms": "2000"}
+    producer = EmbeddedCluster(directory).producer(config, on_delivery=on_delivery, on_failure=on_failure)
+    sent = [0] * partitions
+    while True:
+        here, count = chance.randrange(partitions), chance.choice([1, 5, 40])
+        values = [b"%d:%d:%d:" % (number, here, sent[here] + i) + b"x" * chance.randrange(200) for i in range(count)]
+        sent[here] += count
+        producer.send(topic, values, partitions=here)
+
+
+def watcher(directory: str, topic: str, partitions: int, said: str) -> None:
+    """Read for ever; say ``partition offset value`` of each record seen."""
+    say = Said(said)
+    consumer = EmbeddedCluster(directory).consumer()
+    consumer.assign({TopicPartition(topic, number): 0 for number in range(partitions)})
+    while True:
+        for run in consumer.poll(timeout=0.5):
+            named = (value.split(b":x")[0].decode() for value in run.values if value is not None)
+            say("\n".join(f"{run.partition} {at} {value}" for at, value in zip(run.offsets, named, strict=True)))
 
 
 def scripted_writer(directory: str, topic: str, number: int, kill_at: int, how: str, said: str) -> None:
@@ -339,6 +377,8 @@ ROLES: dict[str, Callable[..., None]] = {
     role.__name__: role
     for role in (
         writer,
+        replicated_writer,
+        watcher,
         scripted_writer,
         batch_writer,
         follower,
