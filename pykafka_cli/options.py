@@ -76,6 +76,11 @@ class Options:
         self.admin_config: dict[str, str] = {}
         """The settings in the file of ``--command-config``, once ``check_admin_config`` has read it."""
 
+    @property
+    def given(self) -> list[str]:
+        """The options that stand on the command line, in its order."""
+        return list(self._occurrences)
+
     def has(self, name: str) -> bool:
         """Whether the option stands on the command line."""
         assert name in self._declared, f"no option {name} is declared"

@@ -1,5 +1,5 @@
-"""``kafka-configs``: describe and change the settings of topics; the other kinds of entities as far as a directory has
-any.
+"""``kafka-configs``: describe and change the settings of topics, brokers and groups; the other kinds of entities as far
+as a directory has any.
 
 Source: org.apache.kafka.tools.ConfigCommand (kafka.admin.ConfigCommand) of Kafka 4.3. Checks, texts and their order
 are that file's.
@@ -8,7 +8,7 @@ are that file's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -27,10 +27,10 @@ from pykafka_cli.options import (
 )
 from pykafka_cli.params import FILE, TOPIC
 from pykafka_cli.properties import PropertiesError, load_properties
-from pykafka_store.configs import CLUSTER_DEFAULTS, SETTINGS
+from pykafka_store.configs import SETTINGS
 from pykafka_store.errors import InvalidTopicError, StoreError, UnknownTopicOrPartitionError
 from pykafka_store.format.names import check_topic_name
-from pykafka_store.model import ConfigDescription, ConfigEntry
+from pykafka_store.model import ConfigDescription, ConfigKind, ConfigResource
 
 if TYPE_CHECKING:
     from pykafka_store.api import Admin
@@ -54,6 +54,8 @@ DEFAULT_FLAGS = {
     "broker-defaults": "brokers",
     "ip-defaults": "ips",
 }
+RESOURCES: Mapping[str, ConfigKind] = {"topics": "topic", "brokers": "broker", "groups": "group"}
+"""The types whose settings are kept, as they are called one by one."""
 WITH_DEFAULTS = ("users", "clients", "brokers", "ips")
 """The types that have an entity for all others, whose name is empty here."""
 BAD_FORMAT = (
@@ -65,10 +67,8 @@ NOT_KEPT = {
     "clients": "quotas: there is no broker to throttle a client",
     "users": "users, nor quotas or credentials for them: who may read its files may use it",
     "ips": "connections that could be limited",
-    "brokers": "broker that would obey: the settings of a topic (--entity-type topics) take effect here",
     "broker-loggers": "broker that logs",
     "client-metrics": "metrics of clients",
-    "groups": "settings of groups: each consumer brings its own (--command-property)",
 }
 """Why a directory can't honour a change: ``a data directory has no …``."""
 
@@ -131,7 +131,7 @@ class ConfigsCommand(KafkaCommand):
     multiple=True,
     type=click.Choice(ENTITY_TYPES),
     help="topics, clients, users, brokers, ips, client-metrics, groups or broker-loggers. A data directory keeps "
-    "settings of topics.",
+    "settings of topics, brokers and groups.",
 )
 @click.option("--entity-name", metavar="NAME", multiple=True, help="The name of the entity.")
 @click.option("--entity-default", is_flag=True, help="The default for all clients, users, brokers or ips.")
@@ -169,10 +169,10 @@ def configs(ctx: click.Context, env: Env, options: Options) -> None:
             )
         check_admin_config(env, options)
         address = env.address(options.maybe_text("bootstrap-server"), options.maybe_text("data-dir"))
-        if entity.type != "topics" and not address.startswith("file:"):
+        if entity.type not in RESOURCES and not address.startswith("file:"):
             raise Refusal(
                 f"--entity-type {','.join(entity.types)} can't be honoured for a Kafka cluster: of its settings, those "
-                "of topics are described and changed here; use Kafka's own kafka-configs"
+                "of topics, brokers and groups are described and changed here; use Kafka's own kafka-configs"
             )
         with open_cluster(env, options) as cluster:
             if options.has("alter"):
@@ -316,19 +316,23 @@ def _alter(env: Env, options: Options, admin: Admin, entity: Entity, words: str)
         addition = options.maybe_text("add-config")
         changes = {} if addition is None else parse_additions(addition)
     deletions = _deletions(options)
-    if entity.type != "topics":
+    if entity.type not in RESOURCES:
         option = next((name for name in ("add-config", "add-config-file") if options.has(name)), "delete-config")
         raise Refusal(
             f"--{option} can't be honoured for {','.join(entity.types)}: a data directory has no "
             f"{NOT_KEPT[entity.type]}"
         )
     assert entity.name is not None
+    kind = RESOURCES[entity.type]
     try:
-        admin.incremental_alter_topic_configs(entity.name, changes, deletions)
+        admin.incremental_alter_configs(ConfigResource(kind, entity.name), changes, deletions)
     except StoreError as error:
         what = f"org.apache.kafka.common.errors.{error.kafka_name}: {error}"
         raise _refused(words, f"java.util.concurrent.ExecutionException: {what}") from None
-    env.out(f"Completed updating config for topic {entity.name}.")
+    if entity.name:
+        env.out(f"Completed updating config for {kind} {entity.name}.")
+    else:
+        env.out("Completed updating default config for brokers in the cluster.")
 
 
 def _refused(words: str, what: str) -> CommandFailure:
@@ -367,7 +371,7 @@ def _describe_topics(env: Env, admin: Admin, name: str | None, everything: bool)
     names = [name] if name is not None else [listing.name for listing in admin.list_topics()]
     for each in names:
         try:
-            found = admin.describe_topic_configs(each)
+            found = admin.describe_configs(ConfigResource("topic", each))
         except UnknownTopicOrPartitionError:
             if name is not None:
                 env.out(f"The topic '{name}' doesn't exist and doesn't have dynamic config.")
@@ -377,7 +381,7 @@ def _describe_topics(env: Env, admin: Admin, name: str | None, everything: bool)
 
 
 def _describe_brokers(env: Env, admin: Admin, name: str | None, everything: bool) -> None:
-    """A broker here is a directory. With ``--all``: the settings behind the topics' defaults."""
+    """With ``--all``: the settings behind the topics' defaults, and the rates of moves."""
     brokers = [str(broker) for broker in admin.live_brokers()]
     if name:
         if name not in brokers:
@@ -386,38 +390,23 @@ def _describe_brokers(env: Env, admin: Admin, name: str | None, everything: bool
         brokers = [name]
     if name != "":
         for broker in brokers:
-            shown = _broker_settings() if everything else ()
+            found = admin.describe_configs(ConfigResource("broker", broker))
+            shown = [entry for entry in found if everything or entry.source == "DYNAMIC_BROKER_CONFIG"]
             _show(env, f"{_which(everything)} configs for broker {broker} are:", shown)
     if not name:
-        source = "DYNAMIC_DEFAULT_BROKER_CONFIG"
-        defaults = [
-            ConfigDescription(key, value, source, (ConfigEntry(key, value, source),))
-            for key, value in CLUSTER_DEFAULTS.items()
-        ]
-        _show(env, "Default configs for brokers in the cluster are:", defaults)
-
-
-def _broker_settings() -> list[ConfigDescription]:
-    found = {}
-    for setting in SETTINGS.values():
-        if setting.synonym is not None:
-            entries = [ConfigEntry(setting.synonym, setting.default, "DEFAULT_CONFIG")]
-            if setting.name in CLUSTER_DEFAULTS:
-                value = CLUSTER_DEFAULTS[setting.name]
-                entries.insert(0, ConfigEntry(setting.synonym, value, "DYNAMIC_DEFAULT_BROKER_CONFIG"))
-            found[setting.synonym] = ConfigDescription(setting.synonym, *entries[0][1:], tuple(entries))
-    return [found[name] for name in sorted(found)]
+        found = admin.describe_configs(ConfigResource("broker", ""))
+        _show(env, "Default configs for brokers in the cluster are:", found)
 
 
 def _describe_groups(env: Env, admin: Admin, name: str | None, everything: bool) -> None:
-    if everything:
-        raise Refusal("--all can't be honoured for groups: a data directory has no " + NOT_KEPT["groups"])
-    names = [listing.group_id for listing in admin.list_groups()]
-    if name is not None and name not in names:
-        env.out(f"The group '{name}' doesn't exist and doesn't have dynamic config.")
-        return
-    for each in names if name is None else [name]:
-        _show(env, f"Dynamic configs for group {each} are:", ())
+    listed = [listing.group_id for listing in admin.list_groups()]
+    for each in sorted({*listed, *admin.configured_groups()}) if name is None else [name]:
+        found = admin.describe_configs(ConfigResource("group", each))
+        shown = [entry for entry in found if everything or entry.source == "DYNAMIC_GROUP_CONFIG"]
+        if not shown and each not in listed:
+            env.out(f"The group '{each}' doesn't exist and doesn't have dynamic config.")
+            continue
+        _show(env, f"{_which(everything)} configs for group {each} are:", shown)
 
 
 def _which(everything: bool) -> str:
@@ -428,4 +417,4 @@ def _show(env: Env, heading: str, entries: Sequence[ConfigDescription]) -> None:
     env.out(heading)
     for entry in entries:
         synonyms = ", ".join(f"{each.source}:{each.name}={each.value}" for each in entry.synonyms)
-        env.out(f"  {entry.name}={entry.value} sensitive=false synonyms={{{synonyms}}}")
+        env.out(f"  {entry.name}={entry.value} sensitive={str(entry.sensitive).lower()} synonyms={{{synonyms}}}")

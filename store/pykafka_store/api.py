@@ -28,6 +28,7 @@ from pykafka_store.model import (
     BrokerDescription,
     CommittedOffset,
     ConfigDescription,
+    ConfigResource,
     Delivery,
     ElectionType,
     GroupDescription,
@@ -94,16 +95,22 @@ class Admin(Protocol):
         asked has its error as the answer, so that one failure does not hide the others.
         """
 
-    def describe_topic_configs(self, name: str) -> tuple[ConfigDescription, ...]:
-        """Every setting of a topic, sorted by name. Raises UnknownTopicOrPartitionError, InvalidTopicError."""
+    def describe_configs(self, resource: ConfigResource) -> tuple[ConfigDescription, ...]:
+        """Every setting of a topic, a broker or a group, sorted by name; of all brokers (an empty name) those that were
+        set. Raises UnknownTopicOrPartitionError, InvalidTopicError, BrokerIdNotRegisteredError.
+        """
 
-    def incremental_alter_topic_configs(
-        self, name: str, changes: Mapping[str, str], deletions: Sequence[str] = ()
+    def configured_groups(self) -> list[str]:
+        """The groups that settings were made for, sorted."""
+
+    def incremental_alter_configs(
+        self, resource: ConfigResource, changes: Mapping[str, str], deletions: Sequence[str] = ()
     ) -> None:
-        """Set some of a topic's settings and give others back to their defaults, all of it or nothing.
+        """Set some of a resource's settings and give others back to their defaults, all of it or nothing.
 
-        A setting that was not set may be deleted. Producers that are at work follow. Raises InvalidConfigError,
-        InvalidRequestError for a setting that is named twice, UnknownTopicOrPartitionError, InvalidTopicError.
+        A setting that was not set may be deleted. Whoever is at work follows. Raises InvalidConfigError or
+        InvalidRequestError for a setting that can't be, or is named twice, UnknownTopicOrPartitionError,
+        InvalidTopicError, BrokerIdNotRegisteredError.
         """
 
     def delete_records(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Exception]:

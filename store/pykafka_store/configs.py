@@ -174,22 +174,54 @@ def validate(configs: Mapping[str, str]) -> dict[str, str]:
     return checked
 
 
-def entries(overrides: Mapping[str, str]) -> tuple[ConfigEntry, ...]:
+class BrokerConfigs(NamedTuple):
+    """What was set on a broker itself, and for all brokers, by the broker's names."""
+
+    own: Mapping[str, str]
+    cluster: Mapping[str, str]
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Mapping[str, str]], broker: int | None) -> Self:
+        """Of a broker, or of none in particular. ``stored``: broker's number, or empty for all -> setting -> value."""
+        own = {} if broker is None else stored.get(str(broker), {})
+        return cls(own, {**CLUSTER_DEFAULTS, **stored.get("", {})})
+
+    def synonyms(self, name: str) -> list[ConfigEntry]:
+        """Where a broker's setting was set, the place that counts first."""
+        found = []
+        if name in self.own:
+            found.append(ConfigEntry(name, self.own[name], "DYNAMIC_BROKER_CONFIG"))
+        if name in self.cluster:
+            found.append(ConfigEntry(name, self.cluster[name], "DYNAMIC_DEFAULT_BROKER_CONFIG"))
+        return found
+
+
+NOT_SET: Final = BrokerConfigs({}, CLUSTER_DEFAULTS)
+
+
+def entries(overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> tuple[ConfigEntry, ...]:
     """What ``kafka-topics --describe`` shows of a topic with these overrides: all but the built-in, in its order."""
     shown = []
-    for name in SETTINGS:
+    for name, setting in SETTINGS.items():
         if name in overrides:
             shown.append(ConfigEntry(name, overrides[name], "DYNAMIC_TOPIC_CONFIG"))
-        elif name in CLUSTER_DEFAULTS:
-            shown.append(ConfigEntry(name, CLUSTER_DEFAULTS[name], "DYNAMIC_DEFAULT_BROKER_CONFIG"))
+        elif setting.synonym is not None:
+            shown += [ConfigEntry(name, *each[1:]) for each in brokers.synonyms(setting.synonym)[:1]]
     return tuple(shown)
 
 
-_WITHOUT_BROKER_DEFAULT = frozenset({"flush.ms", "retention.ms", "segment.ms", "segment.jitter.ms"})
-"""Topic configs whose broker setting has no default of its own: one in hours or minutes, or another, stands in."""
+FALLBACKS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "log.retention.ms": ("log.retention.hours", "168"),
+        "log.roll.ms": ("log.roll.hours", "168"),
+        "log.roll.jitter.ms": ("log.roll.jitter.hours", "0"),
+        "log.flush.interval.ms": ("log.flush.scheduler.interval.ms", str(LONG_MAX)),
+    }
+)
+"""Settings of a broker without a default of their own, and the one that stands in."""
 
 
-def describe(overrides: Mapping[str, str]) -> tuple[ConfigDescription, ...]:
+def describe(overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> tuple[ConfigDescription, ...]:
     """Every setting of a topic with these overrides, sorted by name, each with its synonyms.
 
     Source: ConfigHelper#describeConfigs. Internal settings are there only where they were set.
@@ -203,10 +235,11 @@ def describe(overrides: Mapping[str, str]) -> tuple[ConfigDescription, ...]:
         elif name.startswith("internal."):
             continue
         if setting.synonym is not None:
-            if name in CLUSTER_DEFAULTS:
-                synonyms.append(ConfigEntry(setting.synonym, CLUSTER_DEFAULTS[name], "DYNAMIC_DEFAULT_BROKER_CONFIG"))
-            if name not in _WITHOUT_BROKER_DEFAULT:
+            synonyms += (set_there := brokers.synonyms(setting.synonym))
+            if setting.synonym not in FALLBACKS:
                 synonyms.append(ConfigEntry(setting.synonym, setting.default, "DEFAULT_CONFIG"))
+            elif set_there:
+                synonyms.append(ConfigEntry(*FALLBACKS[setting.synonym], "DEFAULT_CONFIG"))
         value, source = synonyms[0][1:] if synonyms else (setting.default, "DEFAULT_CONFIG")
         found.append(ConfigDescription(name, value, source, tuple(synonyms)))
     return tuple(found)
@@ -224,8 +257,8 @@ class TopicConfig:
         "segment_bytes", "segment_index_bytes", "segment_jitter_ms", "segment_ms", "unclean_leader_election_enable",
     )  # fmt: skip
 
-    def __init__(self, overrides: Mapping[str, str]) -> None:
-        values = {**_DEFAULTS, **overrides}
+    def __init__(self, overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> None:
+        values = {**_DEFAULTS, **_topic_defaults(brokers), **overrides}
         self.segment_bytes = int(values["internal.segment.bytes"] or values["segment.bytes"])
         """The internal one wins, as in LogConfig.segmentSize."""
         self.segment_ms = int(values["segment.ms"])
@@ -260,11 +293,28 @@ class TopicConfig:
         self.message_timestamp_after_max_ms = int(values["message.timestamp.after.max.ms"])
 
     @classmethod
-    def of(cls, overrides: Mapping[str, str]) -> Self:
-        return cls(overrides)
+    def of(cls, overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> Self:
+        """``brokers``: of the leader, whose settings stand in for what the topic does not set."""
+        return cls(overrides, brokers)
 
 
 _DEFAULTS: Final = {name: setting.default for name, setting in SETTINGS.items()} | dict(CLUSTER_DEFAULTS)
+
+
+def _topic_defaults(brokers: BrokerConfigs) -> dict[str, str]:
+    """Topic config -> what brokers were told instead of its default."""
+    if brokers is NOT_SET:
+        return {}
+    return {
+        name: synonyms[0].value
+        for name, setting in SETTINGS.items()
+        if setting.synonym is not None and (synonyms := brokers.synonyms(setting.synonym))
+    }
+
+
+def check_value(setting: Setting, text: str) -> str:
+    """One value of a setting, of a topic's or another's, as a broker describes it. Raises InvalidConfigError."""
+    return _checked(setting, text, None)
 
 
 def _checked(setting: Setting, text: str, on_notice: Callable[[str], None] | None) -> str:

@@ -9,7 +9,7 @@ import base64
 import os
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pykafka_store.errors import StoreError
 
@@ -155,6 +155,8 @@ class ConfigDescription(NamedTuple):
     source: str
     """Kafka's name of where the value comes from: DYNAMIC_TOPIC_CONFIG for one that was set on the topic itself."""
     synonyms: tuple[ConfigEntry, ...] = ()
+    sensitive: bool = False
+    """Whether the broker keeps the value to itself: it is ``null`` then."""
 
 
 class TopicDescription(NamedTuple):
@@ -226,12 +228,15 @@ class BrokerDescription(NamedTuple):
     """How many of its replicas are in sync."""
 
 
-class ConfigResource(NamedTuple):
-    """What dynamic settings belong to: a type of kafka-configs, and a name; the empty name stands for the default."""
+ConfigKind = Literal["topic", "broker", "group"]
 
-    type: str
-    """``topic``, ``broker``, ``group``, ``client-metrics``: the entity types of ConfigResource.Type in lower case."""
+
+class ConfigResource(NamedTuple):
+    """What settings belong to."""
+
+    type: ConfigKind
     name: str
+    """Of a broker its number, or empty for all brokers."""
 
 
 class QuorumReplica(NamedTuple):

@@ -328,7 +328,7 @@ def _cpu(pid: int) -> float:
 COMPACTION = """
 import random, sys, time
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.model import TopicPartition
+from pykafka_store.model import ConfigResource, TopicPartition
 chooser = random.Random(1)
 with EmbeddedCluster(sys.argv[1]) as cluster:
     admin = cluster.admin()
@@ -338,7 +338,7 @@ with EmbeddedCluster(sys.argv[1]) as cluster:
         for start in range(0, 1_000_000, 10_000):
             keys = [b"key-%08d" % chooser.randrange(200_000) for _ in range(10_000)]
             producer.send("t", [b"%064d" % number for number in range(start, start + 10_000)], keys=keys)
-    admin.incremental_alter_topic_configs("t", {"min.cleanable.dirty.ratio": "0.5"})
+    admin.incremental_alter_configs(ConfigResource("topic", "t"), {"min.cleanable.dirty.ratio": "0.5"})
     (upkeep,) = cluster.upkeep(TopicPartition("t", 0))
     started = time.perf_counter()
     read = upkeep.run().compacted.read

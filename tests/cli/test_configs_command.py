@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from pykafka_cli.commands.configs import Refusal, parse_additions
-from pykafka_store.api import open_cluster
+from pykafka_store.api import format_data_directory, open_cluster
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.errors import InvalidConfigError, InvalidRecordError, InvalidRequestError, RecordTooLargeError
-from pykafka_store.model import OffsetAt, TimestampType, TopicPartition
+from pykafka_store.errors import (
+    InvalidConfigError,
+    InvalidRecordError,
+    InvalidRequestError,
+    NotEnoughReplicasError,
+    RecordTooLargeError,
+)
+from pykafka_store.model import ConfigResource, OffsetAt, TimestampType, TopicPartition, random_topic_id
 from tests.support import apache
 from tests.support.in_process import run
 
@@ -65,13 +71,13 @@ def cluster(tmp_path: Path) -> EmbeddedCluster:
 
 
 def overrides(cluster: EmbeddedCluster) -> dict[str, str]:
-    found = cluster.admin().describe_topic_configs("t")
+    found = cluster.admin().describe_configs(ConfigResource("topic", "t"))
     return {entry.name: entry.value for entry in found if entry.source == "DYNAMIC_TOPIC_CONFIG"}
 
 
 def test_all_or_nothing(cluster: EmbeddedCluster) -> None:
     admin = cluster.admin()
-    admin.incremental_alter_topic_configs("t", {"retention.ms": "007"})
+    admin.incremental_alter_configs(ConfigResource("topic", "t"), {"retention.ms": "007"})
     cases: list[tuple[Mapping[str, str], Sequence[str], type[Exception]]] = [
         ({"flush.ms": "1", "retention.ms": "x"}, (), InvalidConfigError),
         ({"flush.ms": "1", "foo": "x"}, (), InvalidConfigError),
@@ -80,17 +86,19 @@ def test_all_or_nothing(cluster: EmbeddedCluster) -> None:
     ]
     for changes, deletions, error in cases:
         with pytest.raises(error):
-            admin.incremental_alter_topic_configs("t", changes, deletions)
+            admin.incremental_alter_configs(ConfigResource("topic", "t"), changes, deletions)
         assert overrides(cluster) == {"retention.ms": "7"}
-    admin.incremental_alter_topic_configs("t", {"flush.ms": "1"}, ["retention.ms", "segment.ms"])
+    admin.incremental_alter_configs(ConfigResource("topic", "t"), {"flush.ms": "1"}, ["retention.ms", "segment.ms"])
     assert overrides(cluster) == {"flush.ms": "1"}
 
 
 def test_a_conflict_with_what_was_set_before_is_seen(cluster: EmbeddedCluster) -> None:
-    cluster.admin().incremental_alter_topic_configs("t", {"max.compaction.lag.ms": "5"})
+    cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), {"max.compaction.lag.ms": "5"})
     with pytest.raises(InvalidConfigError, match="conflict topic config setting"):
-        cluster.admin().incremental_alter_topic_configs("t", {"min.compaction.lag.ms": "6"})
-    cluster.admin().incremental_alter_topic_configs("t", {"min.compaction.lag.ms": "6"}, ["max.compaction.lag.ms"])
+        cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), {"min.compaction.lag.ms": "6"})
+    cluster.admin().incremental_alter_configs(
+        ConfigResource("topic", "t"), {"min.compaction.lag.ms": "6"}, ["max.compaction.lag.ms"]
+    )
 
 
 def test_changes_take_effect_in_a_producer_that_is_at_work(tmp_path: Path, cluster: EmbeddedCluster) -> None:
@@ -98,7 +106,7 @@ def test_changes_take_effect_in_a_producer_that_is_at_work(tmp_path: Path, clust
 
     def alter(changes: Mapping[str, str], *deletions: str) -> None:
         with open_cluster(f"file:{tmp_path / 'data'}") as other:
-            other.admin().incremental_alter_topic_configs("t", changes, deletions)
+            other.admin().incremental_alter_configs(ConfigResource("topic", "t"), changes, deletions)
 
     def segments() -> int:
         return len(list((tmp_path / "data" / "brokers" / "0" / "t-0").glob("*.log")))
@@ -129,9 +137,9 @@ def test_changes_take_effect_in_a_producer_that_is_at_work(tmp_path: Path, clust
             assert min(records.timestamps) > 5
 
 
-def test_of_a_cluster_only_the_topics_are_told() -> None:
+def test_of_a_cluster_only_topics_brokers_and_groups_are_told() -> None:
     """What a directory has not, a cluster has: nothing is said of it rather than something wrong."""
-    for words in (["--describe", "--entity-type", "users"], ["--alter", "--broker", "1", "--add-config", "a=b"]):
+    for words in (["--describe", "--entity-type", "users"], ["--alter", "--client", "1", "--add-config", "a=b"]):
         done = run("kafka-configs", "--bootstrap-server", "localhost:1", *words)
         assert (done.stdout, done.code) == ("", 1)
         assert "can't be honoured for a Kafka cluster" in done.stderr
@@ -199,6 +207,31 @@ COMMANDS = """
 --alter --topic nosuch --add-config retention.ms=5
 --alter --topic t --add-config min.compaction.lag.ms=10,max.compaction.lag.ms=5
 --alter --topic t --add-config remote.storage.enable=true
+--describe --entity-type brokers
+--alter --broker 1 --add-config log.retention.ms=1000000,leader.replication.throttled.rate=5000
+--alter --entity-type brokers --entity-default --add-config log.retention.ms=2000000,log.roll.ms=5,min.insync.replicas=2
+--describe --broker 1
+--describe --broker-defaults
+--describe --all --topic t
+--alter --broker 1 --add-config min.insync.replicas=1
+--alter --broker-defaults --delete-config min.insync.replicas
+--alter --broker 1 --add-config log.dirs=/x
+--alter --broker 1 --add-config log.retention.hours=1
+--alter --broker 1 --add-config log.retention.ms=x
+--alter --broker-defaults --add-config log.segment.bytes=1
+--alter --broker 1 --add-config log.cleanup.policy=x
+--alter --broker 1 --add-config leader.replication.throttled.rate=-1
+--alter --broker 1 --delete-config log.retention.ms,log.roll.ms
+--describe --entity-type brokers
+--alter --group g --add-config consumer.session.timeout.ms=50000
+--describe --group g
+--describe --entity-type groups
+--describe --group other
+--alter --group g --add-config consumer.session.timeout.ms=1
+--alter --group g --add-config consumer.session.timeout.ms=70000
+--alter --group g --add-config consumer.heartbeat.interval.ms=60000
+--alter --group g --add-config nope=1
+--alter --group g --delete-config consumer.session.timeout.ms,nope
 """.strip().splitlines()
 
 
@@ -209,6 +242,7 @@ def test_beside_apache_kafka(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with apache.Broker() as broker:
         broker.run("kafka-topics", "--create", "--topic", "t")
+        format_data_directory(data, random_topic_id(), broker=1)
         run("kafka-topics", "--create", "--topic", "t", data_dir=data)
         different = []
         for line in COMMANDS:
@@ -222,3 +256,55 @@ def test_beside_apache_kafka(tmp_path: Path) -> None:
             if have != want:
                 different.append((line, have, want))
     assert different == []
+
+
+# ----------------------------------------------------------------------------------------------------- what brokers say
+
+
+def test_what_brokers_are_told_is_in_force_for_topics_and_producers_that_are_at_work(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        admin = cluster.admin()
+        admin.create_topic("t")
+        admin.create_topic("own", configs={"max.message.bytes": "2000"})
+        with cluster.producer({"retries": "0"}) as producer:
+            producer.send("t", [b"x" * 1000])
+            admin.incremental_alter_configs(ConfigResource("broker", ""), {"message.max.bytes": "500"})
+            with pytest.raises(RecordTooLargeError):
+                producer.send("t", [b"x" * 1000])
+            producer.send("own", [b"x" * 1000])
+            admin.incremental_alter_configs(ConfigResource("broker", "0"), {"message.max.bytes": "1500"})
+            producer.send("t", [b"x" * 1000])
+            admin.incremental_alter_configs(ConfigResource("broker", "0"), {}, ["message.max.bytes"])
+            with pytest.raises(RecordTooLargeError):
+                producer.send("t", [b"x" * 1000])
+            cluster.add_broker()
+            admin.create_topic("two", assignments=[[0, 1]])
+            cluster.stop_broker(1)
+            producer.send("two", [b"x"])
+            admin.incremental_alter_configs(ConfigResource("broker", ""), {"min.insync.replicas": "2"})
+            with pytest.raises(NotEnoughReplicasError):
+                producer.send("two", [b"x"])
+
+
+def test_a_broker_that_is_removed_takes_its_settings_along(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        cluster.add_broker()
+        resource = ConfigResource("broker", "1")
+        cluster.admin().incremental_alter_configs(resource, {"log.retention.ms": "5"})
+        cluster.remove_broker(1)
+        cluster.add_broker(1, [str(tmp_path / "other")])
+        sources = {each.source for each in cluster.admin().describe_configs(resource)}
+        assert "DYNAMIC_BROKER_CONFIG" not in sources
+
+
+def test_members_of_the_consumer_protocol_take_their_timeouts_from_the_group(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        cluster.admin().create_topic("t")
+        resource = ConfigResource("group", "g")
+        cluster.admin().incremental_alter_configs(resource, {"consumer.session.timeout.ms": "50000"})
+        for protocol, expected in (("classic", 45.0), ("consumer", 50.0)):
+            with cluster.consumer({"group.id": "g", "group.protocol": protocol}) as consumer:
+                consumer.subscribe(["t"])
+                consumer.poll(5.0)
+                (member,) = cluster.groups().members("g")
+                assert member.session_timeout == expected

@@ -15,7 +15,7 @@ from pykafka_cli.commands.maintain import summary
 from pykafka_cli.params import DURATION
 from pykafka_store.api import open_data_directory
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.model import MaintenanceReport, OffsetAt, TopicPartition
+from pykafka_store.model import ConfigResource, MaintenanceReport, OffsetAt, TopicPartition
 from tests.support.in_process import run
 
 
@@ -38,8 +38,10 @@ def data(tmp_path: Path) -> Path:
             for number in range(20):
                 producer.send("t", [b"x" * 900], partitions=number % 2, timestamps=1000)
                 producer.send("c", [b"%d" % number * 100] * 20, keys=[b"k%d" % (i % 4) for i in range(20)])
-        admin.incremental_alter_topic_configs("t", {"retention.ms": "1000", "file.delete.delay.ms": "0"})
-        admin.incremental_alter_topic_configs("c", {"min.cleanable.dirty.ratio": "0"})
+        admin.incremental_alter_configs(
+            ConfigResource("topic", "t"), {"retention.ms": "1000", "file.delete.delay.ms": "0"}
+        )
+        admin.incremental_alter_configs(ConfigResource("topic", "c"), {"min.cleanable.dirty.ratio": "0"})
     return directory
 
 
@@ -64,7 +66,7 @@ def test_a_pass(data: Path) -> None:
 
 def test_what_is_set_aside_is_told(data: Path) -> None:
     with open_data_directory(data) as directory:
-        directory.admin().incremental_alter_topic_configs("t", {"file.delete.delay.ms": "3600000"})
+        directory.admin().incremental_alter_configs(ConfigResource("topic", "t"), {"file.delete.delay.ms": "3600000"})
         report = directory.maintain()
         assert report.aside > 20 * 900
         assert "kB to be freed after file.delete.delay.ms" in summary(report)

@@ -30,7 +30,7 @@ from pykafka_store.errors import (
     UnknownMemberIdError,
     UnknownTopicOrPartitionError,
 )
-from pykafka_store.model import Delivery, OffsetAt, Records, SendFailure, TimestampType, TopicPartition
+from pykafka_store.model import ConfigResource, Delivery, OffsetAt, Records, SendFailure, TimestampType, TopicPartition
 from pykafka_store.partitioners import partition_for_key
 
 PATIENCE = 30.0
@@ -191,18 +191,20 @@ def test_partitions_are_added_and_never_taken_away(admin: Admin, topic: str) -> 
 
 def test_settings_of_a_topic_are_changed_and_given_back(admin: Admin, topic: str) -> None:
     def setting(name: str) -> tuple[str, str]:
-        (found,) = (each for each in admin.describe_topic_configs(topic) if each.name == name)
+        (found,) = (each for each in admin.describe_configs(ConfigResource("topic", topic)) if each.name == name)
         return found.value, found.source
 
     assert setting("retention.ms") == ("604800000", "DEFAULT_CONFIG")
-    admin.incremental_alter_topic_configs(topic, {"retention.ms": "5000", "cleanup.policy": "compact"})
+    admin.incremental_alter_configs(
+        ConfigResource("topic", topic), {"retention.ms": "5000", "cleanup.policy": "compact"}
+    )
     assert setting("retention.ms") == ("5000", "DYNAMIC_TOPIC_CONFIG")
-    admin.incremental_alter_topic_configs(topic, {}, ["retention.ms"])
+    admin.incremental_alter_configs(ConfigResource("topic", topic), {}, ["retention.ms"])
     assert setting("retention.ms") == ("604800000", "DEFAULT_CONFIG")
     assert setting("cleanup.policy") == ("compact", "DYNAMIC_TOPIC_CONFIG")
     with pytest.raises(InvalidConfigError):
-        admin.incremental_alter_topic_configs(topic, {"retention.ms": "x"})
-    names = [each.name for each in admin.describe_topic_configs(topic)]
+        admin.incremental_alter_configs(ConfigResource("topic", topic), {"retention.ms": "x"})
+    names = [each.name for each in admin.describe_configs(ConfigResource("topic", topic))]
     assert names == sorted(names)
 
 

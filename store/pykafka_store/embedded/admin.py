@@ -9,18 +9,19 @@ from there, so a crash leaves at most directories that nobody knows.
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pykafka_store import configs as topic_configs
+from pykafka_store.configs import BrokerConfigs
 from pykafka_store.embedded.catalog import OUT_OF_SYNC, Catalog, PartitionRow, ReplicaRow, TopicRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.replication.home import Brokers
 from pykafka_store.errors import (
+    BrokerIdNotRegisteredError,
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
@@ -36,6 +37,7 @@ from pykafka_store.model import (
     INTERNAL_TOPICS,
     CommittedOffset,
     ConfigDescription,
+    ConfigResource,
     ElectionType,
     GroupDescription,
     GroupListing,
@@ -49,6 +51,7 @@ from pykafka_store.model import (
     TopicPartition,
     random_topic_id,
 )
+from pykafka_store.placement import striped
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.groups.admin import GroupAdmin
@@ -97,12 +100,12 @@ class EmbeddedAdmin:
         if not self._read_only:
             self._broker_admin().settle_what_changed()
         if names is None:
-            return [_describe(row) for row in self._catalog.topics()]
+            return [self._describe(row) for row in self._catalog.topics()]
         if len(names) == 1:
-            return [_describe(self._require(names[0]))]
+            return [self._describe(self._require(names[0]))]
         rows = {row.name: row for row in self._catalog.topics()}
         try:
-            return [_describe(rows[name]) for name in names]
+            return [self._describe(rows[name]) for name in names]
         except KeyError as error:
             raise _unknown(str(error.args[0])) from None
 
@@ -180,7 +183,7 @@ class EmbeddedAdmin:
             topic_id = random_topic_id()
             with self._made_replicas(topic_id, name, 0, placed) as made, self._catalog.transaction():
                 self._catalog.add_topic(topic_id, name, made, checked)
-        return _describe(self._require(name))
+        return self._describe(self._require(name))
 
     def create_partitions(
         self, name: str, count: int, assignments: Sequence[Sequence[int]] | None = None
@@ -210,12 +213,10 @@ class EmbeddedAdmin:
                 self._check_assignments(placed, factor)
             with self._made_replicas(row.id, name, current, placed) as made, self._catalog.transaction():
                 self._catalog.add_partitions(row.id, enumerate(made, start=current))
-        return _describe(self._require(name))
+        return self._describe(self._require(name))
 
     def _place(self, partitions: int, factor: int) -> list[list[int]]:
-        """Replica lists striped over the brokers from a random start, those that can't be used last. Source:
-        StripedReplicaPlacer, without racks.
-        """
+        """Replica lists of new partitions. Source: ReplicationControlManager#createTopic."""
         if partitions < 1:
             raise InvalidPartitionsError("Number of partitions was set to an invalid non-positive value.")
         if factor < 1:
@@ -224,27 +225,14 @@ class EmbeddedAdmin:
             )
         if partitions > MAX_PARTITIONS_PER_REQUEST:
             raise PolicyViolationError("Excessively large number of partitions per request.")
-        registered = len(self._brokers.all())
-        if factor > registered:
-            raise InvalidReplicationFactorError(
-                f"Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot "
-                f"be reached because only {registered} broker(s) are registered or some "
-                f"brokers have all their log directories cordoned."
-            )
         usable = self._brokers.usable()
-        if not usable:
-            raise InvalidReplicationFactorError(
-                f"Unable to replicate the partition {factor} time(s): All brokers are currently fenced or have all "
-                "their log directories cordoned."
-            )
         missing = [broker for broker in self._brokers.all() if broker not in usable]
-        start, behind = random.randrange(len(usable)), random.randrange(max(1, len(missing)))
-        placed = []
-        for partition in range(partitions):
-            turned = [usable[(start + partition + number) % len(usable)] for number in range(len(usable))]
-            fenced = [missing[(behind + partition + number) % len(missing)] for number in range(len(missing))]
-            placed.append([*turned, *fenced][:factor])
-        return placed
+        try:
+            return striped(usable, missing, partitions, factor)
+        except InvalidReplicationFactorError as error:
+            raise InvalidReplicationFactorError(
+                f"Unable to replicate the partition {factor} time(s): {error}"
+            ) from None
 
     def _check_assignments(self, assignments: Sequence[Sequence[int]], factor: int) -> None:
         """Source: ReplicationControlManager.validateManualPartitionAssignment."""
@@ -335,26 +323,62 @@ class EmbeddedAdmin:
             if log_dir is not None
         ]
 
-    def describe_topic_configs(self, name: str) -> tuple[ConfigDescription, ...]:
-        check_topic_name(name)
-        return topic_configs.describe(self._require(name).configs)
+    def describe_configs(self, resource: ConfigResource) -> tuple[ConfigDescription, ...]:
+        from pykafka_store import dynamic_configs
 
-    def incremental_alter_topic_configs(
-        self, name: str, changes: Mapping[str, str], deletions: Sequence[str] = ()
+        match resource.type:
+            case "topic":
+                check_topic_name(resource.name)
+                row = self._require(resource.name)
+                return topic_configs.describe(row.configs, self._broker_configs(row))
+            case "broker" if resource.name:
+                stored = self._catalog.configs("broker")
+                return dynamic_configs.describe_broker(BrokerConfigs.of(stored, self._registered(resource.name)))
+            case "broker":
+                return dynamic_configs.describe_cluster(BrokerConfigs.of(self._catalog.configs("broker"), None).cluster)
+            case _:
+                return dynamic_configs.describe_group(self._catalog.configs("group").get(resource.name, {}))
+
+    def _registered(self, broker: str) -> int:
+        if int(broker) not in self._brokers.all():
+            raise BrokerIdNotRegisteredError(
+                f"Broker ID {broker} is not currently registered: pykafka brokers list shows those that are"
+            )
+        return int(broker)
+
+    def configured_groups(self) -> list[str]:
+        return sorted(self._catalog.configs("group"))
+
+    def incremental_alter_configs(
+        self, resource: ConfigResource, changes: Mapping[str, str], deletions: Sequence[str] = ()
     ) -> None:
         """Source of checks and texts: ControllerApis#incrementalAlterConfigs, ConfigurationControlManager."""
+        from pykafka_store import dynamic_configs
+
         self._require_writable()
         named = [*changes, *deletions]
         if len(set(named)) != len(named):
             raise InvalidRequestError("Error due to duplicate config keys")
-        check_topic_name(name)
         with self._catalog.transaction():
-            row = self._catalog.topic(name)
-            if row is None:
-                raise UnknownTopicOrPartitionError(f"The topic '{name}' does not exist.")
-            kept = {key: value for key, value in row.configs.items() if key not in deletions}
-            checked = topic_configs.validate({**kept, **changes})
-            self._catalog.change_configs(row.id, {key: checked[key] for key in changes}, deletions)
+            match resource.type:
+                case "topic":
+                    self._alter_topic_configs(resource.name, changes, deletions)
+                    return
+                case "broker":
+                    name = str(self._registered(resource.name)) if resource.name else ""
+                    checked = dynamic_configs.check_broker(name, changes, deletions)
+                case _:
+                    name, checked = resource.name, dynamic_configs.check_group(changes)
+            self._catalog.change_entity_configs(resource.type, name, checked, deletions)
+
+    def _alter_topic_configs(self, name: str, changes: Mapping[str, str], deletions: Sequence[str]) -> None:
+        check_topic_name(name)
+        row = self._catalog.topic(name)
+        if row is None:
+            raise UnknownTopicOrPartitionError(f"The topic '{name}' does not exist.")
+        kept = {key: value for key, value in row.configs.items() if key not in deletions}
+        checked = topic_configs.validate({**kept, **changes})
+        self._catalog.change_configs(row.id, {key: checked[key] for key in changes}, deletions)
 
     def delete_records(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Exception]:
         self._require_writable()
@@ -371,7 +395,8 @@ class EmbeddedAdmin:
         replicas = self._upkeep(partition)
         if partition.topic in INTERNAL_TOPICS:
             raise InvalidTopicError("The request attempted to perform an operation on an invalid topic.")
-        policy = topic_configs.TopicConfig.of(self._require(partition.topic).configs).cleanup_policy
+        row = self._require(partition.topic)
+        policy = topic_configs.TopicConfig.of(row.configs, self._broker_configs(row)).cleanup_policy
         if policy == {"compact"}:
             raise PolicyViolationError("Request parameters do not satisfy the configured policy.")
         lowest = min(replica.raise_log_start(offset) for replica in replicas)
@@ -443,6 +468,34 @@ class EmbeddedAdmin:
         self._require_writable()
         self._groups().delete_group(group)
 
+    def _describe(self, row: TopicRow) -> TopicDescription:
+        return TopicDescription(
+            row.name,
+            row.id,
+            row.name in INTERNAL_TOPICS,
+            tuple(
+                PartitionDescription(
+                    each.partition,
+                    each.leader,
+                    each.leader_epoch,
+                    each.replicas,
+                    each.isr,
+                    adding_replicas=each.adding,
+                    removing_replicas=each.removing,
+                    elr=each.elr,
+                    last_known_elr=() if each.last_leader is None else (each.last_leader,),
+                )
+                for each in row.partitions
+            ),
+            topic_configs.entries(row.configs, self._broker_configs(row)),
+        )
+
+    def _broker_configs(self, row: TopicRow) -> BrokerConfigs:
+        """What brokers were told that a topic's settings may come from: those of the one that leads its first partition
+        stand for all.
+        """
+        return BrokerConfigs.of(self._catalog.configs("broker"), row.partitions[0].leader)
+
     def _set_aside(self, directory: str, kind: str) -> str:
         """Rename a replica's directory out of the way, as Kafka names such ones; returns its new path."""
         import uuid
@@ -451,29 +504,6 @@ class EmbeddedAdmin:
         aside = os.path.join(parent, aside_directory(name, uuid.uuid4().hex, kind))
         self._disk.rename(directory, aside)
         return aside
-
-
-def _describe(row: TopicRow) -> TopicDescription:
-    return TopicDescription(
-        row.name,
-        row.id,
-        row.name in INTERNAL_TOPICS,
-        tuple(
-            PartitionDescription(
-                each.partition,
-                each.leader,
-                each.leader_epoch,
-                each.replicas,
-                each.isr,
-                adding_replicas=each.adding,
-                removing_replicas=each.removing,
-                elr=each.elr,
-                last_known_elr=() if each.last_leader is None else (each.last_leader,),
-            )
-            for each in row.partitions
-        ),
-        topic_configs.entries(row.configs),
-    )
 
 
 def _unknown(name: str) -> UnknownTopicOrPartitionError:

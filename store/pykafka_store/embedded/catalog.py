@@ -342,14 +342,14 @@ class Catalog:
         with self._explained():
             return int(self._connection.execute("SELECT number FROM changes").fetchone()[0])
 
-    def broker_config(self, broker: int, key: str) -> str | None:
-        """A dynamic setting of a broker, else the cluster-wide default; None where nobody set it."""
+    def configs(self, kind: str) -> dict[str, dict[str, str]]:
+        """What was set on brokers or groups (``broker``, ``group``): name, empty for all -> setting -> value."""
+        found: dict[str, dict[str, str]] = {}
         with self._explained():
-            row = self._connection.execute(
-                "SELECT value FROM configs WHERE type = 'broker' AND key = ? AND name IN (?, '') ORDER BY name DESC",
-                (key, str(broker)),
-            ).fetchone()
-        return row[0] if row else None
+            rows = self._connection.execute("SELECT name, key, value FROM configs WHERE type = ?", (kind,))
+            for name, key, value in rows:
+                found.setdefault(name, {})[key] = value
+        return found
 
     def colliding_topic(self, name: str) -> str | None:
         """The topic whose name equals this one but for ``.`` against ``_`` (itself, if it exists)."""
@@ -375,6 +375,7 @@ class Catalog:
     def remove_broker(self, broker: int) -> None:
         self._connection.execute("DELETE FROM brokers WHERE id = ?", (broker,))
         self._connection.execute("DELETE FROM log_dirs WHERE broker = ?", (broker,))
+        self._connection.execute("DELETE FROM configs WHERE type = 'broker' AND name = ?", (str(broker),))
 
     def add_topic(
         self, topic_id: str, name: str, assignments: Sequence[Sequence[int | ReplicaRow]], configs: Mapping[str, str]
@@ -421,6 +422,16 @@ class Catalog:
         )
         self._connection.executemany(
             "DELETE FROM topic_configs WHERE topic_id = ? AND name = ?", ((topic_id, key) for key in deletions)
+        )
+
+    def change_entity_configs(self, kind: str, name: str, changes: Mapping[str, str], deletions: Iterable[str]) -> None:
+        """Inside a transaction: set some settings of a broker or a group and remove others."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?)",
+            ((kind, name, key, value) for key, value in changes.items()),
+        )
+        self._connection.executemany(
+            "DELETE FROM configs WHERE type = ? AND name = ? AND key = ?", ((kind, name, key) for key in deletions)
         )
 
     def remove_topic(self, topic_id: str) -> None:

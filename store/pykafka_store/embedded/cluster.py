@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from pykafka_store.configs import TopicConfig
+from pykafka_store.configs import BrokerConfigs, TopicConfig
 from pykafka_store.embedded.catalog import FILE_NAME as CATALOG_FILE
 from pykafka_store.embedded.catalog import Catalog, LogDirRow
 from pykafka_store.embedded.clock import Clock
@@ -288,6 +288,12 @@ class EmbeddedCluster:
         from pykafka_store.embedded.groups.membership import Member
 
         self._require_writable()
+        if settings.protocol == "consumer":  # its timeouts are the group's (KIP-848)
+            told = self._catalog.configs("group").get(settings.group, {})
+            if "consumer.session.timeout.ms" in told:
+                settings = settings._replace(session_timeout=int(told["consumer.session.timeout.ms"]) / 1000)
+            if "consumer.heartbeat.interval.ms" in told:
+                settings = settings._replace(heartbeat_interval=int(told["consumer.heartbeat.interval.ms"]) / 1000)
         directory = os.path.join(self.directory, "groups", group_directory(settings.group))
         return Member(settings, self.groups(), directory, _ForGroups(self._catalog), self._disk, self._clock)
 
@@ -310,6 +316,11 @@ class EmbeddedCluster:
             str(partition), home.leader_directory, open_reader, lambda: self._replicas_of(topic, partition).settle()
         )
 
+    def topic_config(self, overrides: Mapping[str, str], leader: int | None) -> TopicConfig:
+        """The settings in force for a topic's partition under a leader."""
+        stored = self._catalog.configs("broker")
+        return TopicConfig.of(overrides, BrokerConfigs.of(stored, leader)) if stored else TopicConfig.of(overrides)
+
     def _home(
         self,
         topic_id: str,
@@ -325,7 +336,7 @@ class EmbeddedCluster:
             self._brokers,
             topic_id,
             partition,
-            TopicConfig.of,
+            self.topic_config,
             on_notice,
             probe=probe,
             gone=gone,
@@ -354,7 +365,8 @@ class EmbeddedCluster:
         if row is None:
             return None
         replicas = max(len(each.hosts) for each in row.partitions)
-        return Topic(row.name, row.id, len(row.partitions), TopicConfig.of(row.configs), replicas)
+        config = self.topic_config(row.configs, row.partitions[0].leader)
+        return Topic(row.name, row.id, len(row.partitions), config, replicas)
 
     def require_topic(self, name: str, *, create: bool, on_notice: Callable[[str], None] | None) -> Topic:
         """The topic, made with the server's defaults if ``create`` (Kafka's auto.create.topics.enable)."""

@@ -26,6 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are th
 from confluent_kafka.admin import ConfigEntry as TheirEntry  # type: ignore[attr-defined]
 
 from pykafka_store.errors import (
+    BrokerIdNotRegisteredError,
     ElectionNotNeededError,
     GroupIdNotFoundError,
     InvalidPartitionsError,
@@ -55,6 +56,7 @@ from pykafka_store.model import (
     TopicListing,
     TopicPartition,
 )
+from pykafka_store.model import ConfigResource as OurResource
 from pykafka_store.remote.cluster import CREATION, Link, missing_topic
 
 if TYPE_CHECKING:
@@ -66,9 +68,11 @@ _SOURCES = {
     3: "DYNAMIC_DEFAULT_BROKER_CONFIG",
     4: "STATIC_BROKER_CONFIG",
     5: "DEFAULT_CONFIG",
-    8: "GROUP_CONFIG",
+    8: "DYNAMIC_GROUP_CONFIG",
 }
 """Kafka's names of where a config's value comes from, by DescribeConfigs' numbers."""
+
+_RESOURCES = {"topic": ResourceType.TOPIC, "broker": ResourceType.BROKER, "group": ResourceType.GROUP}
 
 _STATES = {
     "PREPARING_REBALANCING": "PreparingRebalance",
@@ -171,14 +175,19 @@ class RemoteAdmin:
         answers = self._client.describe_configs(resources, **self._timeouts)
         return {resource.name: list(self._result(future).values()) for resource, future in answers.items()}
 
-    def describe_topic_configs(self, name: str) -> tuple[ConfigDescription, ...]:
-        entries = sorted(self._described_configs([name])[name], key=lambda each: str(each.name))
+    def describe_configs(self, resource: OurResource) -> tuple[ConfigDescription, ...]:
+        (future,) = self._client.describe_configs([self._resource(resource)], **self._timeouts).values()
+        entries = sorted(self._result(future).values(), key=lambda each: str(each.name))
         return tuple(
-            ConfigDescription(entry.name, entry.value or "", _source(entry), _synonyms(entry)) for entry in entries
+            ConfigDescription(each.name, _value(each), _source(each), _synonyms(each), bool(each.is_sensitive))
+            for each in entries
         )
 
-    def incremental_alter_topic_configs(
-        self, name: str, changes: Mapping[str, str], deletions: Sequence[str] = ()
+    def configured_groups(self) -> list[str]:
+        return []  # librdkafka has no request that lists them: only groups that list_groups knows are known
+
+    def incremental_alter_configs(
+        self, resource: OurResource, changes: Mapping[str, str], deletions: Sequence[str] = ()
     ) -> None:
         self._require_writable()
         twice = [setting for setting in deletions if setting in changes or list(deletions).count(setting) > 1]
@@ -186,10 +195,17 @@ class RemoteAdmin:
             raise InvalidRequestError(f"The setting {twice[0]} is named twice")
         entries = [TheirEntry(*pair, incremental_operation=AlterConfigOpType.SET) for pair in changes.items()]
         entries += [TheirEntry(each, None, incremental_operation=AlterConfigOpType.DELETE) for each in deletions]
-        resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        answers = self._client.incremental_alter_configs([resource], **self._timeouts)
-        for future in answers.values():
+        asked = self._resource(resource, entries)
+        for future in self._client.incremental_alter_configs([asked], **self._timeouts).values():
             self._result(future)
+
+    def _resource(self, resource: OurResource, entries: list[TheirEntry] | None = None) -> ConfigResource:
+        if resource.type == "broker":
+            if not resource.name:
+                raise _not_in_librdkafka("describe or alter the settings of all brokers", "kafka-configs")
+            if int(resource.name) not in self.live_brokers():  # librdkafka would wait for it
+                raise BrokerIdNotRegisteredError(f"Broker ID {resource.name} is not there")
+        return ConfigResource(_RESOURCES[resource.type], resource.name, incremental_configs=entries)
 
     def live_brokers(self) -> tuple[int, ...]:
         return tuple(sorted(node.id for node in self._result(self._client.describe_cluster(**self._timeouts)).nodes))
@@ -546,8 +562,12 @@ def _not_in_librdkafka(what: str, tool: str) -> UnsupportedVersionError:
     return UnsupportedVersionError(f"librdkafka has no request to {what}: use Apache Kafka's {tool}")
 
 
+def _value(entry: TheirEntry) -> str:
+    return "null" if entry.value is None else str(entry.value)
+
+
 def _entry(entry: TheirEntry) -> ConfigEntry:
-    return ConfigEntry(entry.name, entry.value or "", _source(entry))
+    return ConfigEntry(entry.name, _value(entry), _source(entry))
 
 
 def _state(state: Any) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from pykafka_store.configs import BrokerConfigs
 from pykafka_store.embedded.catalog import Catalog, LogDirRow, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
@@ -303,14 +304,17 @@ class BrokerAdmin:
 
     def _rate(self, leader: int, broker: int) -> int | None:
         """Bytes a second that may be copied between two brokers, or between two log directories of one."""
+        stored = self._catalog.configs("broker")
+
+        def limit(number: int, name: str) -> list[int]:
+            return [int(each.value) for each in BrokerConfigs.of(stored, number).synonyms(name)[:1]]
+
         if leader == broker:
-            limits = [self._catalog.broker_config(broker, "replica.alter.log.dirs.io.max.bytes.per.second")]
+            limits = limit(broker, "replica.alter.log.dirs.io.max.bytes.per.second")
         else:
-            limits = [
-                self._catalog.broker_config(leader, "leader.replication.throttled.rate"),
-                self._catalog.broker_config(broker, "follower.replication.throttled.rate"),
-            ]
-        return min((int(limit) for limit in limits if limit is not None), default=None)
+            limits = limit(leader, "leader.replication.throttled.rate")
+            limits += limit(broker, "follower.replication.throttled.rate")
+        return min(limits, default=None)
 
     def _require_moving(self, name: TopicPartition) -> None:
         error = self._given_up(name)
@@ -350,9 +354,10 @@ class BrokerAdmin:
             if host is None or number not in {host.log_dir, host.future_log_dir}:
                 continue
             directory = os.path.join(path, partition_directory(*name))
-            if self._disk.exists(directory):
+            is_future, is_there = number == host.future_log_dir, self._disk.exists(directory)
+            if is_there or is_future:
                 lag = max(0, self._high_watermark(name, row) - self._log_end(directory))
-                found.append(ReplicaSize(name, self._log_size(directory), lag, number == host.future_log_dir))
+                found.append(ReplicaSize(name, self._log_size(directory) if is_there else 0, lag, is_future))
         total, usable = self._disk.space(path)
         return LogDirDescription(path, None, tuple(found), total, usable)
 

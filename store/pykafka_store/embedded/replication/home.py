@@ -91,14 +91,14 @@ class PartitionHome:
         brokers: Brokers,
         topic_id: str,
         name: TopicPartition,
-        config: Callable[[Mapping[str, str]], TopicConfig],
+        config: Callable[[Mapping[str, str], int | None], TopicConfig],
         on_notice: Callable[[str], None] | None = None,
         *,
         probe: bool = False,
         gone: str = "",
     ) -> None:
-        """``config`` makes settings of a topic's overrides. With ``probe``, a log directory that is gone or read-only
-        is trouble before anything is written to it. ``gone`` is what to add where the topic is.
+        """``config`` makes settings of a topic's overrides, under a leader. With ``probe``, a log directory that is
+        gone or read-only is trouble before anything is written to it. ``gone`` is what to add where the topic is.
         """
         self._catalog = catalog
         self._disk = disk
@@ -129,7 +129,7 @@ class PartitionHome:
                 raise UnknownTopicOrPartitionError(
                     f"{self.label} is gone: topic {self.name.topic} was deleted{self._gone}"
                 )
-            self._looked = found[0], self._config(found[1])
+            self._looked = found[0], self._config(found[1], found[0].leader)
             self._seen, self._leader_directory = version, None
         return self._looked
 

@@ -1,0 +1,146 @@
+"""Settings of brokers and of groups: what a data directory has, what is valid, and what is in force.
+
+A broker's settings are defaults of the topics that it leads, and the rates of moves; an empty broker name stands for
+all brokers. Source: Kafka 4.3's DynamicBrokerConfig, ServerTopicConfigSynonyms, QuotaConfig, GroupConfig, ConfigHelper
+(KIP-226, KIP-848).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from pykafka_store.configs import FALLBACKS, LONG_MAX, SETTINGS, BrokerConfigs, Setting, check_value
+from pykafka_store.errors import InvalidConfigError, InvalidRequestError
+from pykafka_store.model import ConfigDescription, ConfigEntry
+
+_RATES = (
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+)
+BROKER_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+    {
+        **{each.synonym: each._replace(name=each.synonym) for each in SETTINGS.values() if each.synonym is not None},
+        **{name: Setting(name, "LONG", str(LONG_MAX), None, low=0) for name in _RATES},
+    }
+)
+"""What a broker of a data directory can be told, by name."""
+
+_STATIC = frozenset(
+    {
+        "broker.id", "controller.quorum.voters", "listeners.security.protocol.map", "log.dir", "log.dirs",
+        "log.retention.hours", "log.retention.minutes", "log.roll.hours", "log.roll.jitter.hours", "metadata.log.dir",
+        "node.id", "process.roles",
+    }
+)  # fmt: skip
+"""What Kafka knows and changes in its server.properties only."""
+
+_GROUP_BOUNDS = {
+    "consumer.session.timeout.ms": (45000, 60000),
+    "consumer.heartbeat.interval.ms": (5000, 15000),
+}
+GROUP_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+    {
+        "consumer.heartbeat.interval.ms": Setting("consumer.heartbeat.interval.ms", "INT", "5000", None, low=1),
+        "consumer.session.timeout.ms": Setting("consumer.session.timeout.ms", "INT", "45000", None, low=1),
+    }
+)
+"""What the members of a group with ``group.protocol=consumer`` take from it, by name."""
+
+
+# -------------------------------------------------------------------------------------------------------------- brokers
+
+
+def check_broker(name: str, changes: Mapping[str, str], deletions: Sequence[str]) -> dict[str, str]:
+    """The values as a broker describes them. ``name`` is empty for all brokers.
+
+    Raises InvalidRequestError with Kafka's texts; and for what Kafka would keep and a data directory can't honour.
+    """
+    if "min.insync.replicas" in changes or "min.insync.replicas" in deletions:
+        if name:
+            raise InvalidConfigError("Broker-level min.insync.replicas cannot be altered while ELR is enabled.")
+        if "min.insync.replicas" in deletions:
+            raise InvalidConfigError("Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")
+    static = [each for each in changes if each in _STATIC]
+    if static:
+        raise InvalidRequestError(f"Cannot update these configs dynamically: [{', '.join(static)}]")
+    for each in changes:
+        if each not in BROKER_SETTINGS:
+            raise InvalidRequestError(
+                f"{each} can't be honoured: kafka-configs --describe --all --broker N lists what a broker of a data "
+                "directory has"
+            )
+    try:
+        return {each: check_value(BROKER_SETTINGS[each], value) for each, value in changes.items()}
+    except InvalidConfigError as error:
+        raise InvalidRequestError(str(error)) from None
+
+
+def describe_broker(configs: BrokerConfigs) -> tuple[ConfigDescription, ...]:
+    """Every setting of a broker, sorted by name, each with its synonyms."""
+    found = []
+    for name in sorted(BROKER_SETTINGS):
+        synonyms = configs.synonyms(name)
+        default = None
+        if name in FALLBACKS:
+            if synonyms:
+                default = ConfigEntry(*FALLBACKS[name], "DEFAULT_CONFIG")
+        elif name not in _RATES:
+            default = ConfigEntry(name, BROKER_SETTINGS[name].default, "DEFAULT_CONFIG")
+        if default is not None:
+            synonyms.append(default)
+        unset = "null" if name in FALLBACKS else BROKER_SETTINGS[name].default
+        value, source = synonyms[0][1:] if synonyms else (unset, "DEFAULT_CONFIG")
+        found.append(ConfigDescription(name, value, source, tuple(synonyms)))
+    return tuple(found)
+
+
+def describe_cluster(configs: Mapping[str, str]) -> tuple[ConfigDescription, ...]:
+    """What was set for all brokers, sorted by name."""
+    source = "DYNAMIC_DEFAULT_BROKER_CONFIG"
+    return tuple(
+        ConfigDescription(name, value, source, (ConfigEntry(name, value, source),))
+        for name, value in sorted(configs.items())
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------- groups
+
+
+def check_group(changes: Mapping[str, str]) -> dict[str, str]:
+    """The values as a broker describes them. Raises InvalidConfigError with Kafka's texts; and for what a group of a
+    data directory has no use for.
+    """
+    checked = {}
+    for name, value in changes.items():
+        if name.startswith(("share.", "streams.")) or name == "consumer.assignment.interval.ms":
+            raise InvalidConfigError(
+                f"{name} can't be honoured: groups of a data directory have {_listed(GROUP_SETTINGS)}"
+            )
+        if name not in GROUP_SETTINGS:
+            raise InvalidConfigError(f"Unknown group config name: {name}")
+        checked[name] = check_value(GROUP_SETTINGS[name], value)
+        least, most = _GROUP_BOUNDS[name]
+        kind, rest = name.split(".", 1)
+        if int(checked[name]) < least:
+            raise InvalidConfigError(f"{name} must be greater than or equal to group.{kind}.min.{rest}")
+        if int(checked[name]) > most:
+            raise InvalidConfigError(f"{name} must be less than or equal to group.{kind}.max.{rest}")
+    return checked
+
+
+def describe_group(configs: Mapping[str, str]) -> tuple[ConfigDescription, ...]:
+    """Every setting of a group, sorted by name, each with its synonyms."""
+    found = []
+    for name, setting in sorted(GROUP_SETTINGS.items()):
+        synonyms = [ConfigEntry(f"group.{name}", setting.default, "DEFAULT_CONFIG")]
+        if name in configs:
+            synonyms.insert(0, ConfigEntry(name, configs[name], "DYNAMIC_GROUP_CONFIG"))
+        found.append(ConfigDescription(name, *synonyms[0][1:], tuple(synonyms)))
+    return tuple(found)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
