@@ -16,6 +16,7 @@ KAFKA_TOOLS = (
     "delete-records",
     "dump-log",
     "leader-election",
+    "reassign-partitions",
     "log-dirs",
     "metadata-quorum",
     "broker-api-versions",

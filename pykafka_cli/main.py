@@ -225,6 +225,10 @@ def kafka_leader_election() -> NoReturn:
     _main("kafka-leader-election", lambda: load_command("leader-election"))
 
 
+def kafka_reassign_partitions() -> NoReturn:
+    _main("kafka-reassign-partitions", lambda: load_command("reassign-partitions"))
+
+
 def kafka_log_dirs() -> NoReturn:
     _main("kafka-log-dirs", lambda: load_command("log-dirs"))
 
