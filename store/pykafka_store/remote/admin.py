@@ -385,13 +385,11 @@ class RemoteAdmin:
     ) -> dict[TopicPartition, StoreError | None]:
         self._require_writable()
         asked = None if partitions is None else [TheirPartition(*partition) for partition in partitions]
-        timeout = self._connect().timeout
-        future = self._client.elect_leaders(
-            TheirElection[election.name], asked, operation_timeout=timeout, **self._timeouts
-        )
+        # confluent-kafka 2.16 documents timeouts here, and fails on any: only ours counts.
+        future = self._client.elect_leaders(TheirElection[election.name], asked)
         answers: dict[TopicPartition, StoreError | None] = {}
         for partition, error in self._result(future).items():
-            told = None if error is None else self._connect().reports.error(error.args[0])
+            told = None if error is None else self._connect().reports.error(error)
             if partitions is not None or not isinstance(told, ElectionNotNeededError):
                 answers[TopicPartition(partition.topic, partition.partition)] = told
         return answers
@@ -547,12 +545,15 @@ def _source(entry: TheirEntry) -> str:
 
 
 def _synonyms(entry: TheirEntry) -> tuple[ConfigEntry, ...]:
-    """What the value could come from, what counts first in front, which is the order of the sources' numbers.
+    """What the value could come from, what counts first in front: the order of the sources' numbers, defaults last.
 
     librdkafka's client gives one for each name, so that the setting itself is missing where its default has the same
     name.
     """
-    found = [_entry(each) for each in sorted(entry.synonyms.values(), key=_source_number)]
+    found = [
+        _entry(each)
+        for each in sorted(entry.synonyms.values(), key=lambda each: (_source_number(each) == 5, _source_number(each)))
+    ]
     if found and all(each.source != _source(entry) for each in found):
         found.insert(0, _entry(entry))
     return tuple(found)

@@ -39,6 +39,11 @@ class Command(NamedTuple):
     def __str__(self) -> str:
         return shlex.join([self.tool, *self.arguments])
 
+    @property
+    def words(self) -> list[str]:
+        """The arguments, with the paths of files."""
+        return [word.replace("@/", f"{HERE / 'files'}/") for word in self.arguments]
+
 
 class Outcome(NamedTuple):
     """What a command line did, as far as it is compared."""
@@ -106,7 +111,7 @@ class _Harness:
         self._process.communicate()
 
     def run(self, command: Command, address: str) -> Outcome:
-        words = [apache.MAIN_CLASSES[command.tool], command.stdin, "--bootstrap-server", address, *command.arguments]
+        words = [apache.MAIN_CLASSES[command.tool], command.stdin, "--bootstrap-server", address, *command.words]
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(" ".join("=" + base64.b64encode(word.encode()).decode() for word in words) + "\n")
@@ -126,7 +131,7 @@ def on_ours(address: str, environ: dict[str, str], folder: Path, wanted: list[Co
         with path.open("rb") as stdin:
             env = Env(stdin=stdin, stdout=out, stderr=err, environ={**os.environ, **environ})
             name = command.tool.removeprefix("kafka-")
-            arguments = ["--bootstrap-server", address, *command.arguments]
+            arguments = ["--bootstrap-server", address, *command.words]
             code = main.run(lambda name=name: main.load_command(name), command.tool, arguments, env)  # type: ignore[misc]
         yield _outcome(out.getvalue().decode("utf-8", "replace"), err.getvalue(), code, address)
 
@@ -135,18 +140,28 @@ def on_ours(address: str, environ: dict[str, str], folder: Path, wanted: list[Co
 
 
 def _outcome(stdout: str, stderr: str, code: int, address: str) -> Outcome:
-    out, complaint = _normal(stdout, address), _first_line(_normal(stderr, address))
+    out, complaint = _without_stack(_normal(stdout, address)), _first_line(_normal(stderr, address))
     # Some of Kafka's tools print an error on stdout and log it, too.
     return Outcome(out, "" if complaint in out else complaint, code)
 
 
 def _normal(text: str, address: str) -> str:
-    """Without what differs from run to run: addresses, topic ids, times, and orders that a hash table made."""
+    """Without what differs from run to run: addresses, log directories, topic ids, times."""
     text = text.replace(address, "ADDRESS")
     text = re.sub(r"TopicId: [A-Za-z0-9_-]{22}", "TopicId: ID", text)
     text = re.sub(r"\b(CreateTime|LogAppendTime):1[0-9]{12}\b", r"\1:NOW", text)
     text = re.sub(r"ADDRESS +\((\d+)\) +", r"ADDRESS (\1) ", text)  # a column as wide as the address
+    text = re.sub(r'("log_dirs":\[|"logDir":|from log dir )"?/[^" ]*"?', r"\1LOGDIR", text)
     return re.sub(r"\[20[0-9-]{8} [0-9:,]{12}\]", "[NOW]", text)
+
+
+def _without_stack(text: str) -> str:
+    bare = re.sub(_STACK, "", text, flags=re.MULTILINE)
+    return text if bare == text else bare.rstrip("\n") + "\n"
+
+
+_STACK = r"^(?:\tat |\t\.\.\. |Caused by: ).*\n|^(?:[a-z][\w$]*\.)+[\w$]*(?:Exception|Error)\b.*\n(?=\tat |\t\.\.\. )"
+"""What Java prints of an exception after its message."""
 
 
 def _first_line(stderr: str) -> str:
