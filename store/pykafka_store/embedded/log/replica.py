@@ -106,7 +106,10 @@ class ReplicaLog:
             return restored
         if state.deleted or state.topic_id != self._topic_id:
             raise UnknownTopicOrPartitionError(f"{self._label} is gone: the topic was deleted while it was written")
-        if state.active_base_offset != self._active_base:
+        if state.active_base_offset != self._active_base or not self._disk.is_at(
+            self._files[LOG_SUFFIX], self._path(LOG_SUFFIX)
+        ):
+            # The next segment; or the same one, copied anew since the replica was left behind.
             self._open_segment(state.active_base_offset)
         size = self._disk.size(self._files[LOG_SUFFIX])
         if size > state.end_position:
