@@ -484,9 +484,10 @@ def _differences(row: PartitionRow, committed: int | None, checked: dict[int, Ch
         if state.log_end_offset < committed:
             text = f"is in sync, and ends at offset {state.log_end_offset} of {committed} that are committed"
             found.append(Found(Severity.ERROR, place.directory, text, "records are lost here", place=place))
-        if leader.state.has_gaps or state.has_gaps:
-            continue
+        compacted = leader.state.has_gaps or state.has_gaps
         for base, digest in leader.digests.items():
+            if compacted and not base == leader.state.active_base_offset == state.active_base_offset:
+                continue
             if theirs.digests.get(base, digest) != digest:
                 text = f"differs from that of broker {row.leader}, which leads"
                 path = segment_path(place.directory, base)
