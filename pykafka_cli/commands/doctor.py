@@ -7,6 +7,7 @@ import click
 from pykafka_cli.env import Env
 from pykafka_cli.options import examples
 from pykafka_cli.params import DIRECTORY
+from pykafka_cli.words import counted, size
 from pykafka_store.api import check_data_directory
 from pykafka_store.model import CheckReport, Finding, TopicPartition
 
@@ -75,12 +76,12 @@ class _Progress:
         self._shown = False
         self._next = 0.0
 
-    def show(self, partition: TopicPartition | None, size: int) -> None:
+    def show(self, partition: TopicPartition | None, read: int) -> None:
         now = self._env.monotonic()
         if now < self._next:
             return
         self._next, self._shown = now + _PROGRESS_INTERVAL, True
-        self._write(f"doctor: {partition or 'catalogue'}, {_size(size)} read")
+        self._write(f"doctor: {partition or 'catalogue'}, {size(read)} read")
 
     def clear(self) -> None:
         if self._shown:
@@ -95,25 +96,14 @@ class _Progress:
 
 def summary(report: CheckReport) -> str:
     """The check in one line."""
-    problems = "no problems" if not report.problems else _count(report.problems, "problem")
+    problems = "no problems" if not report.problems else counted(report.problems, "problem")
     repairable = sum(finding.repairable for finding in report.findings)
     line = (
-        f"{_count(report.partitions, 'partition')}, {_count(report.replicas, 'replica')}, {_size(report.bytes)} read: "
+        f"{counted(report.partitions, 'partition')}, {counted(report.replicas, 'replica')}, {size(report.bytes)} read: "
         f"{problems}"
     )
     if report.mended:
         line += f", {len(report.mended)} mended"
     elif repairable:
-        line += f" ({_count(repairable, 'finding')} for --repair to mend)"
+        line += f" ({counted(repairable, 'finding')} for --repair to mend)"
     return line
-
-
-def _count(number: int, one: str) -> str:
-    return f"{number} {one if number == 1 else one + 's'}"
-
-
-def _size(number: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} bytes"

@@ -533,7 +533,12 @@ def test_no_data_directory(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_layout_to_come(data: Data) -> None:
+def test_versions_to_come(data: Data) -> None:
+    with sqlite3.connect(data.path / "metadata.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(UnsupportedVersionError, match=f"^{data.path}/metadata.db has version 99"):
+        check_data_directory(data.path)
     meta = data.path / "meta.properties"
     meta.write_text(meta.read_text().replace("layout.version=1", "layout.version=2"))
     with pytest.raises(UnsupportedVersionError, match="upgrade pykafka-toolkit"):
@@ -608,6 +613,12 @@ REMADE = {
         lambda data: flip(data.replica(1) / data.logs[2].name, 100), r"error: brokers/1/t-0/\d+\.log: at byte"
     ),
     "damage at the leader": Case(lambda data: flip(data.logs[2], 100), r"error: brokers/0/t-0/\d+\.log: at byte"),
+    "damage at all but one": Case(
+        lambda data: [
+            flip(data.replica(broker) / data.logs[number].name, 100) for number in range(3) for broker in range(2)
+        ],
+        r"error: brokers/0/t-0/\d+\.log: at byte",
+    ),
     "a segment of the leader is gone": Case(lambda data: data.logs[2].unlink(), "error: brokers/0/t-0/.*: ends with"),
     "the leader's directory is gone": Case(lambda data: shutil.rmtree(data.replica()), "error: brokers/0/t-0: is"),
     "a follower's directory is gone": Case(lambda data: shutil.rmtree(data.replica(2)), "error: brokers/2/t-0: is"),

@@ -26,7 +26,7 @@ from pykafka_store.embedded.groups.leases import group_directory, is_locked, is_
 from pykafka_store.embedded.log.check import Checked, Found, Place, Remedy, check_replica, leftovers
 from pykafka_store.embedded.log.replica import read_state
 from pykafka_store.embedded.log.segments import list_segments, segment_path
-from pykafka_store.errors import StorageError, StoreError
+from pykafka_store.errors import StorageError, StoreError, UnsupportedVersionError
 from pykafka_store.format.checkpoint import (
     LAYOUT_VERSION,
     META_PROPERTIES_FILE,
@@ -202,7 +202,7 @@ class Doctor:
             return None
 
     def _snapshot(self) -> Snapshot:
-        """Raises StorageError where the catalogue is missing or damaged."""
+        """Raises StorageError where the catalogue is damaged, UnsupportedVersionError for one of a newer version."""
         with tempfile.TemporaryDirectory(prefix="pykafka-doctor-") as scratch:
             copy = self._copy(CATALOG_FILE, scratch)
             try:
@@ -210,8 +210,8 @@ class Doctor:
                 with closing(Catalog(scratch)) as catalog:
                     topics = {topic.id: topic for topic in catalog.topics()}
                     return Snapshot(topics, catalog.brokers())
-            except StorageError as error:
-                raise StorageError(str(error).removeprefix(f"{copy}: ")) from error
+            except (StorageError, UnsupportedVersionError) as error:
+                raise type(error)(str(error).replace(copy, self._path(CATALOG_FILE))) from error
             except KeyError as error:
                 raise StorageError(f"broker {error} has no log directory") from error
 
@@ -223,7 +223,7 @@ class Doctor:
         try:
             catalogue = self._snapshot()
         except StorageError as error:
-            self._tell(Severity.ERROR, path, str(error), _CATALOG)
+            self._tell(Severity.ERROR, path, _without(path, error), _CATALOG)
             return None
         for topic in catalogue.topics.values():
             for problem in _problems_of(topic, catalogue.brokers):
@@ -389,7 +389,7 @@ class Doctor:
         found += _differences(row, committed, checked)
         if row.leader in checked and (state := checked[row.leader].state) is not None:
             self._ends[topic.id, row.partition] = state.log_end_offset
-        return _with_help(found, [broker for broker in row.isr if broker in checked])
+        return _with_help(found, [broker for broker in checked if broker in row.isr])
 
     def _replica(self, place: Place, committed: int | None) -> Checked:
         checked = check_replica(self._disk, place, boot_id(), committed, self._read)
@@ -505,7 +505,7 @@ def _with_help(found: list[Found], in_sync: Sequence[int]) -> list[Found]:
             return each
         if sound:
             meaning = f"{each.meaning}; broker {sound[0]} has it: --repair copies the replica anew"
-            return each._replace(meaning=meaning, remedy=Remedy.REMAKE)
+            return each._replace(meaning=meaning, remedy=Remedy.REMAKE, source=sound[0])
         return each._replace(meaning=f"{each.meaning}: restore it from a backup")
 
     return [helped(each) for each in found]

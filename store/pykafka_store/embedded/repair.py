@@ -110,8 +110,9 @@ class _Repair:
         self._disk.make_directory(os.path.join(self._directory, "locks"))
         try:
             for each in found:
-                thing = each.remedy, each.place or each.path, each.base
-                if thing in done and each.remedy is not Remedy.REMOVE:
+                of_replica = each.place is not None and each.remedy not in {Remedy.REMOVE, Remedy.INDEXES}
+                thing = each.remedy, each.place if of_replica else each.path
+                if thing in done:
                     continue
                 done.add(thing)
                 try:
@@ -334,16 +335,16 @@ class _Repair:
 
     def remake(self, found: Found) -> None:
         """A replica that another one in sync has all of: its directory is set aside, like one that went away, and it
-        comes back as such a one does. Until it has, the partition is led and served by the others.
+        comes back as such a one does. The whole one leads meanwhile, so that nothing is copied from another.
         """
         place = found.place
         assert place is not None
         with EmbeddedCluster(self._directory, create=False) as cluster:
-            partition = TopicPartition(place.topic, place.partition)
-            replicas = cluster.replicas(partition)
+            replicas = cluster.replicas(TopicPartition(place.topic, place.partition))
+            replicas.lead(found.source)
             with self._locks.partition(place.topic_id, place.partition):
-                if not set(replicas.row.isr) - {place.broker}:
-                    raise _Refused("no other replica is in sync by now")
+                if replicas.row.leader != found.source:
+                    raise _Refused(f"broker {found.source} does not lead any more: run it again")
                 if self._disk.exists(place.directory):
                     self._set_aside(place.directory)
             back = replicas.bring_back()

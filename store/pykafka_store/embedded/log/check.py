@@ -52,6 +52,7 @@ from pykafka_store.format.state import PublishedState
 from pykafka_store.model import Severity, topic_id_bytes
 
 _READ_SIZE = 8 << 20
+_INT32_MAX = (1 << 31) - 1
 _UNFINISHED = (CLEANED_SUFFIX, SWAP_SUFFIX)
 _OF_A_SEGMENT = (*SEGMENT_SUFFIXES, TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUFFIX)
 _SMALL_FILES = (states.FILE_NAME, LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, CLEANER_CHECKPOINT_FILE)
@@ -112,6 +113,8 @@ class Found(NamedTuple):
     place: Place | None = None
     base: int = -1
     """The segment that it is about, if it is about one."""
+    source: int = -1
+    """To make the replica anew: a broker that has a whole one."""
 
 
 class Checked(NamedTuple):
@@ -179,8 +182,9 @@ def has_batches_behind(disk: Disk, path: str, position: int, offset: int) -> boo
         except (StructError, CorruptRecordError, UnsupportedVersionError):
             pass
         else:
-            batch = data[at - 16 : at - 16 + header.size] if header.base_offset >= offset else b""
-            if len(batch) == header.size and crc_of(batch) == header.crc:
+            end = at - 16 + header.size
+            near = offset <= header.base_offset <= offset + _INT32_MAX  # as far as a segment may reach
+            if near and end <= len(data) and crc_of(data[at - 16 : end]) == header.crc:
                 return True
         at = data.find(b"\x02", at + 1)
     return False
