@@ -13,7 +13,6 @@ active one, ``.deleted`` files, gaps where compaction was.
 from __future__ import annotations
 
 import os
-import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -24,10 +23,11 @@ from typing import NamedTuple
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.recovery import INDEX_INTERVAL, recover
 from pykafka_store.embedded.log.replica import read_state
-from pykafka_store.embedded.log.segments import SEGMENT_SUFFIXES, follows, list_segments, read_batches, segment_path
+from pykafka_store.embedded.log.segment_walk import READ_SIZE, IndexEntries, SegmentWalk
+from pykafka_store.embedded.log.segments import SEGMENT_SUFFIXES, list_segments, read_batches, segment_path
 from pykafka_store.errors import CorruptRecordError, UnknownTopicOrPartitionError, UnsupportedVersionError
 from pykafka_store.format import state as states
-from pykafka_store.format.batch import HEADER_SIZE, Batch, crc_of, parse_header
+from pykafka_store.format.batch import crc_of, parse_header
 from pykafka_store.format.checkpoint import (
     CLEANER_CHECKPOINT_FILE,
     LEADER_EPOCH_FILE,
@@ -51,7 +51,6 @@ from pykafka_store.format.names import (
 from pykafka_store.format.state import PublishedState
 from pykafka_store.model import Severity, topic_id_bytes
 
-_READ_SIZE = 8 << 20
 _INT32_MAX = (1 << 31) - 1
 _UNFINISHED = (CLEANED_SUFFIX, SWAP_SUFFIX)
 _OF_A_SEGMENT = (*SEGMENT_SUFFIXES, TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUFFIX)
@@ -200,7 +199,7 @@ def epochs_of(disk: Disk, directory: str, state: PublishedState) -> list[tuple[i
         descriptor = disk.open(path)
         try:
             position, end = 0, state.end_position if base == state.active_base_offset else disk.size(descriptor)
-            while batches := read_batches(disk, descriptor, path, position, end, _READ_SIZE):
+            while batches := read_batches(disk, descriptor, path, position, end, READ_SIZE):
                 for batch in batches:
                     if not found or batch.header.leader_epoch > found[-1][0]:
                         found.append((batch.header.leader_epoch, batch.header.base_offset))
@@ -227,7 +226,7 @@ class _Check:
         self._trusted = False
         self._digests: dict[int, tuple[int, int]] = {}
         self._runs: list[tuple[int, int, int]] = []
-        """(leader epoch, first offset, last offset) of the batches, as they come."""
+        """(leader epoch, first offset, last offset) of runs of batches, as they come."""
 
     def _tell(
         self, severity: Severity, name: str, message: str, meaning: str, remedy: Remedy = Remedy.NONE, base: int = -1
@@ -406,21 +405,25 @@ class _Check:
                 self._tell(Severity.ERROR, os.path.basename(path), text, meaning, base=base)
                 end = size
             indexes = self._indexes(state, base) if finished and (self._trusted or not active) else ()
-            walk = _Walk(self, base, state, indexes)
-            walk.run(descriptor, path, end)
+            epoch = max(self._place.leader_epoch, state.leader_epoch)
+            walk = SegmentWalk(base, state.has_gaps, epoch, self._committed, self._runs, indexes)
+            walk.run(disk, descriptor, path, end, self._on_read)
         finally:
             disk.close(descriptor)
+        for message, meaning in walk.damage:
+            self._tell(Severity.ERROR, os.path.basename(path), message, meaning, base=base)
         expected = state.log_end_offset if active else following
-        if walk.whole and finished and expected is not None and walk.next_offset != expected and not cut:
-            walk.whole = False
+        whole = not walk.damage and not cut
+        if whole and finished and expected is not None and walk.next_offset != expected:
+            whole = False
             text = f"ends with offset {walk.next_offset - 1}, and {expected} comes next"
             meaning = f"offsets {walk.next_offset} to {expected - 1} are lost here"
             if walk.next_offset > expected:
                 meaning = "the same offsets are there twice"
             self._tell(Severity.ERROR, os.path.basename(path), text, meaning, base=base)
-        if walk.whole and not cut:
+        if whole:
             for index in indexes:
-                problem = index.verdict(walk, sealed=not active)
+                problem = index.verdict(walk, None if active else max(self._place.index_interval, INDEX_INTERVAL))
                 if problem:
                     meaning = _SEARCHED[index.suffix]
                     self._tell(Severity.WARNING, f"{base:020d}{index.suffix}", problem, meaning, Remedy.INDEXES, base)
@@ -433,7 +436,7 @@ class _Check:
         self._transactions(base)
         return walk.next_offset
 
-    def _indexes(self, state: PublishedState, base: int) -> tuple[_Index, ...]:
+    def _indexes(self, state: PublishedState, base: int) -> tuple[IndexEntries, ...]:
         active = base == state.active_base_offset
         found = []
         for suffix, entry, counted in (
@@ -444,7 +447,7 @@ class _Check:
             try:
                 data = self._disk.read_file(path, limit=1 << 31)
             except FileNotFoundError:
-                found.append(_Index(suffix, base, [], "is missing"))
+                found.append(IndexEntries(suffix, base, [], "is missing"))
                 continue
             wanted = counted * entry.size if active else len(data)
             problem = ""
@@ -453,7 +456,7 @@ class _Check:
             elif wanted % entry.size:
                 problem = f"ends with {wanted % entry.size} bytes that are no entry"
             whole = min(len(data), wanted) // entry.size * entry.size
-            found.append(_Index(suffix, base, list(entry.iter_unpack(data[:whole])), problem))
+            found.append(IndexEntries(suffix, base, list(entry.iter_unpack(data[:whole])), problem))
         return tuple(found)
 
     def _transactions(self, base: int) -> None:
@@ -466,158 +469,6 @@ class _Check:
         except CorruptRecordError as error:
             meaning = "who reads committed records only may be given aborted ones"
             self._tell(Severity.ERROR, os.path.basename(path), str(error), meaning, base=base)
-
-
-class _Index:
-    """The entries of one index, held against the batches as they come by."""
-
-    def __init__(self, suffix: str, base: int, entries: list[tuple[int, int]], problem: str) -> None:
-        self.suffix = suffix
-        self._base = base
-        self._entries = entries
-        self._problem = problem
-        self._at = -1
-        self._largest_step = 0
-        self.due = _NEVER
-        """The position (of a time index: the offset) at which the next entry wants to be met."""
-        self._advance()
-
-    def _advance(self) -> None:
-        self._at += 1
-        if self._at >= len(self._entries) or self._problem:
-            self.due = _NEVER
-        elif self.suffix == TIME_INDEX_SUFFIX:
-            self.due = self._base + self._entries[self._at][1]
-        else:
-            before = self._entries[self._at - 1][1] if self._at else 0
-            self.due = self._entries[self._at][1]
-            self._largest_step = max(self._largest_step, self.due - before)
-
-    def meet_position(self, position: int, last_offset: int) -> None:
-        """An offset index's, at the first batch that is not before ``due``."""
-        if position != self.due:
-            self._problem = f"has an entry for byte {self.due}, where no batch begins"
-        elif last_offset != self._base + self._entries[self._at][0]:
-            said = self._base + self._entries[self._at][0]
-            self._problem = f"says offset {said} of the batch at byte {position}, which ends with {last_offset}"
-        self._advance()
-
-    def meet_offset(self, last_offset: int, newest: int) -> None:
-        """A time index's, behind the first batch that does not end before ``due``; ``newest``: the largest timestamp
-        up to there.
-        """
-        if last_offset != self.due:
-            self._problem = f"has an entry for offset {self.due}, where no batch ends"
-        elif self._entries[self._at][0] != newest:
-            said = self._entries[self._at][0]
-            self._problem = f"says time {said} up to offset {last_offset}, where {newest} is the largest"
-        self._advance()
-
-    def verdict(self, walk: _Walk, *, sealed: bool) -> str:
-        """What is wrong with it, once all of a whole segment has come by; nothing if it is as it must be."""
-        if self._problem or not sealed:
-            return self._problem
-        if self.due != _NEVER:
-            return "has entries for what lies behind the segment's end"
-        if self.suffix == TIME_INDEX_SUFFIX:
-            last = self._entries[-1][0] if self._entries else -1
-            return f"does not end with the segment's largest timestamp, {walk.times[1]}" if walk.times[1] > last else ""
-        step = walk.last_position - (self._entries[-1][1] if self._entries else 0)
-        if step > max(walk.index_interval, INDEX_INTERVAL, self._largest_step):
-            return f"has no entry for its last {step} bytes"
-        return ""
-
-
-class _Walk:
-    """All batches of one segment, checked one after the other."""
-
-    def __init__(self, check: _Check, base: int, state: PublishedState, indexes: Sequence[_Index]) -> None:
-        self._check = check
-        self._base = base
-        self._start = state.log_start_offset
-        self._gaps = state.has_gaps
-        self._newest_epoch = max(check._place.leader_epoch, state.leader_epoch)
-        self._position_index, self._time_index = indexes or (_Index("", base, [], ""), _Index("", base, [], ""))
-        self.index_interval = check._place.index_interval
-        self.whole = True
-        self.next_offset = base
-        self.last_position = 0
-        self.times = (-1, -1, -1)
-        """The first batch's timestamp, the largest, and the last offset of the batch that holds it."""
-        self.digest = 0
-        self.digested = base
-        """The offset after the last batch that went into the digest."""
-
-    def run(self, descriptor: int, path: str, end: int) -> None:
-        disk, on_read = self._check._disk, self._check._on_read
-        name = os.path.basename(path)
-        position = 0
-        try:
-            while batches := read_batches(disk, descriptor, path, position, end, _READ_SIZE):
-                for batch in batches:
-                    problem = self._problem(batch)
-                    if problem:
-                        self._damaged(name, f"at byte {batch.position}: {problem}", batch)
-                    else:
-                        self._passed(batch)
-                reached = batches[-1].position + batches[-1].header.size
-                on_read(reached - position)
-                position = reached
-        except (CorruptRecordError, UnsupportedVersionError) as error:
-            if self.whole or self.next_offset >= 0:
-                self._damaged(name, str(error).removeprefix(f"{path} "), None)
-
-    def _problem(self, batch: Batch) -> str:
-        header = batch.header
-        if not batch.is_valid:
-            return "the CRC of the batch is wrong"
-        if self.next_offset >= 0 and not follows(header, self.next_offset, self._gaps):
-            return f"a batch begins with offset {header.base_offset} where {self.next_offset} comes next"
-        count, room = header.record_count, header.last_offset_delta + 1
-        if not 0 <= count <= room or (count < room and not self._gaps):
-            return f"a batch of {count} records has {room} offsets"
-        runs = self._check._runs
-        if runs and header.leader_epoch < runs[-1][0]:
-            return f"a batch of leader epoch {header.leader_epoch} comes after one of {runs[-1][0]}"
-        if header.leader_epoch > self._newest_epoch:
-            return f"a batch has leader epoch {header.leader_epoch}, and the newest is {self._newest_epoch}"
-        return ""
-
-    def _passed(self, batch: Batch) -> None:
-        position, header = batch.position, batch.header
-        last = header.last_offset
-        self.next_offset, self.last_position = last + 1, position
-        if not position:
-            self.times = (header.max_timestamp, *self.times[1:])
-        if header.max_timestamp > self.times[1] and header.record_count:
-            self.times = self.times[0], header.max_timestamp, last
-        if position >= self._position_index.due:
-            self._position_index.meet_position(position, last)
-        if last >= self._time_index.due:
-            self._time_index.meet_offset(last, self.times[1])
-        runs, epoch = self._check._runs, header.leader_epoch
-        if runs and runs[-1][0] == epoch:
-            runs[-1] = epoch, runs[-1][1], last
-        else:
-            runs.append((epoch, header.base_offset, last))
-        committed = self._check._committed
-        if committed is not None and last < committed:
-            self.digest = zlib.crc32(batch.data[:HEADER_SIZE], self.digest)
-            self.digested = last + 1
-
-    def _damaged(self, name: str, message: str, batch: Batch | None) -> None:
-        """Tell it. Behind a damaged batch any offset may come next; where no batch follows, the segment is over."""
-        self.whole = False
-        first = max(self.next_offset, self._start)
-        known = batch is not None and batch.header.base_offset == self.next_offset
-        if known and batch is not None:
-            meaning = f"offsets {batch.header.base_offset} to {batch.header.last_offset} can't be read here"
-        elif first > self._start or self.next_offset >= 0:
-            meaning = f"what follows from offset {first} on can't be read here"
-        else:
-            meaning = "what follows can't be read here"
-        self._check._tell(Severity.ERROR, name, message, meaning, base=self._base)
-        self.next_offset = -1
 
 
 def _problem_of_state(state: PublishedState) -> str:
