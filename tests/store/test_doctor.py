@@ -584,6 +584,17 @@ def test_dead_members(data: Data) -> None:
     assert (Path(repaired.kept[0]) / lease.relative_to(data.path)).exists()
 
 
+def test_what_was_killed_while_it_was_made(tmp_path: Path) -> None:
+    data = Data.__new__(Data)
+    data.path = tmp_path
+    with EmbeddedCluster(str(tmp_path)):
+        pass
+    (tmp_path / "groups.db").touch()
+    assert said(data.check()) == []
+    (tmp_path / "meta.properties").unlink()
+    assert said(data.check()) == ["info: meta.properties: is missing"]
+
+
 def test_an_offset_beyond_the_end(data: Data) -> None:
     with EmbeddedCluster(str(data.path)) as cluster:
         cluster.admin().alter_group_offsets("g", {T: 800})

@@ -78,6 +78,8 @@ class Doctor:
         self._partition: TopicPartition | None = None
         self._lost: set[str] = set()
         """Log directories that can't be read."""
+        self._seen: tuple[object, Snapshot] | None = None
+        """The catalogue's bytes when it was last looked at, and what they say."""
         self._ends: dict[tuple[str, int], int] = {}
         """(topic id, partition) -> the leader's log end offset."""
 
@@ -86,22 +88,21 @@ class Doctor:
         one of a newer layout.
         """
         self._check_meta()
-        with tempfile.TemporaryDirectory(prefix="pykafka-doctor-") as scratch:
-            # The groups first: what is committed is older than the logs that it is held against.
-            groups = self._copy(GROUPS_FILE, scratch) if self._disk.exists(self._path(GROUPS_FILE)) else None
-            catalogue = self._check_catalogue()
-            replicas = 0
-            if catalogue is not None:
-                self._check_log_dirs(catalogue)
-                for topic in sorted(catalogue.topics.values(), key=lambda each: each.name):
-                    for row in topic.partitions:
-                        self._partition = TopicPartition(topic.name, row.partition)
-                        self._read(0)
-                        replicas += len(row.hosts)
-                        self._check_partition(topic, row, catalogue)
-                self._check_strays(catalogue)
-            if groups is not None:
-                self._check_groups(groups)
+        # The groups first: what is committed is older than the logs that it is held against.
+        groups = self._content(GROUPS_FILE)
+        catalogue = self._check_catalogue()
+        replicas = 0
+        if catalogue is not None:
+            self._check_log_dirs(catalogue)
+            for topic in sorted(catalogue.topics.values(), key=lambda each: each.name):
+                for row in topic.partitions:
+                    self._partition = TopicPartition(topic.name, row.partition)
+                    self._read(0)
+                    replicas += len(row.hosts)
+                    self._check_partition(topic, row, catalogue)
+            self._check_strays(catalogue)
+        if groups[0] is not None:
+            self._check_groups(groups)
         for name in sorted(set(self._disk.list(self._directory)) - _OWN_NAMES):
             self._tell(Severity.INFO, self._path(name), "is no file of ours", "nobody reads it")
         count = sum(len(topic.partitions) for topic in catalogue.topics.values()) if catalogue else 0
@@ -161,7 +162,12 @@ class Doctor:
                 raise StorageError(
                     f"{self._directory} {state}: create a topic in it first (kafka-topics --create --topic NAME)"
                 ) from None
-            self._tell(Severity.ERROR, path, "is missing", _META, Remedy.META)
+            severity, meaning = Severity.ERROR, _META
+            with suppress(StorageError):  # which is told later
+                if not self._snapshot().topics:
+                    severity = Severity.INFO
+                    meaning = "the directory is empty: its making was killed, or goes on"
+            self._tell(severity, path, "is missing", meaning, Remedy.META)
             return
         version = properties.get("layout.version", "")
         if version.isascii() and version.isdigit() and int(version) > LAYOUT_VERSION:
@@ -176,24 +182,17 @@ class Doctor:
 
     # ---------------------------------------------------------------------------------------------------- databases
 
-    def _copy(self, name: str, scratch: str) -> str:
-        """Copy a database as it is now, with its WAL, and return the copy's path: SQLite itself would write -wal and
-        -shm files beside the original. Read until it is twice the same, for others may be writing.
+    def _content(self, name: str) -> tuple[bytes | None, bytes | None]:
+        """A database as it is now, its file and its WAL. Read until they are twice the same, for others may be at
+        it.
         """
         before: object = None
         for _ in range(1000):
-            now = [self._bytes_of(self._path(name + suffix)) for suffix in ("", "-wal")]
+            now = self._bytes_of(self._path(name)), self._bytes_of(self._path(f"{name}-wal"))
             if now == before:
-                break
+                return now
             before = now
-        else:
-            raise StorageError(f"{self._path(name)} does not stop changing: run it again")
-        copy = os.path.join(scratch, name)
-        for suffix, data in zip(("", "-wal"), now, strict=True):
-            if data is not None:
-                with open(copy + suffix, "wb") as file:
-                    file.write(data)
-        return copy
+        raise StorageError(f"{self._path(name)} does not stop changing: run it again")
 
     def _bytes_of(self, path: str) -> bytes | None:
         try:
@@ -201,19 +200,35 @@ class Doctor:
         except FileNotFoundError:
             return None
 
-    def _snapshot(self) -> Snapshot:
-        """Raises StorageError where the catalogue is damaged, UnsupportedVersionError for one of a newer version."""
+    @contextmanager
+    def _copy(self, name: str, content: tuple[bytes | None, bytes | None]) -> Iterator[str]:
+        """The path of a copy of a database, whole: SQLite itself would write -wal and -shm files beside the original.
+        Raises StorageError, and whatever the caller raises, with the original's path for the copy's.
+        """
         with tempfile.TemporaryDirectory(prefix="pykafka-doctor-") as scratch:
-            copy = self._copy(CATALOG_FILE, scratch)
+            copy = os.path.join(scratch, name)
+            for path, data in zip((copy, f"{copy}-wal"), content, strict=True):
+                if data is not None:
+                    with open(path, "wb") as file:
+                        file.write(data)
             try:
                 _require_whole(copy)
-                with closing(Catalog(scratch)) as catalog:
-                    topics = {topic.id: topic for topic in catalog.topics()}
-                    return Snapshot(topics, catalog.brokers())
+                yield copy
             except (StorageError, UnsupportedVersionError) as error:
-                raise type(error)(str(error).replace(copy, self._path(CATALOG_FILE))) from error
-            except KeyError as error:
-                raise StorageError(f"broker {error} has no log directory") from error
+                raise type(error)(str(error).replace(copy, self._path(name))) from error
+
+    def _snapshot(self) -> Snapshot:
+        """The catalogue as it is now. Raises StorageError where it is damaged, UnsupportedVersionError for one of a
+        newer version.
+        """
+        content = self._content(CATALOG_FILE)
+        if self._seen is None or self._seen[0] != content:
+            with self._copy(CATALOG_FILE, content) as copy, closing(Catalog(os.path.dirname(copy))) as catalog:
+                try:
+                    self._seen = content, Snapshot({topic.id: topic for topic in catalog.topics()}, catalog.brokers())
+                except KeyError as error:
+                    raise StorageError(f"broker {error} has no log directory") from error
+        return self._seen[1]
 
     def _check_catalogue(self) -> Snapshot | None:
         path = self._path(CATALOG_FILE)
@@ -402,11 +417,12 @@ class Doctor:
 
     # -------------------------------------------------------------------------------------------------------- groups
 
-    def _check_groups(self, copy: str) -> None:
+    def _check_groups(self, content: tuple[bytes | None, bytes | None]) -> None:
         path = self._path(GROUPS_FILE)
         try:
-            _require_whole(copy)
-            with closing(sqlite3.connect(copy)) as connection:
+            with self._copy(GROUPS_FILE, content) as copy, closing(sqlite3.connect(copy)) as connection:
+                if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                    return  # its making was killed: whoever comes next goes on with it
                 ids = [str(row[0]) for row in connection.execute("SELECT id FROM groups ORDER BY id")]
                 members = connection.execute(
                     "SELECT group_id, lease, id, instance_id, session_timeout FROM members ORDER BY group_id, id"
@@ -414,11 +430,8 @@ class Doctor:
                 offsets = connection.execute(
                     "SELECT group_id, topic, partition, topic_id, position FROM offsets ORDER BY 1, 2, 3"
                 ).fetchall()
-        except StorageError as error:
-            self._tell(Severity.ERROR, path, _without(copy, error), _GROUPS)
-            return
-        except sqlite3.Error as error:
-            self._tell(Severity.ERROR, path, str(error), _GROUPS)
+        except (StorageError, sqlite3.Error) as error:
+            self._tell(Severity.ERROR, path, _without(path, error), _GROUPS)
             return
         for group, topic, partition, topic_id, position in offsets:
             end = self._ends.get((topic_id, partition))
