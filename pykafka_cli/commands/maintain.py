@@ -10,6 +10,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.options import examples
 from pykafka_cli.params import DIRECTORY, DURATION
+from pykafka_cli.words import counted, size
 from pykafka_store.api import DataDirectory, open_data_directory
 from pykafka_store.errors import StoreError
 from pykafka_store.model import MaintenanceReport, TopicPartition
@@ -45,7 +46,7 @@ def maintain(env: Env, data_dir: str | None, every: float | None) -> None:
             env.stdout.flush()
             time.sleep(max(0.0, started + every - env.monotonic()))
     if report.failures:
-        raise CommandFailure(f"maintain: {_count(len(report.failures), 'partition')} could not be gone through")
+        raise CommandFailure(f"maintain: {counted(len(report.failures), 'partition')} could not be gone through")
 
 
 def _one_pass(env: Env, directory: DataDirectory) -> MaintenanceReport:
@@ -73,30 +74,19 @@ def _one_pass(env: Env, directory: DataDirectory) -> MaintenanceReport:
 def summary(report: MaintenanceReport) -> str:
     """The pass in one line; what did not happen is left out, but for the three figures that always are there."""
     line = (
-        f"{_count(report.partitions, 'partition')}: {report.retained_out} records removed by retention, "
-        f"{report.compacted_out} by compaction, {_size(report.freed)} freed"
+        f"{counted(report.partitions, 'partition')}: {report.retained_out} records removed by retention, "
+        f"{report.compacted_out} by compaction, {size(report.freed)} freed"
     )
     if report.caught_up:
-        line += f", {_count(report.caught_up, 'replica')} caught up"
+        line += f", {counted(report.caught_up, 'replica')} caught up"
     if report.behind:
-        line += f", {_count(report.behind, 'replica')} not in sync"
+        line += f", {counted(report.behind, 'replica')} not in sync"
     if report.aside:
-        line += f", {_size(report.aside)} to be freed after file.delete.delay.ms"
+        line += f", {size(report.aside)} to be freed after file.delete.delay.ms"
     if report.dead_members:
-        line += f", {_count(report.dead_members, 'dead member')} of groups taken out"
+        line += f", {counted(report.dead_members, 'dead member')} of groups taken out"
     if report.leftovers:
-        line += f", {_count(report.leftovers, 'deleted directory', 'deleted directories')} removed"
+        line += f", {counted(report.leftovers, 'deleted directory', 'deleted directories')} removed"
     if report.busy:
         line += f", {report.busy} left to another process"
     return line
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _size(number: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} bytes"

@@ -26,11 +26,13 @@ from typing import Protocol, Self
 from pykafka_store.errors import StoreError
 from pykafka_store.model import (
     BrokerDescription,
+    CheckReport,
     CommittedOffset,
     ConfigDescription,
     ConfigResource,
     Delivery,
     ElectionType,
+    Finding,
     GroupDescription,
     GroupListing,
     Header,
@@ -417,6 +419,31 @@ def format_data_directory(
 
     with EmbeddedCluster(os.fspath(directory), first=First(cluster_id, broker, tuple(log_dirs))):
         pass
+
+
+def check_data_directory(
+    directory: str | os.PathLike[str],
+    *,
+    repair: bool = False,
+    on_finding: Callable[[Finding], None] | None = None,
+    on_progress: Callable[[TopicPartition | None, int], None] | None = None,
+) -> CheckReport:
+    """Look at every file of a data directory, and say what is wrong with it. Changes nothing unless ``repair``.
+
+    Not a method of :class:`DataDirectory`, as one that is damaged may not open. Whoever works in the directory may go
+    on. ``on_finding`` is called with each finding as it is found, ``on_progress`` with the partition that is being
+    looked at and the bytes of logs read so far.
+
+    ``repair`` then mends what can be mended without touching an acknowledged record, keeps copies of what it removes or
+    overwrites in ``repaired/<time>/`` of the directory, and looks at everything again: the report's findings are those
+    that are left, and ``on_finding`` is called with those only.
+
+    Raises StorageError for what is no data directory, UnsupportedVersionError for one of a newer layout.
+    """
+    from pykafka_store.embedded.repair import check, check_and_repair
+
+    path = os.fspath(directory)
+    return check_and_repair(path, on_finding, on_progress) if repair else check(path, on_finding, on_progress)
 
 
 def open_cluster(

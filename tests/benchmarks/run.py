@@ -356,6 +356,23 @@ def row_compaction(work: Path, rounds: int) -> list[Row]:
     return [Row("compaction, records a second", "300,000", f"{best:,.0f}", best >= 300_000)]
 
 
+def row_doctor(work: Path, rounds: int) -> list[Row]:
+    """Every file of a data directory checked, the pages warm: in large batches, and in those of a busy client."""
+    lines = make_lines(work / "lines", 5_000_000)
+    rows = []
+    for name, more in (("", ()), (" in batches of 16 kB", ("--batch-size", "16384"))):
+        directory = work / f"data{len(more)}"
+        produce(directory, lines, "bench", *more)
+        size = sum(path.stat().st_size for path in directory.rglob("*.log")) / 1e6
+        (done,) = in_turns(rounds, partial(run, [tool("pykafka"), "doctor", "--data-dir", str(directory)]))
+        speed = size / done.seconds
+        measured = f"{speed:,.0f} MB/s ({done.seconds:.2f} s, peak {done.peak_mib:.0f} MiB)"
+        rows.append(
+            Row(f"`pykafka doctor` over {size:.0f} MB{name}, whole process", "500 MB/s", measured, speed >= 500)
+        )
+    return rows
+
+
 ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "list": row_list,
     "produce": row_throughput,
@@ -364,6 +381,7 @@ ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "many": row_many,
     "flat": row_flat,
     "compaction": row_compaction,
+    "doctor": row_doctor,
 }
 
 

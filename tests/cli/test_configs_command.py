@@ -237,6 +237,7 @@ COMMANDS = """
 
 @pytest.mark.apache
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_beside_apache_kafka(tmp_path: Path) -> None:
     """The same command lines: the same stdout and exit code, and what it says on stderr but stacks and help."""
     data = tmp_path / "data"

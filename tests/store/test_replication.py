@@ -875,3 +875,22 @@ def test_a_flipped_bit_at_the_leader_is_an_error_and_no_reason_for_another_leade
     with pytest.raises(CorruptRecordError, match="CRC"):
         three.read()
     assert three.row().leader == 0
+
+
+def test_a_producer_that_lived_through_its_followers_being_copied_anew(tmp_path: Path) -> None:
+    """Its open files are not those that are under these names by now."""
+    three = Three(tmp_path, internal_segment_bytes="1000")
+    try:
+        for number in range(30):
+            three.send(b"%d" % number + b"x" * 50)
+        with EmbeddedCluster(three.directory) as other:
+            other.stop_broker(1)
+            min(three.replica(1).glob("*.log")).unlink()
+            other.start_broker(1)
+            assert sorted(other.admin().describe_topics(["t"])[0].partitions[0].isr) == [0, 1, 2]
+        for number in range(3):
+            three.send(b"%d" % number)
+        assert three.row().isr == (0, 1, 2)
+        three.agree()
+    finally:
+        three.close()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.disk import Disk
@@ -105,7 +106,10 @@ class ReplicaLog:
             return restored
         if state.deleted or state.topic_id != self._topic_id:
             raise UnknownTopicOrPartitionError(f"{self._label} is gone: the topic was deleted while it was written")
-        if state.active_base_offset != self._active_base:
+        if state.active_base_offset != self._active_base or not self._disk.is_at(
+            self._files[LOG_SUFFIX], self._path(LOG_SUFFIX)
+        ):
+            # The next segment; or the same one, copied anew since the replica was left behind.
             self._open_segment(state.active_base_offset)
         size = self._disk.size(self._files[LOG_SUFFIX])
         if size > state.end_position:
@@ -404,6 +408,15 @@ class ReplicaLog:
             if other > base:
                 for suffix in SEGMENT_SUFFIXES:
                     self._disk.remove(segment_path(self._directory, other, suffix))
+
+
+def read_state(disk: Disk, directory: str) -> PublishedState | None:
+    """A replica's state as published; None where there is none that checks."""
+    path = os.path.join(directory, states.FILE_NAME)
+    for _ in range(100):  # beside a writer a read may see half of what it writes
+        with suppress(CorruptRecordError, FileNotFoundError):
+            return parse_state(disk.read_file(path))
+    return None
 
 
 def mark_deleted(disk: Disk, directory: str) -> None:

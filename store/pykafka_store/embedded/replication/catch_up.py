@@ -106,6 +106,8 @@ class CatchUp:
                 while True:
                     with self._hold():
                         led = leadership.led()
+                        # Else segments would be copied that a compaction was about to remove when it was killed.
+                        finish_interrupted(self._disk, led.leader.log.directory)
                     host = led.row.host(broker)
                     if host is None:
                         raise self._not_wanted(broker)

@@ -107,6 +107,21 @@ class Replicas:
             leadership.close()
         self._elect_uncleanly()
 
+    def lead(self, broker: int) -> None:
+        """Have this replica lead, wherever it stands in the list. Raises PreferredLeaderNotAvailableError if it is not
+        in sync, and what ``settle`` raises.
+        """
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.partition(self._topic_id, self._partition):
+                led = leadership.led()
+                if broker not in led.row.isr:
+                    raise PreferredLeaderNotAvailableError(f"broker {broker} is not in sync by now")
+                if led.row.leader != broker:
+                    leadership.elect(led, broker)
+        finally:
+            leadership.close()
+
     def _elect_uncleanly(self) -> None:
         leadership = Leadership(self._home)
         try:

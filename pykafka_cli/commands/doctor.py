@@ -1,0 +1,109 @@
+"""``pykafka doctor``: whether a data directory is whole, and what to do where it is not."""
+
+from __future__ import annotations
+
+import click
+
+from pykafka_cli.env import Env
+from pykafka_cli.options import examples
+from pykafka_cli.params import DIRECTORY
+from pykafka_cli.words import counted, size
+from pykafka_store.api import check_data_directory
+from pykafka_store.model import CheckReport, Finding, TopicPartition
+
+_PROGRESS_INTERVAL = 0.1
+"""Seconds between two updates of the line that shows how far it is."""
+
+
+@click.command(
+    "doctor", epilog=examples("pykafka doctor", "pykafka doctor --repair", "pykafka doctor --data-dir DIR || exit 1")
+)
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=DIRECTORY,
+    help="The directory that holds the logs. Without it: $PYKAFKA_DATA_DIR, else a directory of each user.",
+)
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Mend what can be mended without touching an acknowledged record, then look again. What is removed or "
+    "overwritten is copied to repaired/ in the data directory first; directories are renamed to *-stray.",
+)
+@click.pass_context
+def doctor(context: click.Context, data_dir: str | None, repair: bool) -> None:
+    """Check every file of a data directory, and say what is wrong and what that means. Exit 1 if anything is.
+
+    Looks at each batch's CRC and at how batches follow one on the other, at indexes, published states, checkpoints,
+    the catalogue against the directories, replicas in sync against each other, and groups' leases. Records are not
+    decoded: a batch whose CRC is right is as it was written (kafka-dump-log --deep-iteration decodes them).
+
+    Changes nothing without --repair, and may run beside anything. A finding begins with info (a normal state, such as
+    what a kill left behind), warning (something is wrong, and no record is affected) or error (records are lost, or
+    can't be served); what it means is in the line below. Only warnings and errors count as problems.
+    """
+    env: Env = context.obj
+    progress = _Progress(env)
+
+    def show(finding: Finding) -> None:
+        progress.clear()
+        env.out(f"{finding.severity}: {finding.where}: {finding.message}\n    {finding.meaning}")
+
+    try:
+        report = check_data_directory(
+            env.address(None, data_dir).removeprefix("file:"),
+            repair=repair,
+            on_finding=show,
+            on_progress=progress.show if env.stderr_is_terminal else None,
+        )
+    finally:
+        progress.clear()
+    for finding in report.mended:
+        env.out(f"mended: {finding.where}: {finding.message}")
+    for path in report.kept:
+        env.out(f"kept: {path}")
+    env.out(summary(report))
+    if report.problems:
+        context.exit(1)
+
+
+class _Progress:
+    """A line on the terminal that says what is being looked at."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._width = env.width
+        self._shown = False
+        self._next = 0.0
+
+    def show(self, partition: TopicPartition | None, read: int) -> None:
+        now = self._env.monotonic()
+        if now < self._next:
+            return
+        self._next, self._shown = now + _PROGRESS_INTERVAL, True
+        self._write(f"doctor: {partition or 'catalogue'}, {size(read)} read")
+
+    def clear(self) -> None:
+        if self._shown:
+            self._shown = False
+            self._write("", end="\r")
+
+    def _write(self, text: str, end: str = "") -> None:
+        width = self._width - 1
+        self._env.stderr.write(f"\r{text[:width]:<{width}}{end}")
+        self._env.stderr.flush()
+
+
+def summary(report: CheckReport) -> str:
+    """The check in one line."""
+    problems = "no problems" if not report.problems else counted(report.problems, "problem")
+    repairable = sum(finding.repairable for finding in report.findings)
+    line = (
+        f"{counted(report.partitions, 'partition')}, {counted(report.replicas, 'replica')}, {size(report.bytes)} read: "
+        f"{problems}"
+    )
+    if report.mended:
+        line += f", {len(report.mended)} mended"
+    elif repairable:
+        line += f" ({counted(repairable, 'finding')} for --repair to mend)"
+    return line

@@ -1,0 +1,782 @@
+"""The doctor names every kind of damage and changes nothing; a repair mends what it may and loses no acknowledged
+record; and where nothing is wrong, whoever works or was killed there, nothing is said to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pykafka_store.api import check_data_directory
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.errors import CorruptRecordError, StorageError, UnsupportedVersionError
+from pykafka_store.format.batch import HEADER_SIZE, crc_of, split_batches
+from pykafka_store.format.checkpoint import format_leader_epochs
+from pykafka_store.format.state import pack_state, parse_state
+from pykafka_store.model import CheckReport, OffsetAt, Severity, TopicPartition, random_topic_id
+from tests.store.helpers import of_another_boot
+from tests.store.test_retention import Killed, StoppingDisk
+
+T = TopicPartition("t", 0)
+SEGMENTS = {"internal.segment.bytes": "9000", "index.interval.bytes": "300", "retention.ms": "-1"}
+STATE = "published-state"
+
+
+class Data:
+    """A data directory with topic t: one partition of several segments, its records known."""
+
+    def __init__(self, path: Path, brokers: int = 1, **configs: str) -> None:
+        self.path = path / "data"
+        with EmbeddedCluster(str(self.path)) as cluster:
+            for _ in range(1, brokers):
+                cluster.add_broker()
+            settings = {**SEGMENTS, **{name.replace("_", "."): value for name, value in configs.items()}}
+            cluster.admin().create_topic("t", assignments=[list(range(brokers))], configs=settings)
+            self.sent: list[bytes] = []
+            with cluster.producer() as producer:
+                for number in range(160):
+                    values = [b"%d:%d" % (number, index) + b"x" * 40 for index in range(5)]
+                    keys = [b"%d" % (index % 3) for index in range(5)]
+                    producer.send("t", values, keys=keys, timestamps=1000 + number)
+                    self.sent += values
+
+    def replica(self, broker: int = 0) -> Path:
+        return self.path / "brokers" / str(broker) / "t-0"
+
+    @property
+    def logs(self) -> list[Path]:
+        """Of broker 0's replica, oldest first: the last one is active, and not empty."""
+        found = sorted(self.replica().glob("*.log"))
+        assert len(found) > 5
+        assert found[-1].stat().st_size
+        return found
+
+    def read(self) -> list[bytes | None]:
+        with EmbeddedCluster(str(self.path)) as cluster, cluster.consumer() as consumer:
+            consumer.assign({T: OffsetAt.EARLIEST})
+            found: list[bytes | None] = []
+            while some := consumer.poll():
+                found += [value for run in some for value in run.values]
+            return found
+
+    def append(self) -> None:
+        with EmbeddedCluster(str(self.path)) as cluster, cluster.producer() as producer:
+            producer.send("t", [b"one more"])
+            self.sent.append(b"one more")
+
+    def check(self) -> CheckReport:
+        """What the doctor says, who must not change anything."""
+        before = tree(self.path)
+        report = check_data_directory(self.path)
+        assert tree(self.path) == before
+        return report
+
+    def repair(self) -> CheckReport:
+        return check_data_directory(self.path, repair=True)
+
+
+def tree(path: Path) -> dict[str, tuple[object, ...]]:
+    """Everything that is to be seen of a directory: names, times, links, bytes."""
+    found = {}
+    for parent, directories, files in os.walk(path):
+        for name in (".", *directories, *files):
+            each = os.path.join(parent, name)
+            status = os.lstat(each)
+            digest = "" if os.path.isdir(each) else hashlib.sha256(Path(each).read_bytes()).hexdigest()
+            found[each] = status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size, digest
+    return found
+
+
+def said(report: CheckReport) -> list[str]:
+    return [f"{each.severity}: {each.where}: {each.message}" for each in report.findings]
+
+
+def newest(values: list[bytes | None]) -> dict[int, bytes]:
+    """Of each key, the last value: what compaction must leave."""
+    return {int(value.split(b":")[1][:1]) % 3: value for value in values if value is not None}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Data:
+    return Data(tmp_path)
+
+
+def flip(path: Path, position: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[position] ^= 1
+    path.write_bytes(raw)
+
+
+def batch_at(path: Path, number: int) -> int:
+    """The position of a batch of a log."""
+    return [batch.position for batch in split_batches(path.read_bytes())][number]
+
+
+# ---------------------------------------------------------------------------------------------------- nothing is wrong
+
+
+@pytest.mark.parametrize("brokers", [1, 3])
+def test_a_healthy_directory(tmp_path: Path, brokers: int) -> None:
+    data = Data(tmp_path, brokers)
+    report = data.check()
+    assert said(report) == []
+    logs = sum(path.stat().st_size for path in data.path.rglob("*.log"))
+    assert (report.partitions, report.replicas, report.bytes, report.problems) == (1, brokers, logs, 0)
+    before = tree(data.path)
+    assert data.repair() == report
+    assert tree(data.path) == before
+
+
+def test_after_retention_compaction_and_deletion(tmp_path: Path) -> None:
+    data = Data(tmp_path, 3)
+    with EmbeddedCluster(str(data.path)) as cluster:
+        admin = cluster.admin()
+        admin.incremental_alter_topic_configs("t", {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"})
+        assert cluster.maintain().compacted_out
+        assert said(data.check()) == []
+        admin.incremental_alter_topic_configs("t", {"cleanup.policy": "delete", "retention.bytes": "5000"})
+        assert cluster.maintain().retained_out
+        assert said(data.check()) == []
+        admin.create_topic("gone")
+        admin.delete_topic("gone")
+        assert said(data.check()) == []
+    assert said(data.check()) == []
+
+
+def test_after_another_boot(data: Data) -> None:
+    state = data.replica() / STATE
+    state.write_bytes(of_another_boot(state.read_bytes()))
+    assert said(data.check()) == []
+
+
+@pytest.mark.parametrize("policy", ["compact", "delete"])
+def test_upkeep_that_is_killed_at_any_step_is_no_problem(tmp_path: Path, policy: str) -> None:
+    sample = Data(tmp_path)
+    with EmbeddedCluster(str(sample.path)) as cluster:
+        settings = {"cleanup.policy": policy, "min.cleanable.dirty.ratio": "0", "retention.bytes": "5000"}
+        cluster.admin().incremental_alter_topic_configs("t", settings)
+    seen = set()
+    for steps in count(0, 3):
+        data = Data.__new__(Data)
+        data.path = tmp_path / f"{steps}"
+        shutil.copytree(sample.path, data.path)
+        cluster = EmbeddedCluster(str(data.path), disk=StoppingDisk(steps))
+        try:
+            (upkeep,) = cluster.upkeep(T)
+            upkeep.run()
+            break
+        except Killed:
+            pass
+        finally:
+            cluster.close()
+        report = data.check()
+        assert report.problems == 0, said(report)
+        seen |= {re.sub(r"^.*/0+[0-9]*", "", line) for line in said(report)}
+        records = data.read()
+        assert [line for line in said(data.repair()) if "-stray" not in line] == []
+        assert [each for each in data.replica().iterdir() if each.name.endswith((".cleaned", ".swap"))] == []
+        assert newest(data.read()) == newest(records)
+    if policy == "compact":
+        assert {".log.cleaned: of a compaction that was killed", ".log.swap: of a compaction that was killed"} <= seen
+
+
+WRITER = """
+import sys
+from pykafka_store.embedded.cluster import EmbeddedCluster
+with EmbeddedCluster(sys.argv[1]) as cluster, cluster.producer() as producer:
+    number = 0
+    while True:
+        producer.send("t", [b"%d" % number] * 20, keys=[b"%d" % (i % 5) for i in range(20)])
+        if number == 20:
+            print("writes", flush=True)
+        number += 1
+"""
+
+
+@pytest.mark.parametrize("policy", ["compact", "delete"])
+def test_beside_writers_and_after_their_death(tmp_path: Path, policy: str) -> None:
+    data = Data(tmp_path, 3, cleanup_policy=policy, min_cleanable_dirty_ratio="0", retention_bytes="30000")
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(data.path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "writes\n"
+        for _ in range(5):
+            report = check_data_directory(data.path)
+            assert report.problems == 0, said(report)
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    report = data.check()
+    assert report.problems == 0, said(report)
+    assert [line for line in said(data.repair()) if "-stray" not in line] == []
+
+
+def test_what_may_only_be_read(data: Data) -> None:
+    shutil.rmtree(data.path / "locks")
+    for path in (data.path, *data.path.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert said(data.check()) == []
+    finally:
+        for path in (data.path, *data.path.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+# -------------------------------------------------------------------------------------------------- what can be mended
+
+
+def _state(data: Data, **fields: object) -> None:
+    path = data.replica() / STATE
+    path.write_bytes(pack_state(parse_state(path.read_bytes())._replace(**fields)))  # type: ignore[arg-type]
+
+
+def _write(name: str, content: bytes) -> Callable[[Data], object]:
+    return lambda data: (data.replica() / name).write_bytes(content)
+
+
+def _remove(name: str) -> Callable[[Data], object]:
+    return lambda data: (data.replica() / name).unlink()
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+class Case(NamedTuple):
+    """A kind of damage, and a pattern of what is said of it."""
+
+    damage: Callable[[Data], object]
+    said: str
+
+
+MENDED = {
+    "bytes beyond the published end": Case(
+        lambda data: _append(data.logs[-1], b"x" * 100), r"info: .*\.log: 100 bytes beyond the published end"
+    ),
+    "a whole batch beyond it": Case(
+        lambda data: _append(data.logs[-1], data.logs[0].read_bytes()[:300]), r"info: .*\.log: 300 bytes beyond"
+    ),
+    "no state": Case(_remove(STATE), f"warning: .*{STATE}: is missing"),
+    "a torn state": Case(lambda data: flip(data.replica() / STATE, 60), f"warning: .*{STATE}: does not check"),
+    "other times in the state": Case(
+        lambda data: _state(data, max_timestamp=5), f"warning: .*{STATE}: has other timestamps"
+    ),
+    "an offset index is cut": Case(
+        lambda data: os.truncate(data.logs[1].with_suffix(".index"), 0),
+        r"warning: .*\.index: has no entry for its last",
+    ),
+    "an offset index is cut within an entry": Case(
+        lambda data: os.truncate(data.logs[1].with_suffix(".index"), 13), r"warning: .*\.index: ends with 5 bytes"
+    ),
+    "a time index is cut": Case(
+        lambda data: os.truncate(data.logs[1].with_suffix(".timeindex"), 12),
+        r"warning: .*\.timeindex: does not end with the segment's largest timestamp",
+    ),
+    "garbage in an offset index": Case(
+        lambda data: flip(data.logs[1].with_suffix(".index"), 7),
+        r"warning: .*\.index: has an entry for byte \d+, where",
+    ),
+    "another offset in an offset index": Case(
+        lambda data: flip(data.logs[1].with_suffix(".index"), 3), r"warning: .*\.index: says offset \d+ of the batch"
+    ),
+    "garbage in a time index": Case(
+        lambda data: flip(data.logs[1].with_suffix(".timeindex"), 7), r"warning: .*\.timeindex: says time \d+ up to"
+    ),
+    "another offset in a time index": Case(
+        lambda data: flip(data.logs[1].with_suffix(".timeindex"), 11),
+        r"warning: .*\.timeindex: has an entry for offset",
+    ),
+    "an index is missing": Case(
+        lambda data: data.logs[1].with_suffix(".index").unlink(), r"warning: .*\.index: is missing"
+    ),
+    "the active index is cut": Case(
+        lambda data: os.truncate(data.logs[-1].with_suffix(".index"), 8), r"warning: .*\.index: has 1 entries where"
+    ),
+    "garbage in the active time index": Case(
+        lambda data: flip(data.logs[-1].with_suffix(".timeindex"), 6), r"warning: .*\.timeindex: says time"
+    ),
+    "no leader epochs": Case(_remove("leader-epoch-checkpoint"), "warning: .*leader-epoch-checkpoint: is missing"),
+    "malformed leader epochs": Case(
+        _write("leader-epoch-checkpoint", b"0\n2\n0 0\n"), "warning: .*leader-epoch-checkpoint: .*announces 2 entries"
+    ),
+    "leader epochs that are not those of the log": Case(
+        _write("leader-epoch-checkpoint", format_leader_epochs([(0, 10)]).encode()),
+        "warning: .*leader-epoch-checkpoint: offset 0 has epoch 0 in the log, and None here",
+    ),
+    "a leader epoch that was not": Case(
+        _write("leader-epoch-checkpoint", format_leader_epochs([(0, 0), (3, 10)]).encode()),
+        "warning: .*leader-epoch-checkpoint: it ends with epoch 3",
+    ),
+    "no partition.metadata": Case(_remove("partition.metadata"), "warning: .*partition.metadata: is missing"),
+    "another's partition.metadata": Case(
+        _write("partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA"),
+        "warning: .*partition.metadata: does not name",
+    ),
+    "a damaged cleaner checkpoint": Case(
+        _write("cleaner-offset-checkpoint", b"?"), "warning: .*cleaner-offset-checkpoint: is damaged"
+    ),
+    "a temporary file": Case(_write("leader-epoch-checkpoint.tmp", b"?"), r"info: .*\.tmp: was left by a process"),
+    "compaction's work, not decided": Case(
+        _write(f"{0:020d}.log.cleaned", b"?"), r"info: .*\.log.cleaned: of a compaction that was killed"
+    ),
+    "a directory that no topic has": Case(
+        lambda data: shutil.copytree(data.replica(), data.path / "brokers" / "0" / "lost-0"),
+        "warning: brokers/0/lost-0: holds records, and no topic",
+    ),
+    "an empty one": Case(
+        lambda data: (data.path / "brokers" / "0" / "lost-0").mkdir(), "info: brokers/0/lost-0: belongs to no topic"
+    ),
+    "no meta.properties": Case(lambda data: (data.path / "meta.properties").unlink(), "error: meta.properties: is"),
+    "no layout.version": Case(
+        lambda data: (data.path / "meta.properties").write_text(f"cluster.id={random_topic_id()}\n"),
+        "error: meta.properties: has no layout.version",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_what_can_be_mended(data: Data, name: str) -> None:
+    case = MENDED[name]
+    case.damage(data)
+    before = {path: path.read_bytes() for path in data.path.rglob("*") if path.is_file()}
+    report = data.check()
+    (line,) = said(report)
+    assert re.match(case.said, line), line
+    assert report.findings[0].repairable
+    assert report.problems == (0 if line.startswith("info") else 1)
+
+    repaired = data.repair()
+    assert repaired.problems == 0, said(repaired)
+    assert repaired.mended == report.findings
+    for path, content in before.items():
+        kept = [Path(each) / path.relative_to(data.path) for each in repaired.kept]
+        moved = [Path(each) / path.name for each in repaired.kept]
+        found = [each.read_bytes() for each in (path, *kept, *moved) if each.exists()]
+        assert content in found or path.name.endswith(("-wal", "-shm")), path
+    assert data.read() == data.sent
+    data.append()
+    assert data.read() == data.sent
+    assert [line for line in said(data.check()) if "was set aside" not in line] == []
+
+
+@pytest.mark.parametrize("name", ["no state", "no meta.properties", "an offset index is cut"])
+def test_a_repair_beside_a_writer(data: Data, name: str) -> None:
+    with EmbeddedCluster(str(data.path)) as cluster, cluster.producer() as producer:
+        producer.send("t", [b"open"])
+        data.sent.append(b"open")
+        MENDED[name].damage(data)
+        assert data.repair().problems == 0
+        producer.send("t", [b"after"])
+        data.sent.append(b"after")
+    assert data.read() == data.sent
+
+
+# ----------------------------------------------------------------------------------------------- what can't be mended
+
+
+def _zero_header(data: Data) -> None:
+    raw = bytearray(data.logs[1].read_bytes())
+    raw[batch_at(data.logs[1], 2) :][:HEADER_SIZE] = bytes(HEADER_SIZE)
+    start = batch_at(data.logs[1], 2)
+    raw[start : start + HEADER_SIZE] = bytes(HEADER_SIZE)
+    data.logs[1].write_bytes(raw)
+
+
+LOST = {
+    "a byte of a sealed segment": Case(
+        lambda data: flip(data.logs[1], batch_at(data.logs[1], 3) + 100),
+        r"error: .*\.log: at byte \d+: the CRC of the batch is wrong",
+    ),
+    "a byte of the active segment": Case(
+        lambda data: flip(data.logs[-1], batch_at(data.logs[-1], 2) + 100), r"error: .*\.log: at byte \d+: the CRC"
+    ),
+    "a base offset": Case(
+        lambda data: flip(data.logs[1], batch_at(data.logs[1], 2) + 7),
+        r"error: .*\.log: at byte \d+: a batch begins with offset \d+ where \d+ comes next",
+    ),
+    "a batch's length": Case(
+        lambda data: flip(data.logs[1], batch_at(data.logs[1], 2) + 11), r"error: .*\.log: at byte \d+: the CRC"
+    ),
+    "a header": Case(_zero_header, r"error: .*\.log: is damaged at byte \d+: unknown magic byte 0"),
+    "a batch's leader epoch": Case(
+        lambda data: flip(data.logs[1], batch_at(data.logs[1], 2) + 15),
+        r"error: .*\.log: at byte \d+: a batch has leader epoch 1, and the newest is 0",
+    ),
+    "the end of a sealed segment": Case(
+        lambda data: os.truncate(data.logs[1], batch_at(data.logs[1], -1)),
+        r"error: .*\.log: ends with offset \d+, and \d+ comes next",
+    ),
+    "the end of the active segment": Case(
+        lambda data: os.truncate(data.logs[-1], batch_at(data.logs[-1], -1)),
+        r"error: .*\.log: holds \d+ bytes where \d+ were acknowledged",
+    ),
+    "a segment": Case(lambda data: data.logs[2].unlink(), r"error: .*\.log: ends with offset"),
+    "the first segment": Case(
+        lambda data: data.logs[0].unlink(), r"error: brokers/0/t-0: the log starts at offset 0, and its first"
+    ),
+    "the active segment": Case(lambda data: data.logs[-1].unlink(), r"error: .*\.log: is missing"),
+    "the directory": Case(lambda data: shutil.rmtree(data.replica()), "error: brokers/0/t-0: is missing"),
+    "another topic's directory": Case(
+        lambda data: _state(data, topic_id=b"0123456789abcdef"), f"error: .*{STATE}: is that of another topic"
+    ),
+    "a state that says deleted": Case(lambda data: _state(data, flags=1), f"error: .*{STATE}: says that the partition"),
+    "a state that can't be": Case(
+        lambda data: _state(data, high_watermark=10**6), f"error: .*{STATE}: the high watermark is beyond"
+    ),
+    "a state of a version to come": Case(
+        lambda data: (data.replica() / STATE).write_bytes(_of_version_2((data.replica() / STATE).read_bytes())),
+        "error: brokers/0/t-0: published state of version 2",
+    ),
+    "the log directory": Case(lambda data: shutil.rmtree(data.path / "brokers" / "0"), "error: brokers/0: is missing"),
+    "the catalogue": Case(
+        lambda data: (data.path / "metadata.db").write_bytes(b"?" * 5000), "error: metadata.db: file is not a database"
+    ),
+    "a page of the catalogue": Case(
+        lambda data: _overwrite(data.path / "metadata.db", 4096, b"?" * 4096), "error: metadata.db: "
+    ),
+    "all of the catalogue": Case(lambda data: (data.path / "metadata.db").unlink(), "error: metadata.db: is missing"),
+    "the groups": Case(
+        lambda data: (data.path / "groups.db").write_bytes(b"?" * 5000), "error: groups.db: file is not a database"
+    ),
+    "a transaction index": Case(
+        lambda data: data.logs[1].with_suffix(".txnindex").write_bytes(b"?"), r"error: .*\.txnindex: the last entry"
+    ),
+}
+
+
+def _overwrite(path: Path, position: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(data)
+
+
+def _of_version_2(state: bytes) -> bytes:
+    import google_crc32c
+
+    fields = state[:4] + b"\x00\x02" + state[6:148]
+    return fields + google_crc32c.value(fields).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_is_lost_is_told_and_left_alone(data: Data, name: str) -> None:
+    case = LOST[name]
+    case.damage(data)
+    report = data.check()
+    assert re.match(case.said, said(report)[0]), said(report)
+    assert report.problems == 1
+    before = tree(data.path)
+    repaired = data.repair()
+    assert tree(data.path) == before
+    assert said(repaired) == said(report)
+    assert "backup" in repaired.findings[0].meaning or "disk" in repaired.findings[0].meaning
+
+
+def test_a_lost_state_and_damage_are_not_cut(data: Data) -> None:
+    """Recovery would take what is behind the damage for a torn tail: it is told, and no repair does it."""
+    log = data.logs[-1]
+    flip(log, batch_at(log, 1) + 80)
+    (data.replica() / STATE).unlink()
+    report = data.check()
+    assert re.match(r"error: .*\.log: is damaged at byte \d+, and whole batches follow", said(report)[1])
+    before = tree(data.path)
+    assert said(data.repair()) == said(report)
+    assert tree(data.path) == before
+
+
+def test_several_things_at_once(data: Data) -> None:
+    """What can be mended is, also beside what can't; and the reader is told of the rest."""
+    flip(data.logs[1], batch_at(data.logs[1], 2) + 100)
+    os.truncate(data.logs[3].with_suffix(".index"), 0)
+    (data.replica() / "partition.metadata").unlink()
+    assert [each.severity for each in data.check().findings].count(Severity.WARNING) == 2
+    repaired = data.repair()
+    assert [each.severity for each in repaired.findings] == [Severity.ERROR]
+    assert len(repaired.mended) == 2
+    with pytest.raises(CorruptRecordError):
+        data.read()
+
+
+def test_rows_of_the_catalogue_that_can_not_be(data: Data) -> None:
+    with sqlite3.connect(data.path / "metadata.db") as connection:
+        connection.execute("UPDATE partitions SET leader = 7")
+    connection.close()
+    assert said(data.check()) == ["error: metadata.db: partition t-0 is led by broker 7, which is not in sync"]
+    with sqlite3.connect(data.path / "metadata.db") as connection:
+        connection.execute("UPDATE partitions SET leader = 0")
+        connection.execute("DELETE FROM log_dirs")
+    connection.close()
+    assert said(data.check()) == ["error: metadata.db: broker 0 has no log directory"]
+
+
+def test_no_data_directory(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="is not a pykafka data directory"):
+        check_data_directory(tmp_path)
+    with pytest.raises(StorageError, match="does not exist"):
+        check_data_directory(tmp_path / "none", repair=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_to_come(data: Data) -> None:
+    with sqlite3.connect(data.path / "metadata.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(UnsupportedVersionError, match=f"^{data.path}/metadata.db has version 99"):
+        check_data_directory(data.path)
+    meta = data.path / "meta.properties"
+    meta.write_text(meta.read_text().replace("layout.version=1", "layout.version=2"))
+    with pytest.raises(UnsupportedVersionError, match="upgrade pykafka-toolkit"):
+        data.repair()
+
+
+# ------------------------------------------------------------------------------------------------------------- groups
+
+
+MEMBER = """
+import sys, time
+from pykafka_store.api import open_cluster
+with open_cluster("file:" + sys.argv[1]) as cluster, cluster.consumer({"group.id": "g"}) as consumer:
+    consumer.subscribe(["t"])
+    while not consumer.assignment():
+        consumer.poll(0.05)
+    consumer.commit()
+    print("in", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_dead_members(data: Data) -> None:
+    process = subprocess.Popen([sys.executable, "-c", MEMBER, str(data.path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in\n"
+        assert said(check_data_directory(data.path)) == []
+    finally:
+        process.kill()
+        process.communicate()
+    (lease,) = data.path.glob("groups/*/*")
+    (lease.parent / ("0" * 32)).write_bytes(b"1\n")
+    report = data.check()
+    assert report.problems == 0
+    assert [re.sub(r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f-]{27}", "ID", line) for line in said(report)] == [
+        "info: groups/g-cd0aa9856147b6c5b4ff2b7d/ID: member consumer-g-1-ID of group g is dead",
+        "info: groups/g-cd0aa9856147b6c5b4ff2b7d/ID: is a lease that no member of group g has",
+    ]
+    repaired = data.repair()
+    assert said(repaired) == []
+    assert len(repaired.mended) == 2
+    assert (Path(repaired.kept[0]) / lease.relative_to(data.path)).exists()
+
+
+def test_what_was_killed_while_it_was_made(tmp_path: Path) -> None:
+    data = Data.__new__(Data)
+    data.path = tmp_path
+    with EmbeddedCluster(str(tmp_path)):
+        pass
+    (tmp_path / "groups.db").touch()
+    assert said(data.check()) == []
+    (tmp_path / "meta.properties").unlink()
+    assert said(data.check()) == ["info: meta.properties: is missing"]
+
+
+def test_an_offset_beyond_the_end(data: Data) -> None:
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.admin().alter_group_offsets("g", {T: 800})
+        assert said(data.check()) == []
+    with sqlite3.connect(data.path / "groups.db") as connection:
+        connection.execute("UPDATE offsets SET position = 801")
+    connection.close()
+    assert said(data.check()) == ["warning: groups.db: group g committed offset 801 of t-0, which ends at 800"]
+
+
+# ------------------------------------------------------------------------------------------------------------ replicas
+
+
+def _another_record(data: Data) -> None:
+    """A batch of a follower that says something else, with a CRC that is right."""
+    path = data.replica(1) / data.logs[1].name
+    raw = bytearray(path.read_bytes())
+    batch = next(split_batches(bytes(raw)))
+    raw[batch.header.size - 2] ^= 1
+    raw[17:21] = crc_of(bytes(raw[: batch.header.size])).to_bytes(4, "big")
+    path.write_bytes(raw)
+
+
+REMADE = {
+    "another record": Case(_another_record, r"error: brokers/1/t-0/\d+\.log: differs from that of broker 0"),
+    "damage at a follower": Case(
+        lambda data: flip(data.replica(1) / data.logs[2].name, 100), r"error: brokers/1/t-0/\d+\.log: at byte"
+    ),
+    "damage at the leader": Case(lambda data: flip(data.logs[2], 100), r"error: brokers/0/t-0/\d+\.log: at byte"),
+    "damage at all but one": Case(
+        lambda data: [
+            flip(data.replica(broker) / data.logs[number].name, 100) for number in range(3) for broker in range(2)
+        ],
+        r"error: brokers/0/t-0/\d+\.log: at byte",
+    ),
+    "a segment of the leader is gone": Case(lambda data: data.logs[2].unlink(), "error: brokers/0/t-0/.*: ends with"),
+    "the leader's directory is gone": Case(lambda data: shutil.rmtree(data.replica()), "error: brokers/0/t-0: is"),
+    "a follower's directory is gone": Case(lambda data: shutil.rmtree(data.replica(2)), "error: brokers/2/t-0: is"),
+    "an older follower": Case(
+        lambda data: _older(data, 1), "error: brokers/1/t-0: is in sync, and ends at offset 790 of 800"
+    ),
+}
+
+
+def _older(data: Data, broker: int) -> None:
+    log = data.replica(broker) / data.logs[-1].name
+    state = data.replica(broker) / STATE
+    old = parse_state(state.read_bytes())
+    end = batch_at(log, -2)
+    newest, count = 1157, end // 100
+    os.truncate(log, end)
+    state.write_bytes(
+        pack_state(
+            old._replace(
+                log_end_offset=790,
+                high_watermark=790,
+                end_position=end,
+                index_entries=min(old.index_entries, count) - 2,
+                time_index_entries=old.time_index_entries - 2,
+                synced_position=0,
+                recovery_point=old.active_base_offset,
+                max_timestamp=newest,
+                max_timestamp_offset=789,
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize("name", REMADE)
+def test_a_replica_is_made_anew_from_another(tmp_path: Path, name: str) -> None:
+    data = Data(tmp_path, 3)
+    REMADE[name].damage(data)
+    report = data.check()
+    assert re.match(REMADE[name].said, said(report)[0]), said(report)
+    assert report.problems
+    assert all(each.repairable for each in report.findings if each.severity is not Severity.INFO)
+    repaired = data.repair()
+    assert repaired.problems == 0, said(repaired)
+    assert data.read() == data.sent
+    with EmbeddedCluster(str(data.path)) as cluster:
+        assert sorted(cluster.admin().describe_topics(["t"])[0].partitions[0].isr) == [0, 1, 2]
+    first, *others = [
+        {path.name: path.read_bytes() for path in data.replica(broker).glob("*.log")} for broker in range(3)
+    ]
+    assert others == [first, first]
+    data.append()
+    assert data.read() == data.sent
+
+
+def test_a_replica_that_comes_back_from_a_leader_whose_compaction_was_killed(tmp_path: Path) -> None:
+    """What compaction was about to remove is not copied."""
+    sample = Data(tmp_path, 2)
+    with EmbeddedCluster(str(sample.path)) as cluster:
+        settings = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"}
+        cluster.admin().incremental_alter_topic_configs("t", settings)
+    for steps in count(0, 3):
+        data = Data.__new__(Data)
+        data.path = tmp_path / f"{steps}"
+        shutil.copytree(sample.path, data.path)
+        cluster = EmbeddedCluster(str(data.path), disk=StoppingDisk(steps))
+        try:
+            cluster.upkeep(T)[0].run()
+            break
+        except Killed:
+            pass
+        finally:
+            cluster.close()
+        shutil.rmtree(data.replica(1))
+        with EmbeddedCluster(str(data.path)) as cluster:
+            assert cluster.replicas(T).bring_back().caught_up == 1
+        report = data.check()
+        assert report.problems == 0, said(report)
+
+
+def test_all_replicas_are_damaged(tmp_path: Path) -> None:
+    data = Data(tmp_path, 3)
+    for broker in range(3):
+        flip(data.replica(broker) / data.logs[broker].name, 100)
+    before = tree(data.path)
+    repaired = data.repair()
+    assert tree(data.path) == before
+    assert [each.repairable for each in repaired.findings] == [False] * 3
+
+
+def test_brokers_that_are_stopped_and_behind(tmp_path: Path) -> None:
+    data = Data(tmp_path, 3)
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.stop_broker(0)
+        data.append()
+    behind = "info: brokers/0/t-0: the replica on broker 0 is not in sync"
+    assert said(data.check()) == [behind]
+    flip(data.logs[0], 100)
+    assert said(data.check()) == [behind]
+    shutil.rmtree(data.path / "brokers" / "0")
+    assert said(data.check()) == ["info: brokers/0: is missing", behind]
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.stop_broker(1)
+        cluster.stop_broker(2)
+    report = data.check()
+    assert (report.problems, report.replicas) == (0, 3)
+
+
+def test_the_disk_of_a_broker(tmp_path: Path) -> None:
+    """Gone, unmounted, or without the file by which it is known."""
+    data = Data(tmp_path, 2)
+    disk = data.path / "brokers" / "1"
+    disk.rename(tmp_path / "away")
+    assert said(data.check()) == ["error: brokers/1: is missing"]
+    disk.mkdir()
+    assert said(data.check()) == ["error: brokers/1/meta.properties: is missing"]
+    disk.rmdir()
+    (tmp_path / "away").rename(disk)
+    meta = disk / "meta.properties"
+    text = meta.read_text()
+    meta.unlink()
+    assert said(data.check()) == ["error: brokers/1/meta.properties: is missing"]
+    assert said(data.repair()) == []
+    assert sorted(meta.read_text().splitlines()[1:]) == sorted(text.splitlines()[1:])
+    meta.write_text(re.sub("directory.id=.*", f"directory.id={random_topic_id()}", text))
+    assert said(data.repair()) == ["error: brokers/1/meta.properties: does not say this directory's directory.id"]
+
+
+def test_log_directories_elsewhere_and_a_move(tmp_path: Path) -> None:
+    data = Data(tmp_path)
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.add_broker(log_dirs=[str(tmp_path / "one"), str(tmp_path / "two")])
+        cluster.admin().create_topic("m", assignments=[[1]])
+        with cluster.producer() as producer:
+            producer.send("m", [b"x"] * 10)
+        assert said(data.check()) == []
+        first = next(path.parent for path in (tmp_path / "one" / "m-0", tmp_path / "two" / "m-0") if path.exists())
+        other = tmp_path / ({"one", "two"} - {first.name}).pop()
+        answers = cluster.admin().alter_replica_log_dirs({(TopicPartition("m", 0), 1): str(other)})
+        assert list(answers.values()) == [None]
+        shutil.copytree(first / "m-0", other / "m-0")  # on its way
+        assert said(data.check()) == []
+        cluster.reassign()
+        assert said(data.check()) == []
+    (other / "m-0" / "partition.metadata").unlink()
+    assert said(data.check()) == [f"warning: {other}/m-0/partition.metadata: is missing"]
+    (other / "m-0" / "leader-epoch-checkpoint").write_text("?")
+    repaired = data.repair()
+    assert said(repaired) == []
+    kept = Path(repaired.kept[0]) / "outside" / str(other).lstrip("/") / "m-0" / "leader-epoch-checkpoint"
+    assert kept.read_text() == "?"
