@@ -237,6 +237,7 @@ def test_brokers_fail_and_return_under_producers_that_are_killed(
     writers.kill(WRITERS)
     pykafka(data, "maintain")
     pykafka(data, "maintain")
+    pykafka(data, "doctor")
 
     # ---- All replicas are in sync, and the same, byte for byte.
     with open_data_directory(data) as cluster:

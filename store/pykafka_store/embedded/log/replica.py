@@ -132,7 +132,7 @@ class ReplicaLog:
         except FileNotFoundError:
             if not self._disk.exists(self._directory):
                 raise StorageError(
-                    f"{self._label}: {self._directory} does not exist: restore it, or delete the topic"
+                    f"{self._label}: {self._directory} does not exist: is its disk mounted?"
                 ) from None
             return None
 

@@ -356,7 +356,8 @@ class Leadership:
         self._home.change(changed)
         for broker in row.isr:
             if broker not in changed.isr and broker in why:
-                self._home.notice(f"{self._home.label}: broker {broker} was left behind: {why[broker]}")
+                reason = str(why[broker]).removeprefix(f"{self._home.label}: ")
+                self._home.notice(f"{self._home.label}: broker {broker} was left behind: {reason}")
         if changed.leader != row.leader and changed.leader is not None:
             self._home.notice(
                 f"{self._home.label}: broker {changed.leader} leads, in leader epoch {changed.leader_epoch}"
@@ -402,7 +403,7 @@ def _place(state: PublishedState) -> tuple[int, ...]:
 def _told(error: Exception) -> Exception:
     """What a caller should see: files that are gone are a failing disk, as the topic is there."""
     if isinstance(error, FileNotFoundError):
-        return StorageError(f"{error.filename} is gone: restore it, or delete the topic")
+        return StorageError(f"{error.filename} is gone: is its disk mounted?")
     return error
 
 
