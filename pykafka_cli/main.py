@@ -18,7 +18,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, OptionProblem, Terminated, UsageProblem
 from pykafka_cli.options import examples
 
-COMMANDS = (*KAFKA_TOOLS, "wait", "brokers", "maintain", "doctor", "quickstart", "link")
+COMMANDS = (*KAFKA_TOOLS, "wait", "mirror", "brokers", "maintain", "doctor", "quickstart", "link")
 """The subcommands of ``pykafka``, in the order of its help. Each lives in the module of its name in ``commands``."""
 
 EXIT_DONE = 0

@@ -30,6 +30,7 @@ from pykafka_store.model import (
     CommittedOffset,
     ConfigDescription,
     ConfigResource,
+    CopiedRun,
     Delivery,
     ElectionType,
     Finding,
@@ -354,6 +355,46 @@ class Cluster(_Closing, Protocol):
         """A consumer with Kafka's settings (``auto.offset.reset``, ``isolation.level``, …). Raises as above."""
 
 
+class TransactionalProducer(Producer, Protocol):
+    """Sends to a Kafka cluster in transactions: what is sent between two commits counts all at once, or not at all, for
+    consumers with ``isolation.level=read_committed``. The next producer with the same transactional id aborts what a
+    kill left open, and shuts out one that is still alive.
+    """
+
+    def commit(self) -> None:
+        """Wait until all is acknowledged, and have it count. Raises ProducerFencedException's StoreError where another
+        producer has the transactional id by now.
+        """
+
+
+class KafkaCluster(Cluster, Protocol):
+    """What a Kafka cluster can do besides."""
+
+    def transactional_producer(
+        self,
+        transactional_id: str,
+        config: Mapping[str, str] | None = None,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+    ) -> TransactionalProducer:
+        """A producer whose transactions are its own: any open one under this id is aborted first."""
+
+
+class Copier(Producer, Protocol):
+    """A producer of copies into a data directory: each of its batches says where its records come from, so that after a
+    kill the log itself tells how far the copying came.
+    """
+
+    def copy(self, records: Records, to: TopicPartition, source: str) -> None:
+        """Append records to a partition as they are. ``source`` names the partition they come from, for good.
+
+        Raises what was not appended, as nobody is told of single records.
+        """
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk itself."""
+
+
 class DataDirectory(Cluster, Protocol):
     """What can be done to a data directory besides: nothing that a Kafka cluster would let a client do."""
 
@@ -370,6 +411,18 @@ class DataDirectory(Cluster, Protocol):
         Honours the brokers' ``leader.replication.throttled.rate``. A partition's answer is None when it is where it
         was to go, or why not yet.
         """
+
+    # ------------------------------------------------------------------------------------------------------ copies
+
+    def copier(
+        self, config: Mapping[str, str] | None = None, *, on_delivery: Callable[[Delivery], None] | None = None
+    ) -> Copier: ...
+
+    def copied(self, partition: TopicPartition, source: str, since: int = 0) -> list[CopiedRun]:
+        """What a partition holds of copies from ``source``, in order, of batches from offset ``since`` on."""
+
+    def keep_lock(self, name: str) -> bool:
+        """Take a lock that nobody else has, until ``close``; False where another process has it."""
 
     # ----------------------------------------------------------------------------------------------------- brokers
 
@@ -400,11 +453,22 @@ class DataDirectory(Cluster, Protocol):
         """
 
 
-def open_data_directory(directory: str | os.PathLike[str]) -> DataDirectory:
-    """Open a data directory that exists, to change it. Raises StorageError, UnsupportedVersionError."""
+def open_kafka_cluster(
+    address: str, config: Mapping[str, str] | None = None, on_notice: Callable[[str], None] | None = None
+) -> KafkaCluster:
+    """Open ``host:port[,host:port]``, as ``open_cluster`` does."""
+    from pykafka_store.remote.cluster import RemoteCluster
+
+    return RemoteCluster(address, config, on_notice=on_notice)
+
+
+def open_data_directory(directory: str | os.PathLike[str], *, create: bool = False) -> DataDirectory:
+    """Open a data directory to change it; one that is missing is made if ``create`` is true. Raises StorageError,
+    UnsupportedVersionError.
+    """
     from pykafka_store.embedded.cluster import EmbeddedCluster
 
-    return EmbeddedCluster(os.fspath(directory), create=False)
+    return EmbeddedCluster(os.fspath(directory), create=create)
 
 
 def format_data_directory(

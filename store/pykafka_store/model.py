@@ -106,6 +106,17 @@ class Delivery(NamedTuple):
     record_count: int
 
 
+class CopiedRun(NamedTuple):
+    """A batch of records that were copied from another partition."""
+
+    base_offset: int
+    """Its first offset here."""
+    length: int
+    """Offsets of it here: the records that it held when it was written."""
+    last_source_offset: int
+    """The offset that its last record has at the source."""
+
+
 class SendFailure(NamedTuple):
     """Records that were not acknowledged, and why. ``key_size`` and ``value_size`` are of the first; None for null."""
 

@@ -30,6 +30,7 @@ from pykafka_store.embedded.admin import EmbeddedAdmin  # noqa: F401
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.consumer import EmbeddedConsumer  # noqa: F401  # imported once, before any fork
+from pykafka_store.embedded.copier import EmbeddedCopier  # noqa: F401
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.reader import LogReader  # noqa: F401
@@ -37,6 +38,7 @@ from pykafka_store.embedded.log.replica import ReplicaLog  # noqa: F401
 from pykafka_store.embedded.partition import Partition  # noqa: F401
 from pykafka_store.embedded.producer import EmbeddedProducer  # noqa: F401
 from pykafka_store.errors import StoreError, TopicExistsError, UnknownTopicOrPartitionError
+from pykafka_store.mirror import mirroring
 from pykafka_store.model import Delivery, OffsetAt, SendFailure, TopicPartition
 
 
@@ -220,6 +222,21 @@ def batch_writer(
                 sent[partition] += size
 
 
+def mirrorer(source: str, target: str, kill_at: int, how: str, said: str) -> None:
+    """Mirror topic ``t``, each batch in an append of its own and often noted down, unless the disk kills it before."""
+    mirroring.SMALL = 1
+    mirroring._ToDirectory.save_every = 0.0
+    say = Said(said)
+    disk = DeadlyDisk(kill_at, how)
+    with EmbeddedCluster(source) as origin, EmbeddedCluster(target, disk=disk) as goal:
+        wanted = mirroring.Wanted(topics=["t"], groups=["g"])
+        into = mirroring.DirectoryTarget(goal)
+        with mirroring.Mirror(origin, into, wanted, on_notice=say, on_error=say) as mirror:
+            mirror.prepare(follow=False)
+            mirror.run(lambda: False, lambda progress: None)
+    say(f"verbs {disk.verbs}")
+
+
 def lock_holder(directory: str, topic: str, said: str) -> None:
     """Take the lock of a topic's first partition and keep it."""
     cluster = EmbeddedCluster(directory)
@@ -385,6 +402,7 @@ ROLES: dict[str, Callable[..., None]] = {
         topic_maker,
         opener,
         quick_opener,
+        mirrorer,
         lock_holder,
         catalogue_holder,
         without_rights,

@@ -24,7 +24,7 @@ from pykafka_store.errors import CorruptRecordError, StorageError, UnsupportedVe
 from pykafka_store.format.batch import HEADER_SIZE, crc_of, split_batches
 from pykafka_store.format.checkpoint import format_leader_epochs
 from pykafka_store.format.state import pack_state, parse_state
-from pykafka_store.model import CheckReport, OffsetAt, Severity, TopicPartition, random_topic_id
+from pykafka_store.model import CheckReport, ConfigResource, OffsetAt, Severity, TopicPartition, random_topic_id
 from tests.store.helpers import of_another_boot
 from tests.store.test_retention import Killed, StoppingDisk
 
@@ -142,10 +142,14 @@ def test_after_retention_compaction_and_deletion(tmp_path: Path) -> None:
     data = Data(tmp_path, 3)
     with EmbeddedCluster(str(data.path)) as cluster:
         admin = cluster.admin()
-        admin.incremental_alter_topic_configs("t", {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"})
+        admin.incremental_alter_configs(
+            ConfigResource("topic", "t"), {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"}
+        )
         assert cluster.maintain().compacted_out
         assert said(data.check()) == []
-        admin.incremental_alter_topic_configs("t", {"cleanup.policy": "delete", "retention.bytes": "5000"})
+        admin.incremental_alter_configs(
+            ConfigResource("topic", "t"), {"cleanup.policy": "delete", "retention.bytes": "5000"}
+        )
         assert cluster.maintain().retained_out
         assert said(data.check()) == []
         admin.create_topic("gone")
@@ -165,7 +169,7 @@ def test_upkeep_that_is_killed_at_any_step_is_no_problem(tmp_path: Path, policy:
     sample = Data(tmp_path)
     with EmbeddedCluster(str(sample.path)) as cluster:
         settings = {"cleanup.policy": policy, "min.cleanable.dirty.ratio": "0", "retention.bytes": "5000"}
-        cluster.admin().incremental_alter_topic_configs("t", settings)
+        cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), settings)
     seen = set()
     for steps in count(0, 3):
         data = Data.__new__(Data)
@@ -689,7 +693,7 @@ def test_a_replica_that_comes_back_from_a_leader_whose_compaction_was_killed(tmp
     sample = Data(tmp_path, 2)
     with EmbeddedCluster(str(sample.path)) as cluster:
         settings = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"}
-        cluster.admin().incremental_alter_topic_configs("t", settings)
+        cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), settings)
     for steps in count(0, 3):
         data = Data.__new__(Data)
         data.path = tmp_path / f"{steps}"

@@ -28,6 +28,7 @@ from pykafka_store.format.checkpoint import (
 )
 from pykafka_store.model import (
     BrokerDescription,
+    CopiedRun,
     Delivery,
     MaintenanceReport,
     SendFailure,
@@ -38,6 +39,7 @@ from pykafka_store.model import (
 if TYPE_CHECKING:
     from pykafka_store.embedded.admin import EmbeddedAdmin
     from pykafka_store.embedded.consumer import EmbeddedConsumer
+    from pykafka_store.embedded.copier import EmbeddedCopier
     from pykafka_store.embedded.groups.admin import GroupAdmin
     from pykafka_store.embedded.groups.database import GroupDatabase
     from pykafka_store.embedded.groups.membership import Member, MemberSettings
@@ -207,6 +209,27 @@ class EmbeddedCluster:
         from pykafka_store.embedded.consumer import EmbeddedConsumer
 
         return EmbeddedConsumer(_ForConsumer(self, on_notice), self._clock, config)
+
+    def copier(
+        self, config: Mapping[str, str] | None = None, *, on_delivery: Callable[[Delivery], None] | None = None
+    ) -> EmbeddedCopier:
+        from pykafka_store.embedded.copier import EmbeddedCopier
+
+        self._require_writable()
+        return EmbeddedCopier(_ForProducer(self, None), self._clock, config, on_delivery, None)
+
+    def copied(self, partition: TopicPartition, source: str, since: int = 0) -> list[CopiedRun]:
+        from pykafka_store.format.copies import producer_id_of
+
+        reader = self.reader(partition)
+        try:
+            return reader.copied(producer_id_of(source), since)
+        finally:
+            reader.close()
+
+    def keep_lock(self, name: str) -> bool:
+        self._require_writable()
+        return self._locks.keep(name)
 
     def maintain(self, on_progress: Callable[[TopicPartition], None] | None = None) -> MaintenanceReport:
         from pykafka_store.embedded.maintenance import maintain

@@ -66,6 +66,12 @@ class Locks:
         with self._held_as(name, UPKEEP):
             yield True
 
+    def keep(self, name: str) -> bool:
+        """Take a lock that has no rank and keep it until ``close``: what it guards is no file of the log. False where
+        another process has it.
+        """
+        return self._try(name)
+
     @contextmanager
     def _holding(self, name: str, rank: int) -> Iterator[None]:
         if not self._try(name):

@@ -192,12 +192,18 @@ class Partition:
         self._unsynced = True
         return state
 
+    def sync(self) -> None:
+        """Bring everything that is in the log to the disks themselves."""
+        with self._locks.partition(self._topic_id, self._partition):
+            for held in self._leadership.led().all:
+                held.log.publish(held.log.sync_locked(held.state, self._clock.now_ms()))
+        self._unsynced = False
+
     def close(self) -> None:
         """Let go of the files; what flush.ms still owes is synced first, as nobody else will come by in time."""
         try:
             if self._unsynced:
-                with suppress(UnknownTopicOrPartitionError), self._locks.partition(self._topic_id, self._partition):
-                    for held in self._leadership.led().all:
-                        held.log.publish(held.log.sync_locked(held.state, self._clock.now_ms()))
+                with suppress(UnknownTopicOrPartitionError):
+                    self.sync()
         finally:
             self._leadership.close()

@@ -32,10 +32,12 @@ from pykafka_store.format import compression as codecs
 from pykafka_store.format.batch import (
     HEADER_SIZE,
     MAX_RECORD_OVERHEAD,
+    NO_PRODUCER,
     EncodedBatch,
     encode_batch,
     record_size_upper_bound,
 )
+from pykafka_store.format.copies import copied_producer
 from pykafka_store.model import NO_TIMESTAMP, Delivery, Header, SendFailure, TimestampType
 from pykafka_store.partitioners import Sticky, load_partitioner, partition_for_key
 
@@ -78,7 +80,25 @@ class Topic(NamedTuple):
     """The replication factor."""
 
 
-class _Columns(NamedTuple):
+class Origin(NamedTuple):
+    """Where copied records come from; see :mod:`pykafka_store.format.copies`."""
+
+    producer_id: int
+    offsets: Sequence[int]
+    """At the source."""
+
+    def pick(self, indexes: Sequence[int]) -> Origin:
+        return Origin(self.producer_id, [self.offsets[i] for i in indexes])
+
+    def slice(self, start: int, stop: int) -> Origin:
+        return Origin(self.producer_id, self.offsets[start:stop])
+
+    def producer(self) -> tuple[int, int, int]:
+        """What a batch's header says of it."""
+        return copied_producer(self.producer_id, self.offsets[-1], len(self.offsets))
+
+
+class Columns(NamedTuple):
     """Records bound for one partition, with each one's bytes of key, value and headers."""
 
     values: Sequence[bytes | None]
@@ -86,25 +106,28 @@ class _Columns(NamedTuple):
     headers: Sequence[Sequence[Header]] | None
     timestamps: Sequence[int] | int
     lengths: Sequence[int]
+    origin: Origin | None = None
 
-    def pick(self, indexes: Sequence[int]) -> _Columns:
-        return _Columns(
+    def pick(self, indexes: Sequence[int]) -> Columns:
+        return Columns(
             [self.values[i] for i in indexes],
             None if self.keys is None else [self.keys[i] for i in indexes],
             None if self.headers is None else [self.headers[i] for i in indexes],
             self.timestamps if isinstance(self.timestamps, int) else [self.timestamps[i] for i in indexes],
             [self.lengths[i] for i in indexes],
+            None if self.origin is None else self.origin.pick(indexes),
         )
 
-    def slice(self, start: int, stop: int) -> _Columns:
+    def slice(self, start: int, stop: int) -> Columns:
         if start == 0 and stop == len(self.values):
             return self
-        return _Columns(
+        return Columns(
             self.values[start:stop],
             None if self.keys is None else self.keys[start:stop],
             None if self.headers is None else self.headers[start:stop],
             self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop],
             self.lengths[start:stop],
+            None if self.origin is None else self.origin.slice(start, stop),
         )
 
 
@@ -188,6 +211,18 @@ class EmbeddedProducer:
         partitions: Sequence[int | None] | int | None = None,
     ) -> None:
         """See :meth:`pykafka_store.api.Producer.send`."""
+        self._send(topic, values, keys, headers, timestamps, partitions)
+
+    def _send(
+        self,
+        topic: str,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None,
+        headers: Sequence[Sequence[Header]] | None,
+        timestamps: Sequence[int] | int | None,
+        partitions: Sequence[int | None] | int | None,
+        origin: Origin | None = None,
+    ) -> None:
         if not values:
             return
         for name, column in (
@@ -197,7 +232,7 @@ class EmbeddedProducer:
                 raise ValueError(f"{len(column)} {name} for {len(values)} values")
         found = self._topic(topic)
         stamps = self._clock.now_ms() if timestamps is None else timestamps
-        columns = _Columns(values, keys, headers, stamps, _record_lengths(values, keys, headers))
+        columns = Columns(values, keys, headers, stamps, _record_lengths(values, keys, headers), origin)
         columns, explicit = self._without_refused(found, columns, partitions)
         for partition, some in self._partitioned(found, columns, explicit):
             self._append(found, partition, some)
@@ -224,8 +259,8 @@ class EmbeddedProducer:
                     self._known[name] = now
 
     def _without_refused(
-        self, topic: Topic, columns: _Columns, partitions: Sequence[int | None] | int | None
-    ) -> tuple[_Columns, Sequence[int | None] | int | None]:
+        self, topic: Topic, columns: Columns, partitions: Sequence[int | None] | int | None
+    ) -> tuple[Columns, Sequence[int | None] | int | None]:
         """The records that a broker would take; the others are reported one by one.
 
         The usual case costs no Python a record: the longest bounds them all.
@@ -305,8 +340,8 @@ class EmbeddedProducer:
     # -------------------------------------------------------------------------------------------------- partitioning
 
     def _partitioned(
-        self, topic: Topic, columns: _Columns, explicit: Sequence[int | None] | int | None
-    ) -> Iterator[tuple[int, _Columns]]:
+        self, topic: Topic, columns: Columns, explicit: Sequence[int | None] | int | None
+    ) -> Iterator[tuple[int, Columns]]:
         """The records by partition, in order within each."""
         count = len(columns.values)
         if not count:
@@ -327,7 +362,7 @@ class EmbeddedProducer:
         for partition, indexes in chosen.items():
             yield partition, columns.pick(indexes)
 
-    def _choose(self, topic: Topic, columns: _Columns, index: int) -> int:
+    def _choose(self, topic: Topic, columns: Columns, index: int) -> int:
         key = columns.keys[index] if columns.keys is not None else None
         value = columns.values[index]
         if self._partitioner is not None:
@@ -338,7 +373,7 @@ class EmbeddedProducer:
             return partition_for_key(key, topic.partitions)
         return self._sticky.choose(topic.name, topic.partitions, len(value or b"") + len(key or b"") + 12)
 
-    def _stuck(self, topic: Topic, columns: _Columns) -> Iterator[tuple[int, _Columns]]:
+    def _stuck(self, topic: Topic, columns: Columns) -> Iterator[tuple[int, Columns]]:
         """Null keys: runs of about a batch each to the sticky partition."""
         if topic.partitions == 1:
             yield 0, columns
@@ -348,8 +383,8 @@ class EmbeddedProducer:
 
     # -------------------------------------------------------------------------------------------------------- append
 
-    def _append(self, topic: Topic, partition: int, columns: _Columns) -> None:
-        batches: list[tuple[EncodedBatch, _Columns]] = []
+    def _append(self, topic: Topic, partition: int, columns: Columns) -> None:
+        batches: list[tuple[EncodedBatch, Columns]] = []
         for start, stop, _ in _cut(columns.lengths, self._limit(topic)):
             batches += self._encoded(topic, partition, columns.slice(start, stop))
         while batches:
@@ -385,7 +420,7 @@ class EmbeddedProducer:
         fitting = max(16384, config.segment_bytes // 8)
         return max(1, min(self._batch_size, fitting, config.segment_bytes, config.max_message_bytes) - HEADER_SIZE)
 
-    def _encoded(self, topic: Topic, partition: int, columns: _Columns) -> Iterator[tuple[EncodedBatch, _Columns]]:
+    def _encoded(self, topic: Topic, partition: int, columns: Columns) -> Iterator[tuple[EncodedBatch, Columns]]:
         """One batch, or several where one would be over the topic's max.message.bytes, as the Java producer splits."""
         config = topic.config
         name = self._codec if config.compression_type == "producer" else config.compression_type
@@ -404,6 +439,7 @@ class EmbeddedProducer:
             lengths=columns.lengths if columns.keys is None and columns.headers is None else None,
             codec=codecs.codec(name),
             level=level,
+            producer=NO_PRODUCER if columns.origin is None else columns.origin.producer(),
         )
         if batch.size <= min(config.max_message_bytes, config.segment_bytes):
             yield batch, columns
@@ -415,7 +451,7 @@ class EmbeddedProducer:
             reason = "The request included a message larger than the max message size the server will accept."
             self._fail(topic.name, partition, columns, RecordTooLargeError(reason))
 
-    def _fail(self, topic: str, partition: int | None, columns: _Columns, error: StoreError) -> None:
+    def _fail(self, topic: str, partition: int | None, columns: Columns, error: StoreError) -> None:
         self.failed += len(columns.values)
         if self._on_failure is None:
             raise error

@@ -71,6 +71,8 @@ _SMALLEST_OLD_MESSAGE = 14
 MIN_RECORD_SIZE = 7
 """The smallest record: length, attributes, two deltas, two lengths and a header count, of one byte each."""
 MAX_BATCH_SIZE = (1 << 31) - 1
+NO_PRODUCER = (-1, -1, -1)
+"""Producer id, epoch and base sequence of a batch that says nothing of its producer."""
 MAX_RECORD_OVERHEAD = 21
 """The most that a record's fixed fields take (DefaultRecord.MAX_RECORD_OVERHEAD)."""
 
@@ -190,6 +192,7 @@ def _plain_value_sizes(delta_size: int) -> list[int]:
     return [0] * overhead + [*range(64), *range(63, 8192 - overhead - 64 + 63)]
 
 
+_VARINTS = _Table(encode_varint)
 _PREFIXES = tuple(_Table(partial(_plain_prefix, delta_size)) for delta_size in (1, 2, 3))
 _NULL_KEY_AND_SIZE = _Table(lambda value_size: b"\x01" + encode_varint(value_size))
 """A null key's length and the value's length: what stands between offset delta and value."""
@@ -233,20 +236,21 @@ def _encode_general(
     timestamps: Sequence[int],
 ) -> bytes:
     base = timestamps[0]
+    varint = _VARINTS  # most numbers come again and again
     out: list[bytes] = []
     for index, (value, key, fields, timestamp) in enumerate(
         zip(values, keys or repeat(None), headers or repeat(()), timestamps, strict=False)
     ):
-        body = [b"\x00", encode_varint(timestamp - base), encode_varint(index)]
-        body += (b"\x01",) if key is None else (encode_varint(len(key)), key)
-        body += (b"\x01",) if value is None else (encode_varint(len(value)), value)
-        body.append(encode_varint(len(fields)))
+        body = [b"\x00", varint[timestamp - base], varint[index]]
+        body += (b"\x01",) if key is None else (varint[len(key)], key)
+        body += (b"\x01",) if value is None else (varint[len(value)], value)
+        body.append(varint[len(fields)])
         for name, content in fields:
             raw = name.encode()
-            body += (encode_varint(len(raw)), raw)
-            body += (b"\x01",) if content is None else (encode_varint(len(content)), content)
-        out.append(encode_varint(sum(map(len, body))))
-        out += body
+            body += (varint[len(raw)], raw)
+            body += (b"\x01",) if content is None else (varint[len(content)], content)
+        record = b"".join(body)
+        out += (varint[len(record)], record)
     return b"".join(out)
 
 
@@ -262,6 +266,7 @@ class EncodedBatch:
         "max_timestamp",
         "max_timestamp_delta",
         "payload",
+        "producer",
         "record_count",
         "summed",
     )
@@ -274,7 +279,7 @@ class EncodedBatch:
         base_timestamp: int,
         max_timestamp: int,
         max_timestamp_delta: int,
-        producer: tuple[int, int, int] = (-1, -1, -1),
+        producer: tuple[int, int, int] = NO_PRODUCER,
     ) -> None:
         self.payload = payload
         self.record_count = record_count
@@ -283,6 +288,7 @@ class EncodedBatch:
         self.max_timestamp = max_timestamp
         self.max_timestamp_delta = max_timestamp_delta
         """Offset delta of the first record that carries ``max_timestamp``."""
+        self.producer = producer
         self.summed = self._sum(producer)
 
     def _sum(self, producer: tuple[int, int, int]) -> bytes:
@@ -312,6 +318,7 @@ class EncodedBatch:
             self.base_timestamp,
             append_time,
             self.record_count - 1,
+            self.producer,
         )
 
     def placed(self, base_offset: int, leader_epoch: int) -> tuple[bytes, bytes, bytes]:
@@ -329,7 +336,7 @@ def encode_batch(
     lengths: Sequence[int] | None = None,
     codec: int = codecs.NONE,
     level: int | None = None,
-    producer: tuple[int, int, int] = (-1, -1, -1),
+    producer: tuple[int, int, int] = NO_PRODUCER,
     attributes: int = 0,
 ) -> EncodedBatch:
     """Encode at least one record, given by column, as one batch.

@@ -96,6 +96,8 @@ class RemoteAdmin:
     def __init__(self, link: Callable[[], Link[AdminClient]], require_writable: Callable[[], None]) -> None:
         self._connect = link
         self._require_writable = require_writable
+        self._coordinated: set[str] = set()
+        """Groups that are known to have a coordinator."""
 
     @property
     def _client(self) -> AdminClient:
@@ -457,6 +459,11 @@ class RemoteAdmin:
         )
 
     def group_offsets(self, group: str) -> dict[TopicPartition, CommittedOffset]:
+        if group not in self._coordinated:
+            # Asked for offsets where no coordinator is yet, as in a new cluster, librdkafka crashes the process
+            # (confluentinc/librdkafka#5040). This question waits until there is one.
+            self.describe_group(group)
+            self._coordinated.add(group)
         question = [ConsumerGroupTopicPartitions(group)]
         answer = self._settled(lambda: self._client.list_consumer_group_offsets(question, **self._timeouts)[group])
         found = {}
@@ -481,10 +488,13 @@ class RemoteAdmin:
                 raise UnknownTopicOrPartitionError("This server does not host this topic-partition.")
         wanted = [TheirPartition(topic, number, offset) for (topic, number), offset in offsets.items()]
         request = [ConsumerGroupTopicPartitions(group, wanted)]
-        answer = self._settled(lambda: self._client.alter_consumer_group_offsets(request, **self._timeouts)[group])
-        for each in answer.topic_partitions:
-            if each.error is not None:
-                raise self._connect().reports.error(each.error)
+
+        def check(answer: Any) -> None:
+            for each in answer.topic_partitions:
+                if each.error is not None:
+                    raise self._connect().reports.error(each.error)
+
+        self._settled(lambda: self._client.alter_consumer_group_offsets(request, **self._timeouts)[group], check)
 
     def delete_group_offsets(
         self, group: str, partitions: Sequence[TopicPartition]
@@ -498,14 +508,17 @@ class RemoteAdmin:
         self._require_writable()
         self._settled(lambda: self._client.delete_consumer_groups([group], **self._timeouts)[group])
 
-    def _settled(self, ask: Callable[[], Future[Any]]) -> Any:
+    def _settled(self, ask: Callable[[], Future[Any]], check: Callable[[Any], None] | None = None) -> Any:
         """What a group's coordinator answers. One that is being chosen, made or loaded is asked again, as Java's client
-        does: in a new cluster the first question is what makes it.
+        does: in a new cluster the first question is what makes it. ``check`` raises what the answer says in detail.
         """
         deadline = time.monotonic() + self._connect().timeout
         while True:
             try:
-                return self._result(ask())
+                answer = self._result(ask())
+                if check is not None:
+                    check(answer)
+                return answer
             except StoreError as error:
                 if error.code not in COORDINATOR_MOVES or time.monotonic() >= deadline:
                     raise

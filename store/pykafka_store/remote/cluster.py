@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pykafka_store.remote.admin import RemoteAdmin
     from pykafka_store.remote.consumer import RemoteConsumer
     from pykafka_store.remote.producer import RemoteProducer
+    from pykafka_store.remote.transactions import RemoteTransactionalProducer
 
 FIRST_ANSWER = 10.0
 """Seconds within which a cluster must answer at first, unless ``default.api.timeout.ms`` says otherwise. Kafka's tools
@@ -84,6 +85,19 @@ class RemoteCluster:
 
         self._require_writable()
         return RemoteProducer(self, self._connection() | dict(config or {}), on_delivery, on_failure, on_notice)
+
+    def transactional_producer(
+        self,
+        transactional_id: str,
+        config: Mapping[str, str] | None = None,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+    ) -> RemoteTransactionalProducer:
+        from pykafka_store.remote.transactions import RemoteTransactionalProducer
+
+        self._require_writable()
+        config = self._connection() | dict(config or {})
+        return RemoteTransactionalProducer(self, transactional_id, config, on_delivery)
 
     def consumer(
         self, config: Mapping[str, str] | None = None, *, on_notice: Callable[[str], None] | None = None

@@ -59,7 +59,9 @@ class RemoteProducer:
         on_delivery: Callable[[Delivery], None] | None,
         on_failure: Callable[[SendFailure], None] | None,
         on_notice: Callable[[str], None] | None,
+        own: Mapping[str, str] | None = None,
     ) -> None:
+        """``own`` are settings in librdkafka's names that are not the user's to give."""
         settings = ClientConfig("producer", config)
         self._cluster = cluster
         self._on_delivery = on_delivery
@@ -69,7 +71,7 @@ class RemoteProducer:
         self._max_request_size = settings.number("max.request.size", 1048576, low=0)
         self._max_block = settings.milliseconds("max.block.ms", 60000)
         self._auto_create = settings.flag("allow.auto.create.topics", default=True)
-        more = {**TUNING_PRODUCER, "on_delivery": self._report}
+        more = {**TUNING_PRODUCER, "on_delivery": self._report, **(own or {})}
         if on_delivery is not None:
             more["delivery.report.only.error"] = False
         self._link: Link[Client] = Link(cluster.address, "producer", config, Client, more, on_notice)

@@ -35,6 +35,7 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format import state as states
 from pykafka_store.format.batch import HEADER_SIZE, Batch, decode_records, parse_header
+from pykafka_store.format.copies import last_source_offset
 from pykafka_store.format.index import (
     OFFSET_ENTRY,
     TIME_ENTRY,
@@ -47,7 +48,7 @@ from pykafka_store.format.index import (
 from pykafka_store.format.names import INDEX_SUFFIX, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX
 from pykafka_store.format.snapshot import snapshot_entries
 from pykafka_store.format.state import PublishedState, parse_state
-from pykafka_store.model import Records, TimestampType, topic_id_bytes
+from pykafka_store.model import CopiedRun, Records, TimestampType, topic_id_bytes
 
 _STATE_TRIES = 200
 """Reads of a state that does not check, a millisecond apart, before it is taken to be damaged and not just being
@@ -228,6 +229,21 @@ class LogReader:
     def _at(self, offset: int, error: StoreError) -> StoreError:
         """The same error, naming partition and offset."""
         return type(error)(f"{self.label} at offset {offset}: {error}")
+
+    def copied(self, producer_id: int, since: int) -> list[CopiedRun]:
+        """The batches from offset ``since`` on that were copied under this producer id, those of earlier ones left out.
+
+        Compaction may have taken records of them away, or all: what they said of their offsets stays.
+        """
+        runs: list[CopiedRun] = []
+        offset = max(since, self.state().log_start_offset)
+        while batches := self.read(offset):
+            for header in (batch.header for batch in batches):
+                offset = header.last_offset + 1
+                if header.producer_id == producer_id and header.base_offset >= since:
+                    length = header.last_offset_delta + 1
+                    runs.append(CopiedRun(header.base_offset, length, last_source_offset(header)))
+        return runs
 
     def is_aborted(self, batch: Batch) -> bool:
         """Whether a batch belongs to a transaction that was aborted, by the segments' transaction indexes.

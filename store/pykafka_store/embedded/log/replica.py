@@ -131,9 +131,7 @@ class ReplicaLog:
             return None
         except FileNotFoundError:
             if not self._disk.exists(self._directory):
-                raise StorageError(
-                    f"{self._label}: {self._directory} does not exist: is its disk mounted?"
-                ) from None
+                raise StorageError(f"{self._label}: {self._directory} does not exist: is its disk mounted?") from None
             return None
 
     def _restore(self, found: Recovered) -> PublishedState:

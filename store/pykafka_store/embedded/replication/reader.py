@@ -17,7 +17,7 @@ from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES
 from pykafka_store.errors import LeaderNotAvailableError
 from pykafka_store.format.batch import Batch
 from pykafka_store.format.state import PublishedState
-from pykafka_store.model import Records
+from pykafka_store.model import CopiedRun, Records
 
 T = TypeVar("T")
 
@@ -87,6 +87,9 @@ class PartitionReader:
     def decode(self, batch: Batch) -> Records:
         assert self._reader is not None
         return self._reader.decode(batch)
+
+    def copied(self, producer_id: int, since: int) -> list[CopiedRun]:
+        return self._ask(lambda reader: reader.copied(producer_id, since))
 
     def is_aborted(self, batch: Batch) -> bool:
         return self._ask(lambda reader: reader.is_aborted(batch))

@@ -1,0 +1,45 @@
+"""A producer of copies: its batches say where their records come from (format/copies.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pykafka_store.embedded.producer import Columns, EmbeddedProducer, Origin, Topic
+from pykafka_store.format.copies import producer_id_of
+from pykafka_store.model import Records, TopicPartition
+
+
+class EmbeddedCopier(EmbeddedProducer):
+    """See :class:`pykafka_store.api.Copier`."""
+
+    def copy(self, records: Records, to: TopicPartition, source: str) -> None:
+        """See :meth:`pykafka_store.api.Copier.copy`."""
+        count = len(records)
+        if not count:
+            return
+        # What all records share is handed on as such, so that plain ones are encoded without any Python a record.
+        keys, headers, stamps = records.keys, records.headers, records.timestamps
+        self._send(
+            to.topic,
+            records.values,
+            None if keys.count(None) == count else keys,
+            headers if any(headers) else None,
+            stamps[0] if stamps.count(stamps[0]) == count else stamps,
+            to.partition,
+            Origin(producer_id_of(source), records.offsets),
+        )
+
+    def _without_refused(
+        self, topic: Topic, columns: Columns, partitions: Sequence[int | None] | int | None
+    ) -> tuple[Columns, Sequence[int | None] | int | None]:
+        """The earliest and the latest time stand for all: records were mostly written at many times."""
+        stamps = columns.timestamps
+        if not isinstance(stamps, int) and not any(self._time_refusal(topic.config, f(stamps)) for f in (min, max)):
+            super()._without_refused(topic, columns._replace(timestamps=min(stamps)), partitions)
+            return columns, partitions
+        return super()._without_refused(topic, columns, partitions)
+
+    def sync(self) -> None:
+        """See :meth:`pykafka_store.api.Copier.sync`."""
+        for writer in self._open.values():
+            writer.sync()

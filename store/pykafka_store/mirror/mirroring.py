@@ -1,0 +1,771 @@
+"""Mirroring: topics of one cluster, record for record, in another; each a directory or a Kafka cluster.
+
+A partition is copied in order by one process, which holds the pair's lock. How far it came is known by two things:
+
+- **the log itself**, where the target is a directory: the header of each copied batch says the source offset of its
+  last record (format/copies.py);
+- **the ledger** (ledger.py), a compacted topic at the target, written now and then, with the map of offsets.
+
+What a kill leaves, and what the next mirror makes of it:
+
+- Killed in an append to a directory: a batch is in the log or it is not, and what it says of its source with it. The
+  log is read from the ledger's ``floor`` on, and its last copied batch says where to go on.
+- Killed in sending to a cluster: a batch is there or not, and nobody can tell. What came after the ledger's entry is
+  copied again.
+- Killed when the ledger is written: the entry is there or not, and both are true. It is written when what it speaks of
+  is synced (a directory) or acknowledged (a cluster).
+
+So in a directory nothing is there twice and nothing is missing; in a cluster nothing is missing, and after a kill some
+records may be there twice, at most those of the ``SAVE_CLUSTER`` seconds before it; in transactions, which hold the
+ledger's entries as well, nobody who reads what is committed sees those. Why the log's word is as good:
+
+1. Nobody else writes batches with this producer id: it names the source's partition, and the lock keeps a second
+   mirror of the pair away.
+2. Copying is in order, so the last such batch of the log is the newest, and all before it was copied.
+3. After a power cut the log ends at a last whole batch, and takes what it said of later ones with it. The ledger speaks
+   only of what was synced. If it speaks of more than there is, the directory is an older copy: then the log alone
+   counts, from its beginning.
+4. Retention at the target takes away the oldest batches first, and compaction keeps the last one of every producer
+   id. Only if retention took all that was copied since the ledger was last written does it stand behind: then the log
+   begins behind the ledger's ``floor`` with none of ours in it, and what is copied again is what retention takes away
+   again.
+
+The source is read by transactions that were committed (``read_committed``), control records are not copied, and a
+position is a source offset, so gaps mean nothing. Records that the source deleted before they were copied are an error
+that is told, and the copying goes on behind them: there is nothing that waiting could bring back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from hashlib import blake2b
+from itertools import chain
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self, TypeVar
+
+from pykafka_store.api import (
+    Cluster,
+    Consumer,
+    Copier,
+    DataDirectory,
+    KafkaCluster,
+    Producer,
+    TransactionalProducer,
+)
+from pykafka_store.errors import (
+    OffsetOutOfRangeError,
+    StoreError,
+    UnknownMemberIdError,
+    UnknownTopicOrPartitionError,
+)
+from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
+from pykafka_store.mirror.ledger import Entry, Key, Ledger
+from pykafka_store.mirror.offsets import OffsetMap
+from pykafka_store.model import (
+    INTERNAL_TOPICS,
+    Delivery,
+    OffsetAt,
+    Records,
+    TopicDescription,
+    TopicPartition,
+)
+
+POLL = 0.2
+"""Seconds that a poll waits at most, so that whoever wants to stop us is heard."""
+
+SAVE_DIRECTORY = 5.0
+SAVE_CLUSTER = 1.0
+"""Seconds between entries in the ledger. In a directory each costs a sync, and the log knows by itself; in a cluster
+what came since the last one is what a kill may double.
+"""
+
+LOOK = 1.0
+"""Seconds between looks for new topics and partitions, when following."""
+
+SMALL = 200
+"""Records of a batch that is copied together with its neighbours."""
+
+GROUPS = 5.0
+"""Seconds between looks at the groups' offsets, when following."""
+
+NOT_COPIED_CONFIGS = frozenset(
+    {
+        "leader.replication.throttled.replicas",
+        "follower.replication.throttled.replicas",
+        # The records keep the time that they have.
+        "message.timestamp.type",
+    }
+)
+"""Settings of a topic that stay behind: they name the source's brokers, or would change records."""
+
+_T = TypeVar("_T")
+_INT_MAX = str(2**31 - 1)
+_TIMESTAMP_TYPE = "message.timestamp.type"
+
+
+class Wanted(NamedTuple):
+    """What is to be mirrored."""
+
+    topics: Sequence[str] = ()
+    pattern: re.Pattern[str] | None = None
+    """All topics whose whole name matches, but for internal ones."""
+    groups: Sequence[str] = ()
+    group_pattern: re.Pattern[str] | None = None
+    prefix: str = ""
+    """What the topics' names at the target begin with."""
+
+    def digest(self) -> str:
+        """What is the same whenever the same topics are wanted."""
+        words = repr((sorted(self.topics), self.pattern and self.pattern.pattern, self.prefix))
+        return blake2b(words.encode(), digest_size=8).hexdigest()
+
+
+class DirectoryTarget(NamedTuple):
+    cluster: DataDirectory
+
+
+class ClusterTarget(NamedTuple):
+    cluster: KafkaCluster
+    lock_directory: str
+    """Where this machine's mirrors to clusters keep their locks."""
+    exactly_once: bool
+    """In transactions, so that consumers that read what is committed see nothing twice."""
+
+
+Target = DirectoryTarget | ClusterTarget
+
+
+class Progress(NamedTuple):
+    records: int
+    size: int
+    """Bytes of keys, values and headers."""
+    done: int
+    """Source offsets that were passed."""
+    total: int
+    """Source offsets to pass, as far as is known."""
+
+
+class TopicReport(NamedTuple):
+    source: str
+    target: str
+    partitions: int
+    records: int
+    size: int
+
+
+class GroupReport(NamedTuple):
+    group: str
+    partitions: int
+    """How many have another offset than before."""
+
+
+class _Copy:
+    """The copying of one partition."""
+
+    def __init__(self, source: TopicPartition, target: TopicPartition, key: Key, ids: tuple[str, str]) -> None:
+        self.source = source
+        self.target = target
+        self.key = key
+        self.source_id, self.target_id = ids
+        self.offsets = OffsetMap()
+        self.floor = 0
+        self.position = 0
+        """All before this source offset is copied."""
+        self.started = 0
+        self.goal: int | None = None
+        """The source offset to stop at; None: never."""
+        self.reading = 0
+        """Where the source is read."""
+        self.waiting: deque[Sequence[int]] = deque()
+        """The source offsets of what was sent and is not acknowledged yet."""
+        self.records = 0
+        self.size = 0
+
+    @property
+    def name(self) -> str:
+        """What names the source for good."""
+        return f"{self.key[0]}/{self.source_id}/{self.source.partition}"
+
+    @property
+    def is_done(self) -> bool:
+        return self.goal is not None and self.reading >= self.goal
+
+    def delivered(self, base_offset: int, count: int) -> None:
+        """The next ``count`` of what waits are in the log, from ``base_offset`` on."""
+        self.records += count
+        while count:
+            sent = self.waiting.popleft()
+            if len(sent) > count:
+                self.waiting.appendleft(sent[count:])
+                sent = sent[:count]
+            self.offsets.add_records(sent, base_offset)
+            base_offset += len(sent)
+            count -= len(sent)
+            self.position = sent[-1] + 1
+        self.floor = self.offsets.target_end
+
+    def entry(self) -> Entry:
+        return Entry(self.source_id, self.target_id, self.position, self.floor, self.offsets)
+
+    def translated(self, offset: int) -> int:
+        return self.offsets.translated(offset) if self.offsets.runs else self.floor
+
+
+class _To(Protocol):
+    save_every: float
+
+    @property
+    def producer(self) -> Producer: ...
+
+    def keep_lock(self, name: str) -> bool: ...
+
+    def resume(self, copy: _Copy, entry: Entry | None, end: int) -> bool:
+        """Set the copy's position, map and floor. False where nothing was copied yet."""
+
+    def send(self, copy: _Copy, records: Records) -> None: ...
+
+    def settle(self) -> None:
+        """Return when all that was sent is where it is to stay."""
+
+    def conclude(self) -> None:
+        """Return when the ledger's entries are, too."""
+
+
+class _ToDirectory:
+    save_every = SAVE_DIRECTORY
+
+    def __init__(self, directory: DataDirectory, on_delivery: Callable[[Delivery], None]) -> None:
+        self._directory = directory
+        settings = {"max.request.size": _INT_MAX, "allow.auto.create.topics": "false"}
+        self.producer: Copier = directory.copier(settings, on_delivery=on_delivery)
+        self._unsynced = False
+
+    def keep_lock(self, name: str) -> bool:
+        return self._directory.keep_lock(name)
+
+    def resume(self, copy: _Copy, entry: Entry | None, end: int) -> bool:
+        if entry is not None and entry.floor > end:
+            entry = None  # an older copy of the directory: the log alone counts
+        if entry is not None:
+            copy.offsets, copy.position, copy.floor = entry.offsets, entry.position, entry.floor
+        runs = self._directory.copied(copy.target, copy.name, copy.floor)
+        for run in runs:
+            copy.offsets.add_batch(run.last_source_offset, run.base_offset, run.length)
+        copy.position = max(copy.position, copy.offsets.source_end)
+        copy.floor = end
+        return entry is not None or bool(runs)
+
+    def send(self, copy: _Copy, records: Records) -> None:
+        self._unsynced = True
+        self.producer.copy(records, copy.target, copy.name)
+
+    def settle(self) -> None:
+        if self._unsynced:
+            self.producer.sync()
+            self._unsynced = False
+
+    def conclude(self) -> None:
+        pass  # what is sent is there
+
+
+class _ToCluster:
+    save_every = SAVE_CLUSTER
+
+    def __init__(
+        self, cluster: KafkaCluster, transactional_id: str, lock_directory: str, on_delivery: Callable[[Delivery], None]
+    ) -> None:
+        """In transactions if there is an id for them, else without."""
+        self._lock_directory = lock_directory
+        settings = {"enable.idempotence": "true", "acks": "all", "max.request.size": "1000000000"}
+        settings |= {"allow.auto.create.topics": "false"}
+        self.producer: Producer
+        self._transactions: TransactionalProducer | None = None
+        if transactional_id:
+            self._transactions = cluster.transactional_producer(transactional_id, settings, on_delivery=on_delivery)
+            self.producer = self._transactions
+        else:
+            self.producer = cluster.producer(settings, on_delivery=on_delivery)
+        self._locks = ExitStack()
+
+    def keep_lock(self, name: str) -> bool:
+        from filelock import FileLock, Timeout
+
+        os.makedirs(self._lock_directory, exist_ok=True)
+        lock = FileLock(os.path.join(self._lock_directory, f"{name}.lock"), blocking=False)
+        try:
+            self._locks.enter_context(lock)
+        except Timeout:
+            return False
+        return True
+
+    def resume(self, copy: _Copy, entry: Entry | None, end: int) -> bool:
+        if entry is None:
+            copy.floor = end
+            return False
+        if entry.floor > end:
+            raise OffsetOutOfRangeError(
+                f"{copy.target} at the target ends at offset {end}, and was copied up to {entry.floor}: it lost "
+                "records; delete the topic there to copy it anew"
+            )
+        copy.offsets, copy.position, copy.floor = entry.offsets, entry.position, entry.floor
+        return True
+
+    def send(self, copy: _Copy, records: Records) -> None:
+        self.producer.send(
+            copy.target.topic,
+            records.values,
+            keys=records.keys,
+            headers=records.headers,
+            timestamps=records.timestamps,
+            partitions=copy.target.partition,
+        )
+
+    def settle(self) -> None:
+        self.producer.flush()
+
+    def conclude(self) -> None:
+        if self._transactions is not None:
+            self._transactions.commit()
+        else:
+            self.producer.flush()
+
+    def close(self) -> None:
+        self._locks.close()
+
+
+class Mirror:
+    """Mirrors topics, and the offsets that groups committed in them.
+
+    What went wrong and did not stop it is told through ``on_error``, what else a user should know through
+    ``on_notice``, each in a line. Not for use by several threads at once.
+    """
+
+    def __init__(
+        self,
+        source: Cluster,
+        target: Target,
+        wanted: Wanted,
+        *,
+        on_notice: Callable[[str], None],
+        on_error: Callable[[str], None],
+    ) -> None:
+        """Raises StoreError."""
+        self._source = source.admin()
+        self._target = target.cluster.admin()
+        self._wanted = wanted
+        self._on_notice = on_notice
+        self._on_error = on_error
+        self._copies: dict[TopicPartition, _Copy] = {}
+        """By source."""
+        self._by_target: dict[TopicPartition, _Copy] = {}
+        self._ids: dict[str, str] = {}
+        """The id of each topic that is mirrored, at the source."""
+        self._gone: list[_Copy] = []
+        """Of topics that were deleted meanwhile."""
+        self._follow = False
+        self._complained: set[str] = set()
+        self._groups: dict[str, set[TopicPartition]] = {}
+        """The partitions whose offsets were set, by group."""
+        self._exit = ExitStack()
+        with ExitStack() as stack:
+            settings = {
+                "auto.offset.reset": "none",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": "false",
+                "allow.auto.create.topics": "false",
+            }
+            self._consumer: Consumer = stack.enter_context(source.consumer(settings))
+            self._to: _To
+            self._cluster_id = self._source.cluster_id()
+            if isinstance(target, DirectoryTarget):
+                self._to = _ToDirectory(target.cluster, self._delivered)
+            else:
+                named = f"pykafka-mirror-{self._cluster_id}-{wanted.digest()}" if target.exactly_once else ""
+                cluster = _ToCluster(target.cluster, named, target.lock_directory, self._delivered)
+                stack.callback(cluster.close)
+                self._to = cluster
+            stack.enter_context(self._to.producer)
+            self._ledger = Ledger(target.cluster)
+            self._ledger.read()
+            self._exit = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.__exit__(kind, error, trace)
+
+    # -------------------------------------------------------------------------------------------------------- topics
+
+    def prepare(self, *, follow: bool) -> None:
+        """Look which topics there are, make them at the target, and find out how far each is copied.
+
+        Raises UnknownTopicOrPartitionError for a named topic that is missing.
+        """
+        self._follow = follow
+        self._add(self._new_topics())
+        self._assign()
+
+    def _new_topics(self) -> list[TopicDescription]:
+        """Topics that are wanted, and not mirrored yet or with fewer partitions than they have."""
+        admin = self._source
+        listed = {each.name: each.topic_id for each in admin.list_topics()}
+        known = {copy.source.topic for copy in [*self._copies.values(), *self._gone]}
+        missing = [name for name in self._wanted.topics if name not in listed and name not in known]
+        if missing:
+            raise UnknownTopicOrPartitionError(f"Topic {missing[0]} does not exist at the source")
+        names = [name for name in self._wanted.topics if name in listed]
+        if self._wanted.pattern is not None:
+            names += [
+                name
+                for name in listed
+                if name not in names
+                and name not in INTERNAL_TOPICS
+                and name != LEDGER_TOPIC
+                and self._wanted.pattern.fullmatch(name)
+            ]
+        for name, topic_id in list(self._ids.items()):
+            if listed.get(name) != topic_id:
+                self._forget(name)
+        described = admin.describe_topics(names) if names else []
+        return [each for each in described if TopicPartition(each.name, len(each.partitions) - 1) not in self._copies]
+
+    def _forget(self, name: str) -> None:
+        """A topic is gone at the source, or another one has its name."""
+        self._on_error(f"topic {name} was deleted at the source: what was copied of it stays")
+        del self._ids[name]
+        for copy in [copy for copy in self._copies.values() if copy.source.topic == name]:
+            del self._copies[copy.source], self._by_target[copy.target]
+            self._gone.append(copy)
+
+    def _add(self, topics: Sequence[TopicDescription]) -> None:
+        added: list[_Copy] = []
+        for topic in topics:
+            target = self._ensure_topic(topic)
+            lock = f"mirror-{self._cluster_id}-{topic.topic_id}-{target.topic_id}"
+            if topic.name not in self._ids and not self._to.keep_lock(lock):
+                raise StoreError(f"Topic {topic.name} is being mirrored to this target by another process")
+            self._ids[topic.name] = topic.topic_id
+            for number in range(len(topic.partitions)):
+                source = TopicPartition(topic.name, number)
+                if source not in self._copies:
+                    key = (self._cluster_id, topic.name, target.name, number)
+                    ids = (topic.topic_id, target.topic_id)
+                    added.append(_Copy(source, TopicPartition(target.name, number), key, ids))
+        if not added:
+            return
+        sources = [copy.source for copy in added]
+        beginnings = self._consumer.beginning_offsets(sources)
+        ends = self._consumer.end_offsets(sources)
+        target_ends = self._target.list_offsets(dict.fromkeys([copy.target for copy in added], OffsetAt.LATEST))
+        for copy in added:
+            end = target_ends[copy.target]
+            if isinstance(end, Exception):
+                raise end
+            if self._begin(copy, beginnings[copy.source], ends[copy.source], end):
+                copy.started = copy.reading = copy.position
+                copy.goal = None if self._follow else ends[copy.source]
+                self._copies[copy.source] = self._by_target[copy.target] = copy
+
+    def _begin(self, copy: _Copy, beginning: int, end: int, target_end: int) -> bool:
+        """Find out where a partition's copying goes on; False where it can't."""
+        entry = self._ledger.entry(copy.key)
+        if entry is not None and entry.source_id != copy.source_id:
+            self._tell_once(
+                f"topic {copy.source.topic} was made anew at the source since it was copied: the new one's records "
+                "come after those of the old one"
+            )
+            entry = None
+        elif entry is not None and entry.target_id != copy.target_id:
+            entry = None  # made anew at the target, so all of it is copied
+        if not self._to.resume(copy, entry, target_end):
+            copy.position = beginning
+        elif copy.position > end:
+            self._fail_once(
+                f"{copy.source} ends at offset {end} at the source, and was copied up to {copy.position}: it lost "
+                "records, and is left alone; delete the topic at the target to copy it anew"
+            )
+            return False
+        elif copy.position < beginning:
+            self._tell_gap(copy, beginning)
+        return True
+
+    def _tell_gap(self, copy: _Copy, beginning: int) -> None:
+        self._on_error(
+            f"{copy.source}: offsets {copy.position} to {beginning - 1} were deleted at the source before they were "
+            f"copied: going on at {beginning}"
+        )
+        copy.position = beginning
+
+    def _ensure_topic(self, topic: TopicDescription) -> TopicDescription:
+        """The topic at the target, made or given partitions if need be."""
+        name = self._wanted.prefix + topic.name
+        admin = self._target
+        count = len(topic.partitions)
+        try:
+            (found,) = admin.describe_topics([name])
+        except UnknownTopicOrPartitionError:
+            found = self._create_topic(topic, name)
+        if len(found.partitions) < count:
+            self._on_notice(
+                f"topic {name} gets {count} partitions instead of {len(found.partitions)}, as at the source"
+            )
+            found = admin.create_partitions(name, count)
+        if any(each.name == _TIMESTAMP_TYPE and each.value == "LogAppendTime" for each in found.configs):
+            self._tell_once(f"topic {name} has {_TIMESTAMP_TYPE}=LogAppendTime: records get the time of their copying")
+        return found
+
+    def _create_topic(self, topic: TopicDescription, name: str) -> TopicDescription:
+        admin = self._target
+        own = {each.name: each.value for each in topic.configs if each.source == "DYNAMIC_TOPIC_CONFIG"}
+        if own.get(_TIMESTAMP_TYPE) == "LogAppendTime":
+            self._on_notice(
+                f"topic {name} is made without {_TIMESTAMP_TYPE}=LogAppendTime, so that records keep their times"
+            )
+        replicas = max(1, min(topic.replication_factor, len(admin.live_brokers())))
+        if int(own.get("min.insync.replicas", 1)) > replicas:
+            self._on_notice(
+                f"topic {name} gets min.insync.replicas={replicas} instead of {own['min.insync.replicas']}: "
+                "the target has no more brokers"
+            )
+            own["min.insync.replicas"] = str(replicas)
+        configs = {key: value for key, value in own.items() if key not in NOT_COPIED_CONFIGS}
+        return admin.create_topic(name, partitions=len(topic.partitions), replication_factor=replicas, configs=configs)
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._complained:
+            self._complained.add(text)
+            self._on_notice(text)
+
+    # ------------------------------------------------------------------------------------------------------- copying
+
+    def run(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> None:
+        """Copy until everything is, or until ``stop``; then the groups' offsets. Call ``prepare`` before."""
+        now = time.monotonic()
+        next_save, next_look, next_groups = now + self._to.save_every, now + LOOK, now + GROUPS
+        while not stop() and (self._is_reading or (self._follow and self._wanted.pattern is not None)):
+            for copy, records in self._poll():
+                self._send(copy, records)
+            self._note_positions()
+            on_progress(self._progress())
+            now = time.monotonic()
+            if now >= next_save:
+                self.save()
+                next_save = time.monotonic() + self._to.save_every
+            if self._follow and now >= next_look:
+                self._look()
+                next_look = time.monotonic() + LOOK
+            if self._follow and now >= next_groups:
+                self.sync_groups()
+                next_groups = time.monotonic() + GROUPS
+        self.save()
+        self.sync_groups()
+
+    @property
+    def _is_reading(self) -> bool:
+        return any(not copy.is_done for copy in self._copies.values())
+
+    def _assign(self) -> None:
+        """Read what is not done, from where we stand."""
+        self._consumer.assign({copy.source: copy.reading for copy in self._copies.values() if not copy.is_done})
+
+    def _poll(self) -> Iterable[tuple[_Copy, Records]]:
+        try:
+            runs = self._consumer.poll(POLL)
+        except OffsetOutOfRangeError:
+            self._skip_deleted()
+            return
+        except UnknownTopicOrPartitionError:
+            self._look()  # deleted at the source
+            return
+        except StoreError:
+            with suppress(StoreError):
+                self.save()
+            raise
+        for records in _joined_where_small(runs):
+            copy = self._copies[TopicPartition(records.topic, records.partition)]
+            if copy.goal is not None and records.offsets[-1] >= copy.goal:
+                yield copy, records.slice(0, bisect_left(records.offsets, copy.goal))
+            else:
+                yield copy, records
+
+    def _send(self, copy: _Copy, records: Records) -> None:
+        if not len(records):
+            return
+        copy.waiting.append(records.offsets)
+        copy.size += _size(records)
+        self._to.send(copy, records)
+
+    def _delivered(self, delivery: Delivery) -> None:
+        copy = self._by_target.get(TopicPartition(delivery.topic, delivery.partition))
+        if copy is not None:  # else it is the ledger's
+            copy.delivered(delivery.base_offset, delivery.record_count)
+
+    def _note_positions(self) -> None:
+        """How far the source is read, and where nothing is waiting, copied: beyond the last record there may be marks
+        of transactions.
+        """
+        for source in self._consumer.assignment():
+            copy = self._copies.get(source)
+            if copy is None or copy.is_done:
+                continue
+            at = self._consumer.position(source)
+            copy.reading = at if copy.goal is None else min(at, copy.goal)
+            if copy.is_done:
+                self._consumer.pause([source])
+
+    def _skip_deleted(self) -> None:
+        """Retention at the source was faster than we are: go on where its log begins now."""
+        self._to.settle()
+        sources = [copy.source for copy in self._copies.values() if not copy.is_done]
+        beginnings = self._consumer.beginning_offsets(sources)
+        overtaken = [self._copies[source] for source in sources if self._copies[source].reading < beginnings[source]]
+        if not overtaken:
+            raise OffsetOutOfRangeError("A source partition ends before what was read of it: it lost records")
+        for copy in overtaken:
+            copy.position = copy.reading
+            self._tell_gap(copy, beginnings[copy.source])
+            copy.reading = copy.position
+        self._assign()
+
+    def _look(self) -> None:
+        """Follow topics that are gone, and those that were made or grew."""
+        before = set(self._copies)
+        new = self._new_topics()
+        if self._follow:
+            self._add(new)
+        if set(self._copies) != before:
+            self._assign()
+
+    def save(self) -> None:
+        """Bring what was copied to where it is to stay, and write down how far that is."""
+        self._to.settle()
+        for copy in self._copies.values():
+            if not copy.waiting:
+                copy.position = max(copy.position, copy.reading)
+        self._ledger.write({copy.key: copy.entry() for copy in self._copies.values()}, self._to.producer)
+        self._to.conclude()
+
+    def _progress(self) -> Progress:
+        every = [*self._copies.values(), *self._gone]
+        return Progress(
+            sum(copy.records for copy in every),
+            sum(copy.size for copy in every),
+            sum(copy.reading - copy.started for copy in every),
+            sum((copy.reading if copy.goal is None else copy.goal) - copy.started for copy in every),
+        )
+
+    # -------------------------------------------------------------------------------------------------------- groups
+
+    def sync_groups(self) -> None:
+        """Commit at the target what groups have committed at the source, as the offsets are there.
+
+        As Kafka's MirrorMaker 2 does: never for a group that has members at the target, and never backwards.
+        """
+        if not self._wanted.groups and self._wanted.group_pattern is None:
+            return
+        admin = self._source
+        there = [each.group_id for each in admin.list_groups()]
+        groups = list(self._wanted.groups)
+        if self._wanted.group_pattern is not None:
+            groups += [each for each in there if each not in groups and self._wanted.group_pattern.fullmatch(each)]
+        for group in groups:
+            if group not in there:
+                self._fail_once(f"group {group} does not exist at the source")
+                continue
+            offsets = {
+                self._copies[partition].target: self._copies[partition].translated(committed.offset)
+                for partition, committed in admin.group_offsets(group).items()
+                if partition in self._copies
+            }
+            self._commit(group, offsets)
+
+    def _commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        admin = self._target
+        before = admin.group_offsets(group)
+        new = {
+            partition: offset
+            for partition, offset in offsets.items()
+            if partition not in before or before[partition].offset < offset
+        }
+        self._groups.setdefault(group, set())
+        if not new:
+            return
+        try:
+            admin.alter_group_offsets(group, new)
+        except UnknownMemberIdError:
+            self._fail_once(f"group {group} has members at the target: its offsets there are left as they are")
+            return
+        self._groups[group] |= new.keys()
+
+    def _fail_once(self, text: str) -> None:
+        if text not in self._complained:
+            self._complained.add(text)
+            self._on_error(text)
+
+    # -------------------------------------------------------------------------------------------------------- report
+
+    def reports(self) -> list[TopicReport]:
+        """What was copied by this mirror, a topic each."""
+        found: dict[tuple[str, str], list[_Copy]] = {}
+        for copy in [*self._gone, *self._copies.values()]:
+            found.setdefault((copy.source.topic, copy.target.topic), []).append(copy)
+        return [
+            TopicReport(*names, len(some), sum(copy.records for copy in some), sum(copy.size for copy in some))
+            for names, some in found.items()
+        ]
+
+    def group_reports(self) -> list[GroupReport]:
+        return [GroupReport(group, len(partitions)) for group, partitions in self._groups.items()]
+
+
+def _joined_where_small(runs: Iterable[Records]) -> Iterator[Records]:
+    """The same records, where many small batches of a partition come one after the other as few larger ones.
+
+    Large ones stay as they are: they were written at once, and have in common what makes them quick to copy.
+    """
+    waiting: dict[TopicPartition, list[Records]] = {}
+    for each in runs:
+        some = waiting.setdefault(TopicPartition(each.topic, each.partition), [])
+        if len(each) < SMALL:
+            some.append(each)
+            continue
+        if some:
+            yield _joined(some)
+            some.clear()
+        yield each
+    yield from (_joined(some) for some in waiting.values() if some)
+
+
+def _joined(runs: Sequence[Records]) -> Records:
+    """Runs of one partition as one."""
+    if len(runs) == 1:
+        return runs[0]
+    return Records(
+        runs[0].topic,
+        runs[0].partition,
+        offsets=_chained([run.offsets for run in runs]),
+        timestamps=_chained([run.timestamps for run in runs]),
+        keys=_chained([run.keys for run in runs]),
+        values=_chained([run.values for run in runs]),
+        headers=_chained([run.headers for run in runs]),
+    )
+
+
+def _chained(columns: Iterable[Sequence[_T]]) -> list[_T]:
+    return list(chain.from_iterable(columns))
+
+
+def _size(records: Records) -> int:
+    size = sum(map(len, filter(None, records.values))) + sum(map(len, filter(None, records.keys)))
+    for fields in filter(None, records.headers):
+        size += sum(len(name.encode()) + len(value or b"") for name, value in fields)
+    return size

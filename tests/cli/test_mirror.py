@@ -1,0 +1,494 @@
+"""pykafka mirror between two directories: every kind of record, gaps, kills at any moment, groups, following."""
+
+from __future__ import annotations
+
+import io
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pykafka_cli import main
+from pykafka_cli.commands.mirror import progress_line
+from pykafka_cli.env import Env
+from pykafka_store.api import Cluster, open_cluster, open_data_directory
+from pykafka_store.errors import UnknownTopicOrPartitionError
+from pykafka_store.mirror.ledger import TOPIC as LEDGER
+from pykafka_store.mirror.mirroring import Progress
+from pykafka_store.model import ConfigResource, Header, OffsetAt, TopicPartition
+from tests.support.console import stored
+from tests.support.in_process import Done
+
+PATIENCE = 30.0
+SMALL_SEGMENTS = {"internal.segment.bytes": "1000", "min.cleanable.dirty.ratio": "0", "retention.ms": "-1"}
+
+
+class Record(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+    timestamp: int
+
+
+def records(directory: Path, topic: str, partition: int = 0) -> list[Record]:
+    return [record for record, _ in placed(directory, topic, partition)]
+
+
+def placed(directory: Path, topic: str, partition: int = 0) -> list[tuple[Record, int]]:
+    """The records of a partition, each with its offset."""
+    return [
+        (Record(key, value, tuple(headers), stamp), offset)
+        for run in stored(directory, topic, [partition])
+        for key, value, headers, stamp, offset in zip(
+            run.keys, run.values, run.headers, run.timestamps, run.offsets, strict=True
+        )
+    ]
+
+
+def mirror(*arguments: object, terminal: bool = False) -> Done:
+    """pykafka mirror in this process."""
+    stdout, stderr = io.BytesIO(), io.StringIO()
+    stderr.isatty = lambda: terminal  # type: ignore[method-assign]
+    env = Env(stdin=io.BytesIO(), stdout=stdout, stderr=stderr, environ={})
+    code = main.run(lambda: main.load_command("mirror"), "pykafka mirror", [str(each) for each in arguments], env)
+    return Done(stdout.getvalue().decode(), stderr.getvalue(), code)
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """pykafka mirror as a process of its own."""
+    command = [sys.executable, "-m", "pykafka_cli", "mirror", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def a(tmp_path: Path) -> Path:
+    return tmp_path / "a"
+
+
+@pytest.fixture
+def b(tmp_path: Path) -> Path:
+    return tmp_path / "b"
+
+
+@pytest.fixture
+def source(a: Path) -> Iterator[Cluster]:
+    with open_cluster(a) as cluster:
+        yield cluster
+
+
+def fill(cluster: Cluster, topic: str, start: int, stop: int, partition: int = 0) -> None:
+    """Records ``start`` to ``stop``, each with a key, a value, a header and a time of its own."""
+    with cluster.producer() as producer:
+        numbers = range(start, stop)
+        producer.send(
+            topic,
+            [b"v%d" % number for number in numbers],
+            keys=[b"k%d" % number for number in numbers],
+            headers=[[("n", b"%d" % number)] for number in numbers],
+            timestamps=[1_700_000_000_000 + number for number in numbers],
+            partitions=partition,
+        )
+
+
+def test_every_kind_of_record(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t", partitions=3, configs={"retention.ms": "-1", "compression.type": "zstd"})
+    with source.producer() as producer:
+        producer.send("t", [b"plain", b"records"], partitions=0, timestamps=1_700_000_000_000)
+        producer.send(
+            "t",
+            [None, b"", b"v"],
+            keys=[b"k", None, b""],
+            headers=[[("h", b"1"), ("h", None), ("", b"")], [], [("ü", b"\xff")]],
+            timestamps=[5, 1_700_000_000_000, 0],
+            partitions=1,
+        )
+        for number in range(300):
+            producer.send("t", [b"%d" % number], partitions=0, timestamps=number)
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert done == Done("t: 305 records of 3 partitions copied, 810 bytes\n", "", 0)
+    for partition in range(3):
+        assert placed(b, "t", partition) == placed(a, "t", partition)
+    with open_cluster(b) as target:
+        (theirs,), (ours,) = source.admin().describe_topics(["t"]), target.admin().describe_topics(["t"])
+        assert ours.configs == theirs.configs
+        assert ours.topic_id != theirs.topic_id
+    assert mirror("--from", a, "--to", b, "--topic", "t").stdout == "t: 0 records of 3 partitions copied, 0 bytes\n"
+
+
+def test_a_prefix_and_a_pattern(source: Cluster, a: Path, b: Path) -> None:
+    for topic in ("orders.a", "orders.b", "payments"):
+        source.admin().create_topic(topic)
+    fill(source, "orders.a", 0, 3)
+    done = mirror("--from", f"file:{a}", "--to", b, "--include", r"orders\..*", "--prefix", "eu.")
+    assert done.stdout == (
+        "orders.a -> eu.orders.a: 3 records of 1 partition copied, 18 bytes\n"
+        "orders.b -> eu.orders.b: 0 records of 1 partition copied, 0 bytes\n"
+    )
+    assert records(b, "eu.orders.a") == records(a, "orders.a")
+    # Back again, with all that is there: a mirror's own topic stays where it is.
+    assert mirror("--from", b, "--to", a, "--include", ".*").code == 0
+    assert [each.name for each in source.admin().list_topics()] == [
+        "eu.orders.a", "eu.orders.b", "orders.a", "orders.b", "payments", LEDGER,
+    ]  # fmt: skip
+
+
+def compacted(source: Cluster, directory: Path, topic: str, *, rounds: int = 20) -> None:
+    """A topic whose first segments are compacted, so that there are gaps."""
+    configs = {"cleanup.policy": "compact", "internal.segment.bytes": "2000", "min.cleanable.dirty.ratio": "0"}
+    source.admin().create_topic(topic, configs=configs)
+    with source.producer() as producer:
+        for number in range(rounds):
+            keys = [b"%d" % key for key in (number, number % 3, number % 7)]
+            producer.send(topic, [b"%d" % number * 50] * 3, keys=keys, timestamps=1_700_000_000_000)
+    with open_data_directory(directory) as opened:
+        opened.maintain()
+    offsets = [offset for _, offset in placed(directory, topic)]
+    assert len(offsets) < offsets[-1] - offsets[0]
+
+
+def committed(cluster: Cluster, group: str) -> dict[TopicPartition, int]:
+    return {partition: each.offset for partition, each in cluster.admin().group_offsets(group).items()}
+
+
+def test_gaps_and_what_groups_have_committed(source: Cluster, a: Path, b: Path) -> None:
+    """Each offset of the source, committed by a group of its own, is that of the same record at the target."""
+    compacted(source, a, "t")
+    theirs = placed(a, "t")
+    end = theirs[-1][1] + 1
+    for offset in range(end + 1):
+        source.admin().alter_group_offsets(f"g{offset}", {TopicPartition("t", 0): offset})
+    with open_cluster(b) as target:
+        target.admin().create_topic("t")
+        fill(target, "t", 0, 5)
+        done = mirror("--from", a, "--to", b, "--topic", "t", "--include-groups", "g.*", "--group", "g0")
+        assert done.code == 0
+        assert done.stdout.count("\n") == 1 + end + 1
+        assert "group g7: 1 offset committed\n" in done.stdout
+        ours = placed(b, "t")[5:]
+        assert [record for record, _ in ours] == [record for record, _ in theirs]
+        where = {offset: at for (_, offset), (_, at) in zip(theirs, ours, strict=True)}
+        for offset in range(end + 1):
+            wanted = next((at for known, at in where.items() if known >= offset), ours[-1][1] + 1)
+            assert committed(target, f"g{offset}") == {TopicPartition("t", 0): wanted}
+
+
+def test_groups_are_left_alone_where_they_live_and_never_moved_back(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 10)
+    partition = TopicPartition("t", 0)
+    for group in ("live", "ahead", "behind"):
+        source.admin().alter_group_offsets(group, {partition: 5})
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    with open_cluster(b) as target, target.consumer({"group.id": "live", "auto.offset.reset": "earliest"}) as consumer:
+        target.admin().alter_group_offsets("ahead", {partition: 9})
+        target.admin().alter_group_offsets("behind", {partition: 1})
+        consumer.subscribe(["t"])
+        until(lambda: consumer.poll(0.1, max_records=1))
+        done = mirror("--from", a, "--to", b, "--topic", "t", "--include-groups", ".*", "--group", "nobody")
+        assert done.code == 1
+        assert done.stderr == (
+            "mirror: group nobody does not exist at the source\n"
+            "mirror: group live has members at the target: its offsets there are left as they are\n"
+        )
+        assert "group behind: 1 offset committed\n" in done.stdout
+        assert committed(target, "ahead") == {partition: 9}
+        assert committed(target, "behind") == {partition: 5}
+
+
+def test_what_the_source_deleted_before_it_was_copied(source: Cluster, a: Path, b: Path) -> None:
+    """A first copy begins where the source does; later ones tell what they missed, once, and go on."""
+    source.admin().create_topic("t", configs={"retention.ms": "-1"})
+    fill(source, "t", 0, 10)
+    source.admin().delete_records({TopicPartition("t", 0): 4})
+    assert mirror("--from", a, "--to", b, "--topic", "t") == Done(
+        "t: 6 records of 1 partition copied, 36 bytes\n", "", 0
+    )
+    fill(source, "t", 10, 20)
+    source.admin().delete_records({TopicPartition("t", 0): 15})
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert done.code == 1
+    assert done.stderr == (
+        "mirror: t-0: offsets 10 to 14 were deleted at the source before they were copied: going on at 15\n"
+    )
+    assert done.stdout == "t: 5 records of 1 partition copied, 45 bytes\n"
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    assert [each.value for each in records(b, "t")] == [b"v%d" % number for number in [*range(4, 10), *range(15, 20)]]
+
+
+def test_partitions_are_added(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 3)
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    source.admin().create_partitions("t", 3)
+    fill(source, "t", 3, 6, partition=2)
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert done.stderr == "WARNING: mirror: topic t gets 3 partitions instead of 1, as at the source\n"
+    assert placed(b, "t", 2) == placed(a, "t", 2)
+
+
+def test_topics_that_were_made_anew(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 3)
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    source.admin().delete_topic("t")
+    source.admin().create_topic("t")
+    fill(source, "t", 3, 5)
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert "topic t was made anew at the source" in done.stderr
+    assert [each.value for each in records(b, "t")] == [b"v0", b"v1", b"v2", b"v3", b"v4"]
+    with open_cluster(b) as target:
+        target.admin().delete_topic("t")
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    assert placed(b, "t") == placed(a, "t")
+
+
+def test_log_append_time(source: Cluster, a: Path, b: Path) -> None:
+    """Times stay, unless the target's topic says otherwise."""
+    source.admin().create_topic("t", configs={"message.timestamp.type": "LogAppendTime"})
+    fill(source, "t", 0, 3)
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert done.stderr.count("is made without message.timestamp.type=LogAppendTime") == 1
+    assert placed(b, "t") == placed(a, "t")
+    with open_cluster(b) as target:
+        target.admin().incremental_alter_configs(
+            ConfigResource("topic", "t"), {"message.timestamp.type": "LogAppendTime"}
+        )
+    fill(source, "t", 3, 6)
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert "records get the time of their copying" in done.stderr
+    assert [each.value for each in records(b, "t")] == [b"v%d" % number for number in range(6)]
+    # A stamped batch says where it comes from, too.
+    with open_cluster(b) as target:
+        target.admin().delete_topic(LEDGER)
+    assert "0 records" in mirror("--from", a, "--to", b, "--topic", "t").stdout
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact"])
+def test_the_log_alone_knows_how_far_it_came(source: Cluster, a: Path, b: Path, policy: str) -> None:
+    """Without the ledger; also when compaction has taken all records of the last copied batch."""
+    source.admin().create_topic("t", configs=SMALL_SEGMENTS)
+    fill(source, "t", 0, 30)
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    with open_cluster(b) as target:
+        target.admin().delete_topic(LEDGER)
+        target.admin().incremental_alter_configs(ConfigResource("topic", "t"), {"cleanup.policy": policy})
+        fill(target, "t", 0, 30)
+        fill(target, "t", 0, 30)
+    with open_data_directory(b) as directory:
+        directory.maintain()
+    before = records(b, "t")
+    assert len(before) == (90 if policy == "delete" else 60)  # of the first sixty the newest, and the active segment
+    fill(source, "t", 30, 32)
+    assert mirror("--from", a, "--to", b, "--topic", "t").stdout == "t: 2 records of 1 partition copied, 18 bytes\n"
+    assert records(b, "t") == [*before, *records(a, "t")[30:]]
+
+
+def test_an_older_copy_of_the_log(source: Cluster, a: Path, b: Path, tmp_path: Path) -> None:
+    """The ledger knows of more than there is: the log alone counts."""
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 10)
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    log = b / "brokers" / "0" / "t-0"
+    shutil.copytree(log, tmp_path / "older")
+    fill(source, "t", 10, 20)
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    shutil.rmtree(log)
+    shutil.copytree(tmp_path / "older", log)
+    fill(source, "t", 20, 30)
+    assert mirror("--from", a, "--to", b, "--topic", "t").stdout.startswith("t: 20 records")
+    assert placed(b, "t") == placed(a, "t")
+
+
+def test_a_source_that_lost_records(source: Cluster, a: Path, b: Path) -> None:
+    """It ends before what was copied of it: an error, and nothing is done, until the topic is made anew."""
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 10)
+    log = a / "brokers" / "0" / "t-0"
+    older = a / "older"
+    shutil.copytree(log, older)
+    fill(source, "t", 10, 20)
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    shutil.rmtree(log)
+    older.rename(log)
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert done.code == 1
+    assert done.stderr == (
+        "mirror: t-0 ends at offset 10 at the source, and was copied up to 20: it lost records, and is left alone; "
+        "delete the topic at the target to copy it anew\n"
+    )
+    with open_cluster(b) as target:
+        target.admin().delete_topic("t")
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    assert placed(b, "t") == placed(a, "t")
+
+
+def test_what_is_no_ledger(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    with open_cluster(b) as target, target.producer() as producer:
+        producer.send(LEDGER, [b"v"], keys=[b"k"])
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    assert (done.stdout, done.code) == ("", 1)
+    assert done.stderr == (
+        "CorruptRecordException: Topic pykafka-mirror-offsets holds what no mirror wrote (the record at offset 0): "
+        "delete the topic or the record\n"
+    )
+
+
+def test_retention_at_the_target_does_not_bring_records_again(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t", configs=SMALL_SEGMENTS)
+    fill(source, "t", 0, 100)
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    with open_cluster(b) as target:
+        target.admin().delete_records({TopicPartition("t", 0): -1})
+    fill(source, "t", 100, 103)
+    assert mirror("--from", a, "--to", b, "--topic", "t").stdout == "t: 3 records of 1 partition copied, 36 bytes\n"
+    assert placed(b, "t") == placed(a, "t")[100:]
+
+
+def test_killed_at_any_moment(source: Cluster, a: Path, b: Path) -> None:
+    """Mirrors are killed, again and again, in the middle of their work: all is there once and in order."""
+    source.admin().create_topic("t", partitions=2, configs={"internal.segment.bytes": "100000", "retention.ms": "-1"})
+    for number in range(20):
+        fill(source, "t", number * 1500, (number + 1) * 1500, number % 2)
+    chosen = random.Random()
+    kills = 0
+    while True:
+        before = _held(b, "t")
+        with start("--from", a, "--to", b, "--include", "t") as process:
+            until(lambda before=before, process=process: _held(b, "t") > before or process.poll() is not None)
+            time.sleep(chosen.uniform(0, 0.02))
+            process.kill()
+            _, told = process.communicate()
+        if process.returncode == 0:
+            break
+        assert (process.returncode, told) == (-signal.SIGKILL, "")
+        kills += 1
+        assert _held(b, "t") <= _held(a, "t")
+    assert kills >= 2
+    for partition in (0, 1):
+        assert placed(b, "t", partition) == placed(a, "t", partition)
+
+
+def _held(directory: Path, topic: str) -> int:
+    """Records of a topic, 0 where there is none or not even a directory yet."""
+    if not directory.joinpath("meta.properties").exists():
+        return 0
+    with open_cluster(directory, create=False) as cluster:
+        try:
+            (described,) = cluster.admin().describe_topics([topic])
+        except UnknownTopicOrPartitionError:
+            return 0
+        partitions = [TopicPartition(topic, each.partition) for each in described.partitions]
+        found = cluster.admin().list_offsets(dict.fromkeys(partitions, OffsetAt.LATEST))
+        return sum(offset for offset in found.values() if isinstance(offset, int))
+
+
+def test_following(source: Cluster, a: Path, b: Path) -> None:
+    """New records, partitions and topics come by themselves; Ctrl-C ends it tidily."""
+    source.admin().create_topic("t1")
+    fill(source, "t1", 0, 3)
+    partition = TopicPartition("t1", 0)
+    source.admin().alter_group_offsets("g", {partition: 2})
+    with start("--from", a, "--to", b, "--include", "t.*", "--follow", "--group", "g") as process:
+        until(lambda: _held(b, "t1") == 3)
+        fill(source, "t1", 3, 6)
+        until(lambda: _held(b, "t1") == 6)
+        source.admin().create_partitions("t1", 2)
+        source.admin().create_topic("t2")
+        fill(source, "t1", 6, 9, partition=1)
+        fill(source, "t2", 0, 1)
+        until(lambda: (_held(b, "t1"), _held(b, "t2")) == (9, 1))
+        done = mirror("--from", a, "--to", b, "--topic", "t1")
+        assert (done.code, done.stderr) == (
+            1, "UnknownServerException: Topic t1 is being mirrored to this target by another process\n",
+        )  # fmt: skip
+        source.admin().delete_topic("t2")
+        source.admin().alter_group_offsets("g", {partition: 4})
+        assert process.stderr is not None
+        lines = [process.stderr.readline(), process.stderr.readline()]
+        assert "topic t1 gets 2 partitions instead of 1" in lines[0]
+        assert lines[1] == "mirror: topic t2 was deleted at the source: what was copied of it stays\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (130, "")
+    assert out == (
+        "t2: 1 record of 1 partition copied, 6 bytes\n"
+        "t1: 9 records of 2 partitions copied, 54 bytes\n"
+        "group g: 1 offset committed\n"
+    )
+    assert [placed(b, "t1", number) for number in (0, 1)] == [placed(a, "t1", number) for number in (0, 1)]
+    with open_cluster(b) as target:
+        assert committed(target, "g") == {partition: 4}
+
+
+def test_a_source_that_may_only_be_read_is_enough(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 3)
+    source.close()
+    modes = {path: path.stat().st_mode for path in [a, *a.rglob("*")]}
+    for path in modes:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+    assert placed(b, "t") == placed(a, "t")
+
+
+def test_errors(source: Cluster, a: Path, b: Path, tmp_path: Path) -> None:
+    source.admin().create_topic("t")
+    for arguments, code, message in (
+        (("--from", a, "--to", b), 2, "Error: say what to copy: --topic TOPIC, or --include REGEX ('.*' for all)"),
+        (("--to", b, "--topic", "t"), 2, "Error: Missing option '--from'."),
+        (("--from", a, "--to", a / ".." / "a", "--topic", "t"), 1, "mirror: --from and --to are the same: "),
+        (("--from", tmp_path / "no", "--to", b, "--topic", "t"), 1, "KafkaStorageException: "),
+        (("--from", a, "--to", b, "--topic", "x"), 1, "UnknownTopicOrPartitionException: Topic x does not"),
+        (("--from", a, "--to", b, "--include", "("), 1, "mirror: ( is an invalid regex."),
+        (("--from", a, "--to", b, "--topic", "t", "--to-config", tmp_path / "no"), 1, "mirror: "),
+    ):  # fmt: skip
+        done = mirror(*arguments)
+        assert done.code == code
+        assert done.stderr.rstrip("\n").rpartition("\n")[2].startswith(message)
+
+
+def test_progress_is_for_terminals(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 3)
+    assert mirror("--from", a, "--to", b, "--topic", "t").stderr == ""
+    fill(source, "t", 3, 6)
+    done = mirror("--from", a, "--to", b, "--topic", "t", terminal=True)
+    assert done.stderr.startswith("\rmirror: 3 records, 18 bytes, ")
+    assert done.stderr.endswith("\r")
+
+
+@pytest.mark.parametrize(
+    ("progress", "seconds", "follow", "line"),
+    [
+        (Progress(0, 0, 0, 0), 0.0, False, "mirror: 0 records, 0 bytes, 0 records/s, 100 %"),
+        (
+            Progress(1_200_000, 98_400_000, 1_500_000, 6_000_000),
+            4.0,
+            False,
+            "mirror: 1,200,000 records, 98.4 MB, 300,000 records/s, 25 %, 0:12 left",
+        ),
+        (Progress(1, 10, 1, 7200), 1.0, False, "mirror: 1 records, 10 bytes, 1 records/s, 0 %, 1:59:59 left"),
+        (Progress(10, 2000, 10, 10), 5.0, True, "mirror: 10 records, 2.0 kB, 2 records/s"),
+    ],
+)
+def test_the_line_of_progress(progress: Progress, seconds: float, follow: bool, line: str) -> None:
+    assert progress_line(progress, seconds, follow=follow) == line
