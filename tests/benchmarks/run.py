@@ -2,7 +2,8 @@
 
 Every row is the whole process, from a shell's point of view. What is compared runs in turns on the same machine,
 and the best of the rounds counts: a shared machine only ever adds time. `--write` puts the table into README.md,
-`--rows produce,list` measures some rows, `--rounds N` changes how often. Two rows need kcat, a package of Debian's.
+`--rows produce,list` measures some rows, `--rounds N` changes how often. Some rows need kcat, a package of Debian's,
+and those of a cluster Java and Maven besides (tests/cluster/README.md).
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 from pykafka_store.api import open_cluster, open_data_directory
+from tests.support import apache
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -373,6 +377,87 @@ def row_doctor(work: Path, rounds: int) -> list[Row]:
     return rows
 
 
+def row_cluster(work: Path, rounds: int) -> list[Row]:
+    """A real broker on loopback: our tools against kcat, with Apache's own and the data directory beside them."""
+    kcat = shutil.which("kcat")
+    why = apache.available() or (None if kcat else "kcat is not installed")
+    if kcat is None or why is not None:
+        reason = f"not measured: {why}"
+        return [Row("a real broker", "see DESIGN.md", reason, None)]
+    lines = make_lines(work / "million", 1_000_000)
+    directory = work / "data"
+    topics = (f"in-{number}" for number in range(1_000_000))
+    with apache.Broker() as broker:
+        address = ("--bootstrap-server", broker.bootstrap)
+
+        def fresh() -> str:
+            """A topic of its own for each run, so that no log grows from round to round."""
+            topic = next(topics)
+            run([tool("kafka-topics"), *address, "--create", "--topic", topic])
+            return topic
+
+        def into(command: Callable[[str], list[str]]) -> Run:
+            topic = fresh()
+            try:
+                return run(command(topic), stdin=lines)
+            finally:
+                run([tool("kafka-topics"), *address, "--delete", "--topic", topic])
+
+        def on_directory() -> Run:
+            shutil.rmtree(directory, ignore_errors=True)
+            return produce(directory, lines)
+
+        ours_in, kcat_in, java_in, directory_in = in_turns(
+            rounds,
+            partial(into, lambda topic: [tool("kafka-console-producer"), *address, "--topic", topic]),
+            partial(
+                into, lambda topic: [kcat, "-P", "-b", broker.bootstrap, "-t", topic, "-l", str(lines)], stdin=None
+            ),
+            partial(into, lambda topic: apache.command("kafka-console-producer", *address, "--topic", topic)),
+            on_directory,
+        )
+        topic = fresh()
+        run([tool("kafka-console-producer"), *address, "--topic", topic], stdin=lines)
+        reading = [*address, "--topic", topic, "--from-beginning", "--max-messages", "1000000"]
+        from_kcat = [kcat, "-C", "-b", broker.bootstrap, "-t", topic, "-o", "beginning", "-e", "-q"]
+        ours_out, kcat_out, java_out, directory_out = in_turns(
+            rounds,
+            lambda: run([tool("kafka-console-consumer"), *reading], pipe=True),
+            lambda: run(from_kcat, pipe=True),
+            lambda: run(apache.command("kafka-console-consumer", *reading), pipe=True),
+            lambda: consume(directory),
+        )
+        ours_list, bare, java_list = in_turns(
+            rounds,
+            lambda: run([tool("kafka-topics"), *address, "--list"]),
+            lambda: run([sys.executable, "-c", "pass"]),
+            lambda: run(apache.command("kafka-topics", *address, "--list")),
+        )
+
+    def row(what: str, ours: Run, other: Run, java: Run, embedded: Run) -> Row:
+        ratio = ours.seconds / other.seconds
+        return Row(
+            f"{what} a real broker, 1,000,000 lines of 82 bytes, whole process",
+            "1.5 × kcat",
+            f"{ratio:.2f} × ({ours.seconds:.2f} s against {other.seconds:.2f} s; "
+            f"Apache's own {java.seconds:.2f} s, ours on a directory {embedded.seconds:.2f} s)",
+            ratio <= 1.5,
+        )
+
+    start = ours_list.seconds / bare.seconds
+    listed = f"{ours_list.seconds * 1000:.0f} ms against {bare.seconds * 1000:.0f} ms"
+    return [
+        row("file →", ours_in, kcat_in, java_in, directory_in),
+        row("pipe ←", ours_out, kcat_out, java_out, directory_out),
+        Row(
+            "`kafka-topics --list` on a real broker, whole process",
+            "15 × `python -c pass`",
+            f"{start:.1f} × ({listed}; Apache's own {java_list.seconds:.2f} s)",
+            start <= 15,
+        ),
+    ]
+
+
 ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "list": row_list,
     "produce": row_throughput,
@@ -382,6 +467,7 @@ ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "flat": row_flat,
     "compaction": row_compaction,
     "doctor": row_doctor,
+    "cluster": row_cluster,
 }
 
 
