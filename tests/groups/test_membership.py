@@ -823,14 +823,16 @@ def test_deleting_a_group_does_not_touch_a_member_that_joins_meanwhile(world: Wo
     done = threading.Event()
 
     def come_and_go() -> None:
-        with EmbeddedCluster(str(world.directory)) as cluster:
-            member = cluster.member(settings)
-            for number in range(300):
-                member.join(Subscribed(("t",), None))
-                if not member.check_held():
-                    disturbed.append(number)
-                member.leave()
-        done.set()
+        try:
+            with EmbeddedCluster(str(world.directory)) as cluster:
+                member = cluster.member(settings)
+                for number in range(300):
+                    member.join(Subscribed(("t",), None))
+                    if not member.check_held():
+                        disturbed.append(number)
+                    member.leave()
+        finally:
+            done.set()
 
     thread = threading.Thread(target=come_and_go)
     thread.start()

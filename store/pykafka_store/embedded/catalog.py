@@ -1,28 +1,19 @@
 """metadata.db: what exists. Topics, partitions, replicas, in-sync replicas, leader epochs, settings, brokers.
 
-SQLite in WAL mode, because it is atomic, crash-safe and shared between processes already. Every change is one
-``BEGIN IMMEDIATE`` transaction. Topics are keyed by id, so that a topic made again under its old name is another topic.
-
-``version()`` asks SQLite's data_version (about a microsecond): a long-lived process looks again only when it has moved.
+Topics are keyed by id, so that a topic made again under its old name is another topic.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from pykafka_store.errors import StorageError, UnsupportedVersionError
+from pykafka_store.embedded.database import Database
 from pykafka_store.format.names import collision_key
 
-if TYPE_CHECKING:
-    import tempfile
-
 FILE_NAME = "metadata.db"
-BUSY_TIMEOUT = 30.0
-"""Seconds that a transaction waits for another process's."""
 
 _MIGRATIONS: tuple[str, ...] = (
     """
@@ -60,7 +51,6 @@ _MIGRATIONS: tuple[str, ...] = (
     INSERT INTO changes VALUES (1);
     """,
 )
-"""What brings a database from version n to n + 1 (PRAGMA user_version). Only ever appended to."""
 
 
 class LogDirRow(NamedTuple):
@@ -141,117 +131,27 @@ class TopicRow(NamedTuple):
     """Only the topic's own overrides."""
 
 
-class Catalog:
-    """One connection to a data directory's metadata.db. All methods raise StorageError where SQLite fails."""
+class Catalog(Database):
+    """One connection to a data directory's metadata.db."""
+
+    MIGRATIONS = _MIGRATIONS
+    SYNCHRONOUS = "FULL"  # what is committed here is rare and must survive a power cut: topics
 
     def __init__(self, directory: str, *, create: bool = False, read_only: bool = False) -> None:
-        self.path = os.path.join(directory, FILE_NAME)
-        self._own_commits = 0
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
-        with self._explained():
-            self._connection = self._connect_read_only() if read_only else self._connect(create)
-            self._connection.execute("PRAGMA foreign_keys = ON")
-        try:
-            with self._explained():
-                self._migrate(create, read_only)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        self._connection.close()
-        if self._copy is not None:
-            self._copy.cleanup()
-
-    # ------------------------------------------------------------------------------------------------ connecting
-
-    def _connect(self, create: bool) -> sqlite3.Connection:
-        mode = "rwc" if create else "rw"
-        connection = sqlite3.connect(self._uri(mode), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-        with _closing_on_error(connection):
-            if create:
-                connection.execute("PRAGMA journal_mode = WAL")
-            # What is committed here is rare and must survive a power cut: topics. (WAL's default would only keep it
-            # whole.)
-            connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    def _connect_read_only(self) -> sqlite3.Connection:
-        connection, self._copy = connect_read_only(self.path)
-        return connection
-
-    def _uri(self, mode: str) -> str:
-        return database_uri(self.path, mode)
-
-    def _migrate(self, create: bool, read_only: bool) -> None:
-        version = self._user_version()
-        if not version and not create:
-            raise StorageError(f"{self.path} is empty, and the directory is not: restore it from a backup")
-        if version > len(_MIGRATIONS):
-            raise UnsupportedVersionError(
-                f"{self.path} has version {version}, and this pykafka knows up to "
-                f"{len(_MIGRATIONS)}: upgrade pykafka-toolkit"
-            )
-        if version == len(_MIGRATIONS):
-            return
-        if read_only:
-            raise StorageError(f"{self.path} is unfinished or of an older version, and may only be read here")
-        with self.transaction():
-            for number in range(
-                self._user_version(), len(_MIGRATIONS)
-            ):  # asked again: another process may have been first
-                for statement in filter(str.strip, _MIGRATIONS[number].split(";")):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {number + 1}")
-
-    def _user_version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-
-    def version(self) -> tuple[int, int]:
-        """A value that differs from an earlier one if anything was committed in between, here or by another process."""
-        with self._explained():
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0]), self._own_commits
+        super().__init__(os.path.join(directory, FILE_NAME), "ro" if read_only else "rwc" if create else "rw")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All changes inside happen together or not at all; writers take turns."""
-        with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("UPDATE changes SET number = number + 1")
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # some errors, a full disk for one, have ended it already
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._own_commits += 1
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """All queries inside see the same moment."""
-        with self._explained():
-            if self._connection.in_transaction:
-                yield
-                return
-            self._connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._connection.execute("COMMIT")
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
+        """See :meth:`Database.transaction`; counts it."""
+        with super().transaction():
             yield
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: {error}") from error
+            self._connection.execute("UPDATE changes SET number = number + 1")
 
     # ------------------------------------------------------------------------------------------------ reading
 
     def brokers(self) -> dict[int, BrokerRow]:
         """All brokers, stopped ones too, by id."""
-        with self._snapshot():
+        with self.snapshot():
             paths: dict[int, list[LogDirRow]] = {}
             for broker, *row in self._connection.execute(
                 "SELECT broker, path, directory_id FROM log_dirs ORDER BY broker, position"
@@ -284,7 +184,7 @@ class Catalog:
 
     def topics(self, where: str = "", parameters: Sequence[str] = ()) -> list[TopicRow]:
         """Topics with all that belongs to them, sorted by name, in four queries whatever their number."""
-        with self._snapshot():
+        with self.snapshot():
             connection = self._connection
             found = connection.execute(f"SELECT id, name FROM topics {where} ORDER BY name", parameters).fetchall()  # noqa: S608
             join = f"JOIN topics ON topics.id = topic_id {where}"
@@ -315,7 +215,7 @@ class Catalog:
 
     def partition(self, topic_id: str, number: int) -> tuple[PartitionRow, dict[str, str]] | None:
         """One partition, and its topic's overrides; None if the topic is gone, or never had it."""
-        with self._snapshot():
+        with self.snapshot():
             connection = self._connection
             key = (topic_id, number)
             found = connection.execute(
@@ -437,51 +337,3 @@ class Catalog:
     def remove_topic(self, topic_id: str) -> None:
         """Inside a transaction: the topic and all that belongs to it."""
         self._connection.execute("DELETE FROM topics WHERE id = ?", (topic_id,))
-
-
-def database_uri(path: str, mode: str) -> str:
-    """What sqlite3.connect wants to hear of a path that may hold any characters. ``mode``: ro, rw or rwc."""
-    quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return f"file:{quoted}?mode={mode}"
-
-
-def connect_read_only(path: str) -> tuple[sqlite3.Connection, tempfile.TemporaryDirectory[str] | None]:
-    """Open a database without changing anything, whatever a writer left: a live WAL, none, or one that can't be shared.
-
-    SQLite reads a WAL only through its -shm file. In a directory that may not be written, with a WAL and no usable
-    -shm, what is left is to read a copy: its directory is the second answer, to be cleaned up by the caller.
-    """
-    wal = f"{path}-wal"
-    immutable = not os.path.exists(wal) or not os.path.getsize(wal)
-    uri = database_uri(path, "ro")
-    if immutable and not os.access(os.path.dirname(path), os.W_OK):
-        uri += "&immutable=1"
-    try:
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-        with _closing_on_error(connection):
-            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-        return connection, None
-    except sqlite3.OperationalError:
-        if not os.path.exists(path):
-            raise
-    import shutil
-    import tempfile
-
-    copy = tempfile.TemporaryDirectory(prefix="pykafka-catalog-")
-    name = os.path.basename(path)
-    try:
-        for suffix in ("", "-wal"):
-            shutil.copy(path + suffix, os.path.join(copy.name, name + suffix))
-    except OSError as error:
-        copy.cleanup()
-        raise StorageError(f"{error.filename or path}: {error.strerror}") from error
-    return sqlite3.connect(os.path.join(copy.name, name), timeout=BUSY_TIMEOUT, isolation_level=None), copy
-
-
-@contextmanager
-def _closing_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        connection.close()
-        raise

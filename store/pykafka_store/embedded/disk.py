@@ -172,7 +172,14 @@ class Disk:
     def make_directory(self, path: str) -> None:
         """Make a directory and its parents; one that exists is fine."""
         with _explained(path):
-            os.makedirs(path, exist_ok=True)
+            while True:
+                try:
+                    os.makedirs(path, exist_ok=True)
+                    return
+                except FileExistsError:
+                    if os.path.lexists(path) and not os.path.isdir(path):
+                        raise
+                    # It was there, and was removed before makedirs saw what it was.
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)

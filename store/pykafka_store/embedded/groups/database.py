@@ -10,29 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import connect_read_only, database_uri
+from pykafka_store.embedded.database import Database
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidGroupIdError,
-    StorageError,
     UnknownMemberIdError,
-    UnsupportedVersionError,
 )
 from pykafka_store.model import CommittedOffset, TopicPartition
 
-if TYPE_CHECKING:
-    import tempfile
-
 FILE_NAME = "groups.db"
-_BUSY_TIMEOUT = 30.0
-"""Seconds that a transaction waits for another process's."""
 
-_VERSION = 1
 _SCHEMA = """
     CREATE TABLE groups (
         id TEXT PRIMARY KEY, epoch INTEGER NOT NULL DEFAULT 0, assignor TEXT NOT NULL DEFAULT '',
@@ -85,93 +76,24 @@ class GroupRow(NamedTuple):
     """What the target was computed from, as text: if it is no longer true, neither is the target."""
 
 
-class GroupDatabase:
-    """One connection. Methods that end in ``_within`` need a transaction around them."""
+class GroupDatabase(Database):
+    """One connection to groups.db. Methods that end in ``_within`` need a transaction around them."""
+
+    MIGRATIONS = (_SCHEMA,)
+    SYNCHRONOUS = "NORMAL"
 
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
-        self.path = os.path.join(directory, FILE_NAME)
-        self._own_commits = 0
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
-        with self._explained():
-            self._connection = self._connect(read_only)
-        try:
-            with self._explained():
-                version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > _VERSION:
-                raise UnsupportedVersionError(
-                    f"{self.path} has version {version}, and this pykafka knows {_VERSION}: upgrade pykafka-toolkit"
-                )
-            if not version:
-                self._make()
-        except BaseException:
-            self.close()
-            raise
-
-    def _connect(self, read_only: bool) -> sqlite3.Connection:
-        if read_only and not os.path.exists(self.path):
-            return sqlite3.connect(":memory:", isolation_level=None)  # a directory that never had a group
+        path = os.path.join(directory, FILE_NAME)
         if read_only:
-            connection, self._copy = connect_read_only(self.path)
-            return connection
-        connection = sqlite3.connect(
-            database_uri(self.path, "rwc"), uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return connection
-
-    def _make(self) -> None:
-        with self.transaction():
-            if not self._connection.execute("PRAGMA user_version").fetchone()[0]:  # another process may have been first
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def close(self) -> None:
-        self._connection.close()
-        if self._copy is not None:
-            self._copy.cleanup()
-
-    def version(self) -> tuple[int, int]:
-        """A value that differs from an earlier one if anything was committed in between, here or by another process."""
-        with self._explained():
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0]), self._own_commits
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        with self._explained():
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                changes = self._connection.total_changes
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._own_commits += self._connection.total_changes != changes
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """All that is read inside is of one moment."""
-        with self._explained():
-            self._connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._connection.execute("ROLLBACK")
+            super().__init__(path, "ro" if os.path.exists(path) else "memory")  # a directory that never had a group
+        else:
+            super().__init__(path, "rwc")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise StorageError(
-                    f"{self.path} was held by another process for {_BUSY_TIMEOUT:.0f} s: it may be frozen "
-                    f"(fuser -v {self.path} names it)"
-                ) from error
-            raise StorageError(f"{self.path}: {error}") from error
+            with super()._explained():
+                yield
         except UnicodeEncodeError as error:
             raise InvalidGroupIdError(f"The group or member id {error.object!r} is not Unicode text") from error
 
