@@ -1,4 +1,4 @@
-"""What a command costs before it does anything: the modules it imports, and the time of its whole process."""
+"""What a command costs before it does anything: the modules it imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,10 @@ HEAVY = {
 }  # fmt: skip
 """Modules that take milliseconds and that listing topics has no use for."""
 
-LIST_BUDGET = 7.0
-"""The whole of ``kafka-topics --list``, in runs of ``python -c pass``. Importing click alone is four of them."""
+MODULES = 120
+"""Those that ``kafka-topics --list`` may import, ours and click's and the standard library's: 109 when this was
+written, half of them for click alone.
+"""
 
 
 @pytest.fixture
@@ -86,19 +87,11 @@ def test_the_command_line_alone_imports_no_store() -> None:
     assert {name for name in modules if name.startswith("pykafka_store")} == set()
 
 
-@pytest.mark.slow
-def test_listing_topics_starts_in_time(environ: dict[str, str]) -> None:
-    """The fastest of many runs, for the machine may be busy. Both take turns, so that they see the same machine."""
-    nothing = fastest = float("inf")
-    for _ in range(25):
-        nothing = min(nothing, seconds([sys.executable, "-c", "pass"], environ))
-        fastest = min(fastest, seconds([program("kafka-topics"), "--list"], environ))
-    assert fastest / nothing <= LIST_BUDGET, (
-        f"{fastest * 1000:.0f} ms against {nothing * 1000:.1f} ms for python -c pass"
-    )
-
-
-def seconds(command: list[str], environ: dict[str, str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, env=environ, capture_output=True, check=True)
-    return time.perf_counter() - started
+def test_listing_topics_imports_few_modules(environ: dict[str, str]) -> None:
+    """What a start costs is its imports, and their number is the same on every machine, however busy: the time, as a
+    ratio, is a row of tests/benchmarks/run.py.
+    """
+    code = "import sys; print(*sys.modules)"
+    bare = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    imported = modules_of(environ, "kafka-topics", "--list") - set(bare.stdout.split())
+    assert len(imported) <= MODULES, sorted(imported)
