@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
 import threading
 import time
@@ -22,8 +21,6 @@ from pykafka_store.model import OffsetAt, TopicPartition
 from tests.support import apache
 
 PASSWORD = "s3cret-of-ann"
-START_BUDGET = 15.0
-"""The whole of ``kafka-topics --list`` on a local broker, in runs of ``python -c pass``."""
 
 
 def program(name: str) -> str:
@@ -221,23 +218,6 @@ def test_a_password_lets_us_in_and_is_never_shown(guarded: GuardedBroker, tmp_pa
     assert refused.returncode == 1
     assert refused.stderr.startswith("SaslAuthenticationException")
     assert time.monotonic() - started < 10  # it is not tried again until the time is over
-
-
-@pytest.mark.apache
-@pytest.mark.slow
-def test_listing_topics_starts_in_time(broker: apache.Broker) -> None:
-    """The fastest of many runs, for the machine may be busy. Both take turns, so that they see the same machine."""
-    nothing = fastest = float("inf")
-    for _ in range(10):
-        nothing = min(nothing, seconds(sys.executable, "-c", "pass"))
-        fastest = min(fastest, seconds(program("kafka-topics"), "--bootstrap-server", broker.bootstrap, "--list"))
-    assert fastest / nothing <= START_BUDGET, f"{fastest * 1000:.0f} ms against {nothing * 1000:.1f} ms"
-
-
-def seconds(*command: str) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, capture_output=True, check=True)
-    return time.perf_counter() - started
 
 
 # --------------------------------------------------------------------------------------------- the broker goes away

@@ -200,12 +200,15 @@ def batch_writer(
 ) -> None:
     """Append ``count`` records to each of some partitions, a few at a time, and end.
 
-    ``crowd`` writers, which say what they do in files of one directory, wait for one another before the first append.
+    ``crowd`` writers, which say what they do in files of one directory, wait for one another before the first append,
+    and again after each quarter, so that however busy the machine is, none is done before another begins.
     """
     say = Said(said)
-    open(f"{said}.ready", "x").close()
-    while sum(name.endswith(".ready") for name in os.listdir(os.path.dirname(said))) < crowd:
-        time.sleep(0.001)
+
+    def meet(when: int) -> None:
+        open(f"{said}.{when}", "x").close()
+        while sum(name.endswith(f".{when}") for name in os.listdir(os.path.dirname(said))) < crowd:
+            time.sleep(0.001)
 
     def on_delivery(delivery: Delivery) -> None:
         say(f"{delivery.partition} {delivery.base_offset} {delivery.record_count}")
@@ -213,13 +216,15 @@ def batch_writer(
     chance = random.Random(number)
     with EmbeddedCluster(directory) as cluster, cluster.producer(on_delivery=on_delivery) as producer:
         sent = [0] * partitions
-        while min(sent) < count:
-            partition = chance.randrange(partitions)
-            size = min(chance.randint(1, 9), count - sent[partition])
-            if size:
-                values = [b"%d:%d:" % (number, sent[partition] + i) for i in range(size)]
-                producer.send(topic, values, partitions=partition)
-                sent[partition] += size
+        for quarter in range(1, 5):
+            meet(quarter)
+            while min(sent) < count * quarter // 4:
+                partition = chance.randrange(partitions)
+                size = min(chance.randint(1, 9), count - sent[partition])
+                if size:
+                    values = [b"%d:%d:" % (number, sent[partition] + i) for i in range(size)]
+                    producer.send(topic, values, partitions=partition)
+                    sent[partition] += size
 
 
 def mirrorer(source: str, target: str, kill_at: int, how: str, said: str) -> None:

@@ -76,7 +76,7 @@ def test_every_writers_order_is_kept_in_every_partition(
             at = [offset + i for where, offset, size in told[number] if where == partition for i in range(size)]
             assert [values[offset] for offset in at] == own
     turns = [value.split(b":")[0] for value in values]
-    assert sum(a != b for a, b in pairwise(turns)) > writers, "they never wrote at the same time"
+    assert sum(a != b for a, b in pairwise(turns)) > writers, "one wrote all it had before another began"
 
 
 def test_a_reader_never_sees_half_of_what_is_being_written(
