@@ -16,7 +16,9 @@ _PROGRESS_INTERVAL = 0.1
 
 
 @click.command(
-    "doctor", epilog=examples("pykafka doctor", "pykafka doctor --repair", "pykafka doctor --data-dir DIR || exit 1")
+    "doctor",
+    short_help="Check every file of a data directory.",
+    epilog=examples("pykafka doctor", "pykafka doctor --repair", "pykafka doctor --data-dir DIR || exit 1"),
 )
 @click.option(
     "--data-dir",

@@ -19,7 +19,9 @@ MARK = "# Written by pykafka link."
 
 
 @click.command(
-    "link", epilog=examples("pykafka link ~/kafka/bin", "PATH=~/kafka/bin:$PATH ./script-that-calls-kafka-topics.sh")
+    "link",
+    short_help="Write kafka-topics.sh and the rest into DIR.",
+    epilog=examples("pykafka link ~/kafka/bin", "PATH=~/kafka/bin:$PATH ./script-that-calls-kafka-topics.sh"),
 )
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
 @click.pass_obj

@@ -17,7 +17,9 @@ from pykafka_store.model import MaintenanceReport, TopicPartition
 
 
 @click.command(
-    "maintain", epilog=examples("pykafka maintain", "pykafka maintain --every 1m", "pykafka maintain --data-dir DIR")
+    "maintain",
+    short_help="Do the upkeep: retention, compaction, replicas.",
+    epilog=examples("pykafka maintain", "pykafka maintain --every 1m", "pykafka maintain --data-dir DIR"),
 )
 @click.option(
     "--data-dir",

@@ -27,6 +27,7 @@ SHOW_EVERY = 0.2
 
 @click.command(
     "mirror",
+    short_help="Copy topics to another directory or cluster.",
     epilog=examples(
         "pykafka mirror --from localhost:9092 --to ./kafka --include '.*'",
         "pykafka mirror --from ./kafka --to localhost:9092 --topic orders --group billing",

@@ -56,6 +56,7 @@ class Wanted(NamedTuple):
 
 @click.command(
     "wait",
+    short_help="Wait until a topic, its records or a group are there.",
     epilog=examples(
         "pykafka wait --bootstrap-server localhost:9092 --timeout 1m",
         "pykafka wait --topic orders --records 1000",

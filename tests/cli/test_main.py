@@ -173,3 +173,11 @@ def test_a_command_ends_soon_after_its_signal_even_while_it_writes(environ: dict
     process.send_signal(signal.SIGTERM)
     _out, err = process.communicate(timeout=5)
     assert (process.returncode, err) in {(143, b""), (0, b"")}  # 0: it was done already
+
+
+def test_the_list_of_commands_cuts_no_sentence_short() -> None:
+    environ = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run([SCRIPTS / "pykafka", "--help"], env=environ, capture_output=True, text=True, check=True)
+    assert "Commands:" in done.stdout
+    assert "..." not in done.stdout.partition("Commands:")[2]
+    assert max(map(len, done.stdout.splitlines())) <= 80
