@@ -22,3 +22,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("PYKAFKA_REQUIRE_APACHE") == "1":
             pytest.fail(f"PYKAFKA_REQUIRE_APACHE=1, and there is {reason}")
         pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures that tests recorded (``record_property("figure", ...)``), wherever they ran: a worker's own output is
+    not shown.
+    """
+    reports = [report for each in ("passed", "failed") for report in terminalreporter.stats.get(each, ())]
+    for text in (value for report in reports for name, value in report.user_properties if name == "figure"):
+        terminalreporter.write_line(text)

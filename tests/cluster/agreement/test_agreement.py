@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ WAYS: tuple[ways.Way, ...] = ("cluster", "directory")
 @pytest.mark.apache
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_three_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_three_agree(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Every difference is mended or has its reason written beside the command."""
     wanted = ways.commands()
     with apache.Broker(node_id=0) as broker:  # 0, as the broker of a directory
@@ -40,11 +41,11 @@ def test_the_three_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
                 problems.append(f"{command.where} {command}\n  {way}: listed as different, and is not: {reason}")
             else:
                 problems.append(f"{command.where} {command}\n  {way}: {our}\n  Apache:  {their}")
-    with capsys.disabled():
-        print(
-            f"\nagreement: {len(wanted)} command lines, {agreeing + listed + len(problems)} comparisons: "
-            f"{agreeing} agreeing, {listed} listed, {len(problems)} not listed"
-        )
+    record_property(
+        "figure",
+        f"agreement: {len(wanted)} command lines, {agreeing + listed + len(problems)} comparisons: "
+        f"{agreeing} agreeing, {listed} listed, {len(problems)} not listed",
+    )
     assert not problems, "\n".join(problems)
 
 
