@@ -70,7 +70,7 @@ def test_only_what_was_appended_to_since_is_synced(tmp_path: Path) -> None:
                 copier.copy(one(number), TopicPartition("t", number), f"s-{number}")
             copier.sync()
             copier.copy(one(0), TopicPartition("t", 0), "s-0")
-            disk.broken = "t-1"
+            disk.broken = "/t-1/"
             copier.sync()
             assert disk.unsynced_logs() == []
 
