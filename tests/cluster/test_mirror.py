@@ -216,7 +216,7 @@ def test_killed_on_the_way_into_the_cluster_in_transactions(
                 process.kill()
                 _, told = process.communicate()
             assert (process.returncode, told) == (-signal.SIGKILL, "")
-        with start(*arguments, "--follow", "--group", topic) as process:
+        with start(*arguments, "--follow") as process:
             until(lambda: there(cluster, topic)[-1:] == [(records(directory, topic)[-1], end() - 2)])
             # On another machine: it has other locks.
             other = {"XDG_STATE_HOME": str(tmp_path / "other")}
@@ -224,7 +224,7 @@ def test_killed_on_the_way_into_the_cluster_in_transactions(
             assert (done.stdout, done.returncode) == (f"{topic}: 0 records of 1 partition copied, 0 bytes\n", 0)
             fill(opened, topic, 60_000, 60_003)
             _, told = process.communicate(timeout=PATIENCE)
-            assert (process.returncode, told.count("\n")) == (1, 1)
+            assert (process.returncode, told.count("\n")) == (1, 1), told
             assert "Fenced" in told
         opened.admin().alter_group_offsets(topic, {where: 60_001})
     assert mirror(*arguments, "--group", topic).returncode == 0

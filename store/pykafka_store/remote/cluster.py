@@ -158,7 +158,7 @@ class Link(Generic[_Client]):
             **more,
         }
         if os.environ.get("PYKAFKA_DEBUG") != "1":
-            settings["log_level"] = 0  # of syslog's levels: librdkafka would write to stderr by itself
+            settings["logger"] = self.reports  # librdkafka would write to stderr by itself
         try:
             self.client = make(settings)
         except (confluent_kafka.KafkaException, ValueError, TypeError) as error:

@@ -112,9 +112,27 @@ class RemoteProducer:
 
     def flush(self) -> None:
         """See :meth:`pykafka_store.api.Producer.flush`. Ends when ``delivery.timeout.ms`` has, at the latest."""
-        while self._client.flush(SLICE):
+        while self._flush(SLICE):
             self._tell()
         self._tell()
+
+    def _flush(self, seconds: float) -> int:
+        """How many records still wait after so long. Raises StoreError for what makes an end of the client, such as
+        another producer with its transactional id; what waited is reported as failed then.
+        """
+        try:
+            return self._client.flush(seconds)
+        except KafkaException as error:
+            self._purge()
+            with suppress(StoreError):  # what came of it; the cause is what is to be told
+                self._tell()
+            raise self._link.reports.error(error.args[0]) from None
+
+    def _purge(self) -> None:
+        """Give up what waits, and hear that it was given up."""
+        self._client.purge()
+        with suppress(KafkaException):
+            self._client.flush(SLICE)
 
     # -------------------------------------------------------------------------------------------------- partitioning
 
@@ -274,6 +292,9 @@ class RemoteProducer:
                 self._sent -= 1  # the caller counts it
                 why = f"No room for the record in buffer.memory within max.block.ms ({self._max_block:g} s)"
                 self._refuse(topic, partition, key, value, TimeoutError(why))
+            except KafkaException as error:
+                self._sent -= 1
+                self._refuse(topic, partition, key, value, self._link.reports.error(error.args[0]))
             return
 
     # ------------------------------------------------------------------------------------------------------- reports
@@ -335,9 +356,9 @@ class RemoteProducer:
             self.close()
             return
         # The caller gives up. What is queued has a short time to be sent; the caller's error is the one to be told.
-        self._client.flush(LAST_CHANCE)
-        self._client.purge()
-        self._client.flush(SLICE)
+        with suppress(StoreError):
+            self._flush(LAST_CHANCE)
+        self._purge()
         with suppress(StoreError):
             self._tell()
 
