@@ -376,6 +376,7 @@ class KafkaCluster(Cluster, Protocol):
         config: Mapping[str, str] | None = None,
         *,
         on_delivery: Callable[[Delivery], None] | None = None,
+        on_failure: Callable[[SendFailure], None] | None = None,
     ) -> TransactionalProducer:
         """A producer whose transactions are its own: any open one under this id is aborted first."""
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.partition import Appended
 from pykafka_store.embedded.producer import Columns, EmbeddedProducer, Origin, Topic, Topics
-from pykafka_store.errors import UnknownTopicOrPartitionError
+from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
 from pykafka_store.format.batch import EncodedBatch
 from pykafka_store.format.copies import producer_id_of
 from pykafka_store.model import Delivery, Records, TopicPartition
@@ -58,6 +58,12 @@ class EmbeddedCopier(EmbeddedProducer):
     def _append_or_retry(self, topic: Topic, partition: int, batches: Sequence[EncodedBatch]) -> Appended:
         self._unsynced[topic.id, partition] = topic
         return super()._append_or_retry(topic, partition, batches)
+
+    def _fail(self, topic: str, partition: int | None, columns: Columns, error: StoreError) -> None:
+        """What is said of one record says which it is at the source: there it can be looked at."""
+        if columns.origin is not None and len(columns.values) == 1:
+            error = type(error)(f"the record at source offset {columns.origin.offsets[0]} can't be copied: {error}")
+        super()._fail(topic, partition, columns, error)
 
     def sync(self) -> None:
         """See :meth:`pykafka_store.api.Copier.sync`."""

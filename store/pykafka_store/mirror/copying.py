@@ -36,6 +36,8 @@ class Copy:
         """Where the source is read."""
         self.waiting: deque[Sequence[int]] = deque()
         """The source offsets of what was sent and is not acknowledged yet."""
+        self.stuck = False
+        """Whether the target refused a record: what it says of later ones does not count."""
         self.records = 0
         self.size = 0
 

@@ -52,10 +52,18 @@ from pykafka_store.mirror.copying import Copy, joined_where_small, size_of
 from pykafka_store.mirror.groups import GroupReport, MirroredGroups
 from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
 from pykafka_store.mirror.ledger import Ledger
-from pykafka_store.mirror.targets import Destination, DirectoryTarget, Target, ToCluster, ToDirectory
+from pykafka_store.mirror.targets import Destination, DirectoryTarget, Target, ToCluster, ToDirectory, explained
 from pykafka_store.mirror.telling import Once
 from pykafka_store.mirror.topics import TargetTopics
-from pykafka_store.model import INTERNAL_TOPICS, Delivery, OffsetAt, Records, TopicDescription, TopicPartition
+from pykafka_store.model import (
+    INTERNAL_TOPICS,
+    Delivery,
+    OffsetAt,
+    Records,
+    SendFailure,
+    TopicDescription,
+    TopicPartition,
+)
 
 POLL = 0.2
 """Seconds that a poll waits at most, so that whoever wants to stop us is heard."""
@@ -149,7 +157,7 @@ class Mirror:
                 self._to = ToDirectory(target.cluster, self._delivered, on_notice)
             else:
                 named = f"pykafka-mirror-{self._cluster_id}-{wanted.digest()}" if target.exactly_once else ""
-                cluster = ToCluster(target.cluster, named, target.lock_directory, self._delivered)
+                cluster = ToCluster(target.cluster, named, target.lock_directory, self._delivered, self._failed)
                 stack.callback(cluster.close)
                 self._to = cluster
             stack.enter_context(self._to.producer)
@@ -273,6 +281,14 @@ class Mirror:
 
     def run(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> None:
         """Copy until everything is, or until ``stop``; then the groups' offsets. Call ``prepare`` before."""
+        try:
+            self._run(stop, on_progress)
+        except StoreError:
+            with suppress(StoreError):
+                self.save()  # what came before it: the next mirror is not to copy that again
+            raise
+
+    def _run(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> None:
         now = time.monotonic()
         next_save, next_look, next_groups = now + self._to.save_every, now + LOOK, now + GROUPS
         while not stop() and (self._is_reading or (self._follow and self._wanted.pattern is not None)):
@@ -310,10 +326,6 @@ class Mirror:
         except UnknownTopicOrPartitionError:
             self._look()  # deleted at the source
             return
-        except StoreError:
-            with suppress(StoreError):
-                self.save()
-            raise
         for records in joined_where_small(runs):
             copy = self._copies[TopicPartition(records.topic, records.partition)]
             if copy.goal is not None and records.offsets[-1] >= copy.goal:
@@ -330,8 +342,17 @@ class Mirror:
 
     def _delivered(self, delivery: Delivery) -> None:
         copy = self._by_target.get(TopicPartition(delivery.topic, delivery.partition))
-        if copy is not None:  # else it is the ledger's
+        if copy is not None and not copy.stuck:  # None: it is the ledger's
             copy.delivered(delivery.base_offset, delivery.record_count)
+
+    def _failed(self, failure: SendFailure) -> None:
+        """What the brokers refuse ends the mirror: it is not to leave anything out. Raises what is to be told."""
+        copy = self._by_target.get(TopicPartition(failure.topic, failure.partition or 0))
+        if copy is None or not copy.waiting:
+            raise failure.error
+        copy.stuck = True
+        assert isinstance(failure.error, StoreError)
+        raise explained(failure.error, copy, f"from source offset {copy.waiting[0][0]} on nothing was taken: ")
 
     def _note_positions(self) -> None:
         """How far the source is read, and where nothing is waiting, copied: beyond the last record there may be marks
@@ -373,7 +394,7 @@ class Mirror:
         """Bring what was copied to where it is to stay, and write down how far that is."""
         self._to.settle()
         for copy in self._copies.values():
-            if not copy.waiting:
+            if not copy.waiting and not copy.stuck:
                 copy.position = max(copy.position, copy.reading)
         self._ledger.write({copy.key: copy.entry() for copy in self._copies.values()}, self._to.producer)
         self._to.conclude()

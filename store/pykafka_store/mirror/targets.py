@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 from pykafka_store.api import Copier, DataDirectory, KafkaCluster, Producer, TransactionalProducer
-from pykafka_store.errors import OffsetOutOfRangeError
+from pykafka_store.errors import InvalidTimestampError, OffsetOutOfRangeError, RecordTooLargeError, StoreError
 from pykafka_store.mirror.copying import Copy
 from pykafka_store.mirror.ledger import Entry
-from pykafka_store.model import Delivery, Records
+from pykafka_store.model import Delivery, Records, SendFailure
 
 SAVE_DIRECTORY = 5.0
 SAVE_CLUSTER = 1.0
@@ -35,6 +35,17 @@ class ClusterTarget(NamedTuple):
 
 
 Target = DirectoryTarget | ClusterTarget
+
+
+def explained(error: StoreError, copy: Copy, what: str = "") -> StoreError:
+    """What a target said of a copy, with the place, and with what can be done."""
+    settings = ""
+    if isinstance(error, RecordTooLargeError):
+        settings = "max.message.bytes"
+    elif isinstance(error, InvalidTimestampError):
+        settings = "message.timestamp.before.max.ms or message.timestamp.after.max.ms"
+    advice = f"; raise {settings} of topic {copy.target.topic} at the target" if settings else ""
+    return type(error)(f"{copy.source}: {what}{str(error).rstrip('.')}{advice}")
 
 
 class Destination(Protocol):
@@ -85,7 +96,10 @@ class ToDirectory:
 
     def send(self, copy: Copy, records: Records) -> None:
         self._unsynced = True
-        self.producer.copy(records, copy.target, copy.name)
+        try:
+            self.producer.copy(records, copy.target, copy.name)
+        except StoreError as error:
+            raise explained(error, copy) from None
 
     def settle(self) -> None:
         if self._unsynced:
@@ -100,7 +114,12 @@ class ToCluster:
     save_every = SAVE_CLUSTER
 
     def __init__(
-        self, cluster: KafkaCluster, transactional_id: str, lock_directory: str, on_delivery: Callable[[Delivery], None]
+        self,
+        cluster: KafkaCluster,
+        transactional_id: str,
+        lock_directory: str,
+        on_delivery: Callable[[Delivery], None],
+        on_failure: Callable[[SendFailure], None],
     ) -> None:
         """In transactions if there is an id for them, else without."""
         self._lock_directory = lock_directory
@@ -109,10 +128,12 @@ class ToCluster:
         self.producer: Producer
         self._transactions: TransactionalProducer | None = None
         if transactional_id:
-            self._transactions = cluster.transactional_producer(transactional_id, settings, on_delivery=on_delivery)
+            self._transactions = cluster.transactional_producer(
+                transactional_id, settings, on_delivery=on_delivery, on_failure=on_failure
+            )
             self.producer = self._transactions
         else:
-            self.producer = cluster.producer(settings, on_delivery=on_delivery)
+            self.producer = cluster.producer(settings, on_delivery=on_delivery, on_failure=on_failure)
         self._locks = ExitStack()
 
     def keep_lock(self, name: str) -> bool:
@@ -139,6 +160,13 @@ class ToCluster:
         return True
 
     def send(self, copy: Copy, records: Records) -> None:
+        if min(records.timestamps) <= 0:
+            self.producer.flush()
+            index = next(index for index, stamp in enumerate(records.timestamps) if stamp <= 0)
+            raise InvalidTimestampError(
+                f"{copy.source}: the record at source offset {records.offsets[index]} can't be copied: "
+                f"librdkafka can't send the timestamp {records.timestamps[index]}"
+            )
         self.producer.send(
             copy.target.topic,
             records.values,

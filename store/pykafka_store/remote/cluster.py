@@ -92,12 +92,13 @@ class RemoteCluster:
         config: Mapping[str, str] | None = None,
         *,
         on_delivery: Callable[[Delivery], None] | None = None,
+        on_failure: Callable[[SendFailure], None] | None = None,
     ) -> RemoteTransactionalProducer:
         from pykafka_store.remote.transactions import RemoteTransactionalProducer
 
         self._require_writable()
         config = self._connection() | dict(config or {})
-        return RemoteTransactionalProducer(self, transactional_id, config, on_delivery)
+        return RemoteTransactionalProducer(self, transactional_id, config, on_delivery, on_failure)
 
     def consumer(
         self, config: Mapping[str, str] | None = None, *, on_notice: Callable[[str], None] | None = None

@@ -8,7 +8,7 @@ asked for only where somebody wants them, for they cost more than the sending.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,8 +25,8 @@ from pykafka_store.errors import (
     TimeoutError,
     UnknownTopicOrPartitionError,
 )
-from pykafka_store.format.batch import record_size_upper_bound
-from pykafka_store.model import Delivery, Header, SendFailure
+from pykafka_store.format.batch import HEADER_SIZE, record_size_upper_bound
+from pykafka_store.model import ConfigResource, Delivery, Header, SendFailure
 from pykafka_store.partitioners import load_partitioner
 from pykafka_store.remote.cluster import SLICE, Link, missing_topic
 from pykafka_store.remote.configs import TUNING_PRODUCER
@@ -44,6 +44,9 @@ NOW = 0
 
 FULL_QUEUE_POLL = 0.01
 """Seconds between attempts while librdkafka's queue is full: what brokers take makes no event to wait for."""
+
+BATCH_SIZE = 1_000_000
+"""librdkafka's default of ``batch.size``."""
 
 LAST_CHANCE = 5.0
 """Seconds for what is queued when the caller gives up, by Ctrl-C for example."""
@@ -78,6 +81,9 @@ class RemoteProducer:
         self._client = self._link.client
         self._partitions: dict[str, int] = {}
         """The number of partitions of each topic that was sent to."""
+        self._batch_size = settings.number("batch.size", BATCH_SIZE, low=0)
+        self._limits: dict[str, int | None] = {}
+        """Of each topic whose brokers take less than ``batch.size`` at once: how many bytes."""
         self._sent = 0
         """Records that librdkafka took."""
         self._lost = 0
@@ -103,7 +109,23 @@ class RemoteProducer:
         count = self._partitions.get(topic)
         if count is None:
             count = self._partitions[topic] = self._known_partitions(topic)
+            self._limits[topic] = self._smaller_limit(topic)
         explicit = self._choices(topic, count, values, keys, partitions)
+        limit = self._limits[topic]
+        if limit is not None:
+            for start, stop in _cut(values, keys, headers, limit):
+                cut = slice(start, stop)
+                self._send_columns(
+                    topic,
+                    count,
+                    values[cut],
+                    None if keys is None else keys[cut],
+                    None if headers is None else headers[cut],
+                    timestamps[cut] if isinstance(timestamps, Sequence) else timestamps,
+                    explicit[cut] if isinstance(explicit, list) else explicit,
+                )
+                self.flush()
+            return
         plain = keys is None and headers is None and timestamps is None
         if plain and not isinstance(explicit, list) and self._all_fit(values):
             self._send_values(topic, values, explicit)
@@ -134,7 +156,20 @@ class RemoteProducer:
         with suppress(KafkaException):
             self._client.flush(SLICE)
 
-    # -------------------------------------------------------------------------------------------------- partitioning
+    # ---------------------------------------------------------------------------------------------------- partitions
+
+    def _smaller_limit(self, topic: str) -> int | None:
+        """The topic's ``max.message.bytes``, if a batch of librdkafka's may be larger.
+
+        Brokers refuse such a batch with all that is in it. Java's producer then sends it again in pieces, librdkafka
+        does not; and its ``batch.size`` is one for all topics. So what goes to such a topic is flushed that often.
+        """
+        try:
+            found = self._cluster.admin().describe_configs(ConfigResource("topic", topic))
+        except StoreError:
+            return None  # who may write need not be allowed to ask
+        limit = next((int(each.value) for each in found if each.name == "max.message.bytes" and each.value), None)
+        return None if limit is None or limit - HEADER_SIZE >= self._batch_size else limit
 
     def _known_partitions(self, topic: str) -> int:
         """The number of partitions of a topic, made by the brokers if that is allowed."""
@@ -361,6 +396,24 @@ class RemoteProducer:
         self._purge()
         with suppress(StoreError):
             self._tell()
+
+
+def _cut(
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    headers: Sequence[Sequence[Header]] | None,
+    limit: int,
+) -> Iterator[tuple[int, int]]:
+    """(start, stop) of runs that fit into a batch of ``limit`` bytes each, or of one record that is larger."""
+    start, size = 0, HEADER_SIZE
+    for index, value in enumerate(values):
+        fields = headers[index] if headers is not None else ()
+        length = record_size_upper_bound(None if keys is None else keys[index], value, fields) - HEADER_SIZE
+        if index > start and size + length > limit:
+            yield start, index
+            start, size = index, HEADER_SIZE
+        size += length
+    yield start, len(values)
 
 
 def _size(part: str | bytes | None) -> int | None:
