@@ -91,9 +91,9 @@ def leader_election(env: Env, options: Options) -> None:
         check_admin_config(env, options, "admin.config" if options.has("admin.config") else "command-config")
         with open_cluster(env, options) as cluster:
             answers = cluster.admin().elect_leaders(election, partitions)
-    except TimeoutError:
+    except TimeoutError as error:
         env.out("Timeout waiting for election results")
-        raise CommandFailure("Timeout waiting for election results") from None
+        raise CommandFailure(f"Timeout waiting for election results: {error}") from None
     except (StoreError, OptionProblem, PropertiesError) as error:
         raise CommandFailure(str(error)) from None
     done = [name for name, error in answers.items() if error is None]

@@ -19,7 +19,8 @@ from pykafka_cli.options import examples
 from pykafka_cli.params import FILE, GROUP, TOPIC
 from pykafka_cli.properties import PropertiesError
 from pykafka_store.api import is_cluster_address, open_cluster, open_data_directory, open_kafka_cluster
-from pykafka_store.mirror.mirroring import ClusterTarget, DirectoryTarget, Mirror, Progress, Target, Wanted
+from pykafka_store.mirror.mirroring import Mirror, Progress, Wanted
+from pykafka_store.mirror.targets import ClusterTarget, DirectoryTarget, Target
 
 SHOW_EVERY = 0.2
 """Seconds between two looks of the progress line."""
@@ -296,4 +297,4 @@ def _size(number: int) -> str:
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= size:
             return f"{number / size:.1f} {unit}"
-    return f"{number} bytes"
+    return _count(number, "byte")

@@ -376,6 +376,7 @@ class KafkaCluster(Cluster, Protocol):
         config: Mapping[str, str] | None = None,
         *,
         on_delivery: Callable[[Delivery], None] | None = None,
+        on_failure: Callable[[SendFailure], None] | None = None,
     ) -> TransactionalProducer:
         """A producer whose transactions are its own: any open one under this id is aborted first."""
 
@@ -392,7 +393,7 @@ class Copier(Producer, Protocol):
         """
 
     def sync(self) -> None:
-        """Bring what was appended to the disk itself."""
+        """Bring what was appended to the disks themselves, of every replica in sync."""
 
 
 class DataDirectory(Cluster, Protocol):
@@ -415,8 +416,13 @@ class DataDirectory(Cluster, Protocol):
     # ------------------------------------------------------------------------------------------------------ copies
 
     def copier(
-        self, config: Mapping[str, str] | None = None, *, on_delivery: Callable[[Delivery], None] | None = None
-    ) -> Copier: ...
+        self,
+        config: Mapping[str, str] | None = None,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> Copier:
+        """``on_notice`` is told what a user should know, such as a replica that was left behind, in a line each."""
 
     def copied(self, partition: TopicPartition, source: str, since: int = 0) -> list[CopiedRun]:
         """What a partition holds of copies from ``source``, in order, of batches from offset ``since`` on."""

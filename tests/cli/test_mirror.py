@@ -492,3 +492,38 @@ def test_progress_is_for_terminals(source: Cluster, a: Path, b: Path) -> None:
 )
 def test_the_line_of_progress(progress: Progress, seconds: float, follow: bool, line: str) -> None:
     assert progress_line(progress, seconds, follow=follow) == line
+
+
+@pytest.mark.parametrize(
+    ("config", "what", "advice"),
+    [
+        ({"max.message.bytes": "1000"}, "RecordTooLargeException", "raise max.message.bytes of topic t at the target"),
+        (
+            {"message.timestamp.before.max.ms": "3600000"},
+            "InvalidTimestampException",
+            "raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of topic t at the target",
+        ),
+    ],
+)
+def test_a_record_that_the_target_refuses_is_named(
+    a: Path, b: Path, config: dict[str, str], what: str, advice: str
+) -> None:
+    with open_cluster(a) as cluster:
+        cluster.admin().create_topic("t", configs={"retention.ms": "-1"})
+        with cluster.producer() as producer:
+            now = int(time.time() * 1000)
+            producer.send("t", [b"a"], timestamps=now)
+            producer.send("t", [b"b", b"x" * 2000, b"c"], timestamps=[now, 5, now])
+    with open_cluster(b) as cluster:
+        cluster.admin().create_topic("t", configs=config)
+    for _ in range(2):
+        done = mirror("--from", a, "--to", b, "--topic", "t")
+        assert (done.stdout, done.code) == ("", 1)
+        assert done.stderr.startswith(f"{what}: t-0: the record at source offset 2 can't be copied: ")
+        assert done.stderr.endswith(f"; {advice}\n")
+        assert done.stderr.count("\n") == 1
+        assert records(b, "t") == records(a, "t")[: len(records(b, "t"))]
+    with open_cluster(b) as cluster:
+        cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), {}, list(config))
+    assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
+    assert records(b, "t") == records(a, "t")

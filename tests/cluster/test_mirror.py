@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pykafka_store.api import Cluster, open_cluster
-from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_store.model import ConfigResource, OffsetAt, TopicPartition
 from tests.cli.test_mirror import Record, fill, placed, records, until
 from tests.cluster.test_seam import fresh, made
 from tests.cluster.test_tools import program, run
@@ -216,7 +216,7 @@ def test_killed_on_the_way_into_the_cluster_in_transactions(
                 process.kill()
                 _, told = process.communicate()
             assert (process.returncode, told) == (-signal.SIGKILL, "")
-        with start(*arguments, "--follow", "--group", topic) as process:
+        with start(*arguments, "--follow") as process:
             until(lambda: there(cluster, topic)[-1:] == [(records(directory, topic)[-1], end() - 2)])
             # On another machine: it has other locks.
             other = {"XDG_STATE_HOME": str(tmp_path / "other")}
@@ -224,7 +224,7 @@ def test_killed_on_the_way_into_the_cluster_in_transactions(
             assert (done.stdout, done.returncode) == (f"{topic}: 0 records of 1 partition copied, 0 bytes\n", 0)
             fill(opened, topic, 60_000, 60_003)
             _, told = process.communicate(timeout=PATIENCE)
-            assert (process.returncode, told.count("\n")) == (1, 1)
+            assert (process.returncode, told.count("\n")) == (1, 1), told
             assert "Fenced" in told
         opened.admin().alter_group_offsets(topic, {where: 60_001})
     assert mirror(*arguments, "--group", topic).returncode == 0
@@ -297,3 +297,46 @@ def test_a_cluster_is_not_mirrored_to_itself(broker: apache.Broker) -> None:
 def _id(broker: apache.Broker) -> str:
     with open_cluster(broker.bootstrap) as cluster:
         return cluster.admin().cluster_id()
+
+
+def test_a_record_that_the_cluster_refuses(broker: apache.Broker, cluster: Cluster, directory: Path) -> None:
+    """It is named, what came before it is not copied again, and when it fits, all is there once."""
+    topic = made(cluster.admin(), max_message_bytes="1000", retention_ms="-1")
+    values = [b"%d" % number * 20 for number in range(300)]
+    with open_cluster(directory) as opened:
+        opened.admin().create_topic(topic, configs=KEPT)
+        with opened.producer() as producer:
+            producer.send(topic, [*values, os.urandom(3000), b"last"])
+    arguments = ("--from", directory, "--to", broker.bootstrap, "--topic", topic)
+    for _ in range(2):
+        done = mirror(*arguments)
+        assert (done.stdout, done.returncode) == ("", 1)
+        assert done.stderr == (
+            f"RecordTooLargeException: {topic}-0: from source offset 300 on nothing was taken: The request included a "
+            "message larger than the max message size the server will accept; raise max.message.bytes of topic "
+            f"{topic} at the target\n"
+        )
+        assert [record.value for record, _ in there(cluster, topic)] == values
+    cluster.admin().incremental_alter_configs(ConfigResource("topic", topic), {"max.message.bytes": "5000"})
+    assert mirror(*arguments).returncode == 0
+    assert [record for record, _ in there(cluster, topic)] == records(directory, topic)
+
+
+@pytest.mark.parametrize("stamp", [0, -1])
+def test_a_time_that_librdkafka_cannot_send(
+    broker: apache.Broker, cluster: Cluster, directory: Path, stamp: int
+) -> None:
+    topic = fresh()
+    with open_cluster(directory) as opened:
+        opened.admin().create_topic(topic, configs=KEPT)
+        with opened.producer() as producer:
+            producer.send(topic, [b"a"], timestamps=NOW)
+            producer.send(topic, [b"b", b"c"], timestamps=[NOW, stamp])
+    for _ in range(2):
+        done = mirror("--from", directory, "--to", broker.bootstrap, "--topic", topic)
+        assert (done.stdout, done.returncode) == ("", 1)
+        assert done.stderr == (
+            f"InvalidTimestampException: {topic}-0: the record at source offset 2 can't be copied: librdkafka can't "
+            f"send the timestamp {stamp}\n"
+        )
+        assert len(there(cluster, topic)) <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
@@ -354,6 +355,27 @@ def test_what_is_refused_is_told_and_the_rest_is_sent(cluster: Cluster, topic: s
     with cluster.consumer() as consumer:
         consumer.assign({TopicPartition(topic, 0): 0})
         assert values_of(read(consumer, 3)) == [b"a", b"b", b"d"]
+
+
+@pytest.mark.parametrize("config", [{}, {"enable.idempotence": "false"}, {"compression.type": "gzip"}])
+def test_a_topic_that_takes_small_batches_gets_small_ones(
+    cluster: Cluster, admin: Admin, config: dict[str, str]
+) -> None:
+    """A broker refuses a batch above max.message.bytes with all that is in it; only what is too large itself fails."""
+    topic = made(admin, max_message_bytes="1000")
+    failures: list[SendFailure] = []
+    values = [b"%d" % number + b"x" * (number % 300) for number in range(700)]
+    with cluster.producer(config, on_failure=failures.append) as producer:
+        producer.send(topic, values)
+        producer.send(topic, [b"a", os.urandom(2000), b"b"], keys=[b"k"] * 3, headers=[[("h", b"1")]] * 3)
+        producer.flush()
+        assert (producer.acknowledged, producer.failed) == (702, 1)
+    (failure,) = failures
+    assert isinstance(failure.error, RecordTooLargeError)
+    assert failure.value_size == 2000
+    with cluster.consumer() as consumer:
+        consumer.assign({TopicPartition(topic, 0): 0})
+        assert values_of(read(consumer, 702)) == [*values, b"a", b"b"]
 
 
 def test_without_a_listener_the_first_failure_is_raised(cluster: Cluster, topic: str) -> None:

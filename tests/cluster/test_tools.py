@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import signal
+import socketserver
 import subprocess
 import sysconfig
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,68 @@ def test_nobody_listens(tmp_path: Path, tool: str, arguments: list[str], config_
         assert text.count(said) <= 1
         assert "rdkafka" not in text
         assert "Traceback" not in text
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes | None], str]]:
+    """Makes servers that are no Kafka: each answers what it is told with these bytes and hangs up; None: with silence
+    for ever. Returns their addresses.
+    """
+    servers: list[socketserver.ThreadingTCPServer] = []
+
+    def start(answer: bytes | None) -> str:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                while self.request.recv(1000):
+                    if answer is not None:
+                        self.request.sendall(answer)
+                        return
+
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"127.0.0.1:{server.server_address[1]}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (None, ""),
+        (b"", "security.protocol"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it speaks HTTP"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "security.protocol may have to be SSL"),
+        (b"220 mail.example.com ESMTP", "another protocol than Kafka's"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("kafka-configs", "--describe", "--entity-type", "topics", "--entity-name", "t"),
+        ("kafka-console-producer", "--topic", "t"),
+        ("kafka-leader-election", "--election-type", "preferred", "--all-topic-partitions"),
+    ],
+)
+def test_something_else_listens(
+    tmp_path: Path,
+    answering: Callable[[bytes | None], str],
+    answer: bytes | None,
+    cause: str,
+    command: tuple[str, ...],
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("default.api.timeout.ms=1500\n")
+    address = answering(answer)
+    done = run(*command, "--bootstrap-server", address, "--command-config", str(config), input="x\n")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"{address} did not answer within 1.5 s" in done.stderr
+    assert cause in done.stderr
 
 
 class GuardedBroker(apache.Broker):

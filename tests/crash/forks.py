@@ -38,7 +38,7 @@ from pykafka_store.embedded.log.replica import ReplicaLog  # noqa: F401
 from pykafka_store.embedded.partition import Partition  # noqa: F401
 from pykafka_store.embedded.producer import EmbeddedProducer  # noqa: F401
 from pykafka_store.errors import StoreError, TopicExistsError, UnknownTopicOrPartitionError
-from pykafka_store.mirror import mirroring
+from pykafka_store.mirror import copying, mirroring, targets
 from pykafka_store.model import Delivery, OffsetAt, SendFailure, TopicPartition
 
 
@@ -229,13 +229,13 @@ def batch_writer(
 
 def mirrorer(source: str, target: str, kill_at: int, how: str, said: str) -> None:
     """Mirror topic ``t``, each batch in an append of its own and often noted down, unless the disk kills it before."""
-    mirroring.SMALL = 1
-    mirroring._ToDirectory.save_every = 0.0
+    copying.SMALL = 1
+    targets.ToDirectory.save_every = 0.0
     say = Said(said)
     disk = DeadlyDisk(kill_at, how)
     with EmbeddedCluster(source) as origin, EmbeddedCluster(target, disk=disk) as goal:
         wanted = mirroring.Wanted(topics=["t"], groups=["g"])
-        into = mirroring.DirectoryTarget(goal)
+        into = targets.DirectoryTarget(goal)
         with mirroring.Mirror(origin, into, wanted, on_notice=say, on_error=say) as mirror:
             mirror.prepare(follow=False)
             mirror.run(lambda: False, lambda progress: None)

@@ -211,12 +211,16 @@ class EmbeddedCluster:
         return EmbeddedConsumer(_ForConsumer(self, on_notice), self._clock, config)
 
     def copier(
-        self, config: Mapping[str, str] | None = None, *, on_delivery: Callable[[Delivery], None] | None = None
+        self,
+        config: Mapping[str, str] | None = None,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> EmbeddedCopier:
         from pykafka_store.embedded.copier import EmbeddedCopier
 
         self._require_writable()
-        return EmbeddedCopier(_ForProducer(self, None), self._clock, config, on_delivery, None)
+        return EmbeddedCopier(_ForProducer(self, on_notice), self._clock, config, on_delivery)
 
     def copied(self, partition: TopicPartition, source: str, since: int = 0) -> list[CopiedRun]:
         from pykafka_store.format.copies import producer_id_of

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
-from pykafka_store.embedded.producer import Columns, EmbeddedProducer, Origin, Topic
+from pykafka_store.embedded.clock import Clock
+from pykafka_store.embedded.partition import Appended
+from pykafka_store.embedded.producer import Columns, EmbeddedProducer, Origin, Topic, Topics
+from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
+from pykafka_store.format.batch import EncodedBatch
 from pykafka_store.format.copies import producer_id_of
-from pykafka_store.model import Records, TopicPartition
+from pykafka_store.model import Delivery, Records, TopicPartition
 
 
 class EmbeddedCopier(EmbeddedProducer):
     """See :class:`pykafka_store.api.Copier`."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        clock: Clock,
+        config: Mapping[str, str] | None,
+        on_delivery: Callable[[Delivery], None] | None,
+    ) -> None:
+        super().__init__(topics, clock, config, on_delivery, None)
+        self._unsynced: dict[tuple[str, int], Topic] = {}
+        """The topics of what was appended to, by topic id and partition. Their files may be closed by now."""
 
     def copy(self, records: Records, to: TopicPartition, source: str) -> None:
         """See :meth:`pykafka_store.api.Copier.copy`."""
@@ -39,7 +55,20 @@ class EmbeddedCopier(EmbeddedProducer):
             return columns, partitions
         return super()._without_refused(topic, columns, partitions)
 
+    def _append_or_retry(self, topic: Topic, partition: int, batches: Sequence[EncodedBatch]) -> Appended:
+        self._unsynced[topic.id, partition] = topic
+        return super()._append_or_retry(topic, partition, batches)
+
+    def _fail(self, topic: str, partition: int | None, columns: Columns, error: StoreError) -> None:
+        """What is said of one record says which it is at the source: there it can be looked at."""
+        if columns.origin is not None and len(columns.values) == 1:
+            error = type(error)(f"the record at source offset {columns.origin.offsets[0]} can't be copied: {error}")
+        super()._fail(topic, partition, columns, error)
+
     def sync(self) -> None:
         """See :meth:`pykafka_store.api.Copier.sync`."""
-        for writer in self._open.values():
-            writer.sync()
+        while self._unsynced:
+            key, topic = next(iter(self._unsynced.items()))
+            with suppress(UnknownTopicOrPartitionError):  # deleted since: there is nothing left to sync
+                self._writer(topic, key[1]).sync()
+            del self._unsynced[key]

@@ -193,11 +193,26 @@ class Partition:
         return state
 
     def sync(self) -> None:
-        """Bring everything that is in the log to the disks themselves."""
+        """Bring everything that is in the log to the disks themselves. A replica whose disk fails is left behind, as in
+        an append.
+        """
         with self._locks.partition(self._topic_id, self._partition):
-            for held in self._leadership.led().all:
-                held.log.publish(held.log.sync_locked(held.state, self._clock.now_ms()))
+            led = self._leadership.led()
+            while failed := self._sync(led):
+                if (own := next(filter(is_ours, failed.values()), None)) is not None:
+                    raise own
+                led = self._leadership.leave_behind(led, failed)
         self._unsynced = False
+
+    def _sync(self, led: Led) -> dict[int, Exception]:
+        """Sync all replicas that are in sync. Returns what failed, by broker."""
+        failed: dict[int, Exception] = {}
+        for held in led.all:
+            try:
+                held.log.publish(held.log.sync_locked(held.state, self._clock.now_ms()))
+            except REPLICA_FAILURES as error:
+                failed[held.broker] = error
+        return failed
 
     def close(self) -> None:
         """Let go of the files; what flush.ms still owes is synced first, as nobody else will come by in time."""

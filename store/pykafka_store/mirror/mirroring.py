@@ -37,41 +37,30 @@ that is told, and the copying goes on behind them: there is nothing that waiting
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import blake2b
-from itertools import chain
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import NamedTuple, Self
 
-from pykafka_store.api import (
-    Cluster,
-    Consumer,
-    Copier,
-    DataDirectory,
-    KafkaCluster,
-    Producer,
-    TransactionalProducer,
-)
-from pykafka_store.errors import (
-    OffsetOutOfRangeError,
-    StoreError,
-    UnknownMemberIdError,
-    UnknownTopicOrPartitionError,
-)
+from pykafka_store.api import Cluster, Consumer
+from pykafka_store.errors import OffsetOutOfRangeError, StoreError, UnknownTopicOrPartitionError
+from pykafka_store.mirror.copying import Copy, joined_where_small, size_of
+from pykafka_store.mirror.groups import GroupReport, MirroredGroups
 from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
-from pykafka_store.mirror.ledger import Entry, Key, Ledger
-from pykafka_store.mirror.offsets import OffsetMap
+from pykafka_store.mirror.ledger import Ledger
+from pykafka_store.mirror.targets import Destination, DirectoryTarget, Target, ToCluster, ToDirectory, explained
+from pykafka_store.mirror.telling import Once
+from pykafka_store.mirror.topics import TargetTopics
 from pykafka_store.model import (
     INTERNAL_TOPICS,
     Delivery,
     OffsetAt,
     Records,
+    SendFailure,
     TopicDescription,
     TopicPartition,
 )
@@ -79,34 +68,11 @@ from pykafka_store.model import (
 POLL = 0.2
 """Seconds that a poll waits at most, so that whoever wants to stop us is heard."""
 
-SAVE_DIRECTORY = 5.0
-SAVE_CLUSTER = 1.0
-"""Seconds between entries in the ledger. In a directory each costs a sync, and the log knows by itself; in a cluster
-what came since the last one is what a kill may double.
-"""
-
 LOOK = 1.0
 """Seconds between looks for new topics and partitions, when following."""
 
-SMALL = 200
-"""Records of a batch that is copied together with its neighbours."""
-
 GROUPS = 5.0
 """Seconds between looks at the groups' offsets, when following."""
-
-NOT_COPIED_CONFIGS = frozenset(
-    {
-        "leader.replication.throttled.replicas",
-        "follower.replication.throttled.replicas",
-        # The records keep the time that they have.
-        "message.timestamp.type",
-    }
-)
-"""Settings of a topic that stay behind: they name the source's brokers, or would change records."""
-
-_T = TypeVar("_T")
-_INT_MAX = str(2**31 - 1)
-_TIMESTAMP_TYPE = "message.timestamp.type"
 
 
 class Wanted(NamedTuple):
@@ -126,21 +92,6 @@ class Wanted(NamedTuple):
         return blake2b(words.encode(), digest_size=8).hexdigest()
 
 
-class DirectoryTarget(NamedTuple):
-    cluster: DataDirectory
-
-
-class ClusterTarget(NamedTuple):
-    cluster: KafkaCluster
-    lock_directory: str
-    """Where this machine's mirrors to clusters keep their locks."""
-    exactly_once: bool
-    """In transactions, so that consumers that read what is committed see nothing twice."""
-
-
-Target = DirectoryTarget | ClusterTarget
-
-
 class Progress(NamedTuple):
     records: int
     size: int
@@ -157,186 +108,6 @@ class TopicReport(NamedTuple):
     partitions: int
     records: int
     size: int
-
-
-class GroupReport(NamedTuple):
-    group: str
-    partitions: int
-    """How many have another offset than before."""
-
-
-class _Copy:
-    """The copying of one partition."""
-
-    def __init__(self, source: TopicPartition, target: TopicPartition, key: Key, ids: tuple[str, str]) -> None:
-        self.source = source
-        self.target = target
-        self.key = key
-        self.source_id, self.target_id = ids
-        self.offsets = OffsetMap()
-        self.floor = 0
-        self.position = 0
-        """All before this source offset is copied."""
-        self.started = 0
-        self.goal: int | None = None
-        """The source offset to stop at; None: never."""
-        self.reading = 0
-        """Where the source is read."""
-        self.waiting: deque[Sequence[int]] = deque()
-        """The source offsets of what was sent and is not acknowledged yet."""
-        self.records = 0
-        self.size = 0
-
-    @property
-    def name(self) -> str:
-        """What names the source for good."""
-        return f"{self.key[0]}/{self.source_id}/{self.source.partition}"
-
-    @property
-    def is_done(self) -> bool:
-        return self.goal is not None and self.reading >= self.goal
-
-    def delivered(self, base_offset: int, count: int) -> None:
-        """The next ``count`` of what waits are in the log, from ``base_offset`` on."""
-        self.records += count
-        while count:
-            sent = self.waiting.popleft()
-            if len(sent) > count:
-                self.waiting.appendleft(sent[count:])
-                sent = sent[:count]
-            self.offsets.add_records(sent, base_offset)
-            base_offset += len(sent)
-            count -= len(sent)
-            self.position = sent[-1] + 1
-        self.floor = self.offsets.target_end
-
-    def entry(self) -> Entry:
-        return Entry(self.source_id, self.target_id, self.position, self.floor, self.offsets)
-
-    def translated(self, offset: int) -> int:
-        return self.offsets.translated(offset) if self.offsets.runs else self.floor
-
-
-class _To(Protocol):
-    save_every: float
-
-    @property
-    def producer(self) -> Producer: ...
-
-    def keep_lock(self, name: str) -> bool: ...
-
-    def resume(self, copy: _Copy, entry: Entry | None, end: int) -> bool:
-        """Set the copy's position, map and floor. False where nothing was copied yet."""
-
-    def send(self, copy: _Copy, records: Records) -> None: ...
-
-    def settle(self) -> None:
-        """Return when all that was sent is where it is to stay."""
-
-    def conclude(self) -> None:
-        """Return when the ledger's entries are, too."""
-
-
-class _ToDirectory:
-    save_every = SAVE_DIRECTORY
-
-    def __init__(self, directory: DataDirectory, on_delivery: Callable[[Delivery], None]) -> None:
-        self._directory = directory
-        settings = {"max.request.size": _INT_MAX, "allow.auto.create.topics": "false"}
-        self.producer: Copier = directory.copier(settings, on_delivery=on_delivery)
-        self._unsynced = False
-
-    def keep_lock(self, name: str) -> bool:
-        return self._directory.keep_lock(name)
-
-    def resume(self, copy: _Copy, entry: Entry | None, end: int) -> bool:
-        if entry is not None and entry.floor > end:
-            entry = None  # an older copy of the directory: the log alone counts
-        if entry is not None:
-            copy.offsets, copy.position, copy.floor = entry.offsets, entry.position, entry.floor
-        runs = self._directory.copied(copy.target, copy.name, copy.floor)
-        for run in runs:
-            copy.offsets.add_batch(run.last_source_offset, run.base_offset, run.length)
-        copy.position = max(copy.position, copy.offsets.source_end)
-        copy.floor = end
-        return entry is not None or bool(runs)
-
-    def send(self, copy: _Copy, records: Records) -> None:
-        self._unsynced = True
-        self.producer.copy(records, copy.target, copy.name)
-
-    def settle(self) -> None:
-        if self._unsynced:
-            self.producer.sync()
-            self._unsynced = False
-
-    def conclude(self) -> None:
-        pass  # what is sent is there
-
-
-class _ToCluster:
-    save_every = SAVE_CLUSTER
-
-    def __init__(
-        self, cluster: KafkaCluster, transactional_id: str, lock_directory: str, on_delivery: Callable[[Delivery], None]
-    ) -> None:
-        """In transactions if there is an id for them, else without."""
-        self._lock_directory = lock_directory
-        settings = {"enable.idempotence": "true", "acks": "all", "max.request.size": "1000000000"}
-        settings |= {"allow.auto.create.topics": "false"}
-        self.producer: Producer
-        self._transactions: TransactionalProducer | None = None
-        if transactional_id:
-            self._transactions = cluster.transactional_producer(transactional_id, settings, on_delivery=on_delivery)
-            self.producer = self._transactions
-        else:
-            self.producer = cluster.producer(settings, on_delivery=on_delivery)
-        self._locks = ExitStack()
-
-    def keep_lock(self, name: str) -> bool:
-        from filelock import FileLock, Timeout
-
-        os.makedirs(self._lock_directory, exist_ok=True)
-        lock = FileLock(os.path.join(self._lock_directory, f"{name}.lock"), blocking=False)
-        try:
-            self._locks.enter_context(lock)
-        except Timeout:
-            return False
-        return True
-
-    def resume(self, copy: _Copy, entry: Entry | None, end: int) -> bool:
-        if entry is None:
-            copy.floor = end
-            return False
-        if entry.floor > end:
-            raise OffsetOutOfRangeError(
-                f"{copy.target} at the target ends at offset {end}, and was copied up to {entry.floor}: it lost "
-                "records; delete the topic there to copy it anew"
-            )
-        copy.offsets, copy.position, copy.floor = entry.offsets, entry.position, entry.floor
-        return True
-
-    def send(self, copy: _Copy, records: Records) -> None:
-        self.producer.send(
-            copy.target.topic,
-            records.values,
-            keys=records.keys,
-            headers=records.headers,
-            timestamps=records.timestamps,
-            partitions=copy.target.partition,
-        )
-
-    def settle(self) -> None:
-        self.producer.flush()
-
-    def conclude(self) -> None:
-        if self._transactions is not None:
-            self._transactions.commit()
-        else:
-            self.producer.flush()
-
-    def close(self) -> None:
-        self._locks.close()
 
 
 class Mirror:
@@ -361,17 +132,16 @@ class Mirror:
         self._wanted = wanted
         self._on_notice = on_notice
         self._on_error = on_error
-        self._copies: dict[TopicPartition, _Copy] = {}
+        self._copies: dict[TopicPartition, Copy] = {}
         """By source."""
-        self._by_target: dict[TopicPartition, _Copy] = {}
+        self._by_target: dict[TopicPartition, Copy] = {}
         self._ids: dict[str, str] = {}
         """The id of each topic that is mirrored, at the source."""
-        self._gone: list[_Copy] = []
+        self._gone: list[Copy] = []
         """Of topics that were deleted meanwhile."""
         self._follow = False
-        self._complained: set[str] = set()
-        self._groups: dict[str, set[TopicPartition]] = {}
-        """The partitions whose offsets were set, by group."""
+        self._tell_once = Once(on_notice)
+        self._fail_once = Once(on_error)
         self._exit = ExitStack()
         with ExitStack() as stack:
             settings = {
@@ -381,18 +151,20 @@ class Mirror:
                 "allow.auto.create.topics": "false",
             }
             self._consumer: Consumer = stack.enter_context(source.consumer(settings))
-            self._to: _To
+            self._to: Destination
             self._cluster_id = self._source.cluster_id()
             if isinstance(target, DirectoryTarget):
-                self._to = _ToDirectory(target.cluster, self._delivered)
+                self._to = ToDirectory(target.cluster, self._delivered, on_notice)
             else:
                 named = f"pykafka-mirror-{self._cluster_id}-{wanted.digest()}" if target.exactly_once else ""
-                cluster = _ToCluster(target.cluster, named, target.lock_directory, self._delivered)
+                cluster = ToCluster(target.cluster, named, target.lock_directory, self._delivered, self._failed)
                 stack.callback(cluster.close)
                 self._to = cluster
             stack.enter_context(self._to.producer)
             self._ledger = Ledger(target.cluster)
             self._ledger.read()
+            self._topics = TargetTopics(self._target, wanted.prefix, on_notice)
+            self._groups = MirroredGroups(self._source, self._target, wanted.groups, wanted.group_pattern, on_error)
             self._exit = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -447,9 +219,9 @@ class Mirror:
             self._gone.append(copy)
 
     def _add(self, topics: Sequence[TopicDescription]) -> None:
-        added: list[_Copy] = []
+        added: list[Copy] = []
         for topic in topics:
-            target = self._ensure_topic(topic)
+            target = self._topics.ensure(topic)
             lock = f"mirror-{self._cluster_id}-{topic.topic_id}-{target.topic_id}"
             if topic.name not in self._ids and not self._to.keep_lock(lock):
                 raise StoreError(f"Topic {topic.name} is being mirrored to this target by another process")
@@ -459,7 +231,7 @@ class Mirror:
                 if source not in self._copies:
                     key = (self._cluster_id, topic.name, target.name, number)
                     ids = (topic.topic_id, target.topic_id)
-                    added.append(_Copy(source, TopicPartition(target.name, number), key, ids))
+                    added.append(Copy(source, TopicPartition(target.name, number), key, ids))
         if not added:
             return
         sources = [copy.source for copy in added]
@@ -475,7 +247,7 @@ class Mirror:
                 copy.goal = None if self._follow else ends[copy.source]
                 self._copies[copy.source] = self._by_target[copy.target] = copy
 
-    def _begin(self, copy: _Copy, beginning: int, end: int, target_end: int) -> bool:
+    def _begin(self, copy: Copy, beginning: int, end: int, target_end: int) -> bool:
         """Find out where a partition's copying goes on; False where it can't."""
         entry = self._ledger.entry(copy.key)
         if entry is not None and entry.source_id != copy.source_id:
@@ -498,57 +270,25 @@ class Mirror:
             self._tell_gap(copy, beginning)
         return True
 
-    def _tell_gap(self, copy: _Copy, beginning: int) -> None:
+    def _tell_gap(self, copy: Copy, beginning: int) -> None:
         self._on_error(
             f"{copy.source}: offsets {copy.position} to {beginning - 1} were deleted at the source before they were "
             f"copied: going on at {beginning}"
         )
         copy.position = beginning
 
-    def _ensure_topic(self, topic: TopicDescription) -> TopicDescription:
-        """The topic at the target, made or given partitions if need be."""
-        name = self._wanted.prefix + topic.name
-        admin = self._target
-        count = len(topic.partitions)
-        try:
-            (found,) = admin.describe_topics([name])
-        except UnknownTopicOrPartitionError:
-            found = self._create_topic(topic, name)
-        if len(found.partitions) < count:
-            self._on_notice(
-                f"topic {name} gets {count} partitions instead of {len(found.partitions)}, as at the source"
-            )
-            found = admin.create_partitions(name, count)
-        if any(each.name == _TIMESTAMP_TYPE and each.value == "LogAppendTime" for each in found.configs):
-            self._tell_once(f"topic {name} has {_TIMESTAMP_TYPE}=LogAppendTime: records get the time of their copying")
-        return found
-
-    def _create_topic(self, topic: TopicDescription, name: str) -> TopicDescription:
-        admin = self._target
-        own = {each.name: each.value for each in topic.configs if each.source == "DYNAMIC_TOPIC_CONFIG"}
-        if own.get(_TIMESTAMP_TYPE) == "LogAppendTime":
-            self._on_notice(
-                f"topic {name} is made without {_TIMESTAMP_TYPE}=LogAppendTime, so that records keep their times"
-            )
-        replicas = max(1, min(topic.replication_factor, len(admin.live_brokers())))
-        if int(own.get("min.insync.replicas", 1)) > replicas:
-            self._on_notice(
-                f"topic {name} gets min.insync.replicas={replicas} instead of {own['min.insync.replicas']}: "
-                "the target has no more brokers"
-            )
-            own["min.insync.replicas"] = str(replicas)
-        configs = {key: value for key, value in own.items() if key not in NOT_COPIED_CONFIGS}
-        return admin.create_topic(name, partitions=len(topic.partitions), replication_factor=replicas, configs=configs)
-
-    def _tell_once(self, text: str) -> None:
-        if text not in self._complained:
-            self._complained.add(text)
-            self._on_notice(text)
-
     # ------------------------------------------------------------------------------------------------------- copying
 
     def run(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> None:
         """Copy until everything is, or until ``stop``; then the groups' offsets. Call ``prepare`` before."""
+        try:
+            self._run(stop, on_progress)
+        except StoreError:
+            with suppress(StoreError):
+                self.save()  # what came before it: the next mirror is not to copy that again
+            raise
+
+    def _run(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> None:
         now = time.monotonic()
         next_save, next_look, next_groups = now + self._to.save_every, now + LOOK, now + GROUPS
         while not stop() and (self._is_reading or (self._follow and self._wanted.pattern is not None)):
@@ -564,10 +304,10 @@ class Mirror:
                 self._look()
                 next_look = time.monotonic() + LOOK
             if self._follow and now >= next_groups:
-                self.sync_groups()
+                self._groups.sync(self._copies)
                 next_groups = time.monotonic() + GROUPS
         self.save()
-        self.sync_groups()
+        self._groups.sync(self._copies)
 
     @property
     def _is_reading(self) -> bool:
@@ -577,7 +317,7 @@ class Mirror:
         """Read what is not done, from where we stand."""
         self._consumer.assign({copy.source: copy.reading for copy in self._copies.values() if not copy.is_done})
 
-    def _poll(self) -> Iterable[tuple[_Copy, Records]]:
+    def _poll(self) -> Iterable[tuple[Copy, Records]]:
         try:
             runs = self._consumer.poll(POLL)
         except OffsetOutOfRangeError:
@@ -586,28 +326,33 @@ class Mirror:
         except UnknownTopicOrPartitionError:
             self._look()  # deleted at the source
             return
-        except StoreError:
-            with suppress(StoreError):
-                self.save()
-            raise
-        for records in _joined_where_small(runs):
+        for records in joined_where_small(runs):
             copy = self._copies[TopicPartition(records.topic, records.partition)]
             if copy.goal is not None and records.offsets[-1] >= copy.goal:
                 yield copy, records.slice(0, bisect_left(records.offsets, copy.goal))
             else:
                 yield copy, records
 
-    def _send(self, copy: _Copy, records: Records) -> None:
+    def _send(self, copy: Copy, records: Records) -> None:
         if not len(records):
             return
         copy.waiting.append(records.offsets)
-        copy.size += _size(records)
+        copy.size += size_of(records)
         self._to.send(copy, records)
 
     def _delivered(self, delivery: Delivery) -> None:
         copy = self._by_target.get(TopicPartition(delivery.topic, delivery.partition))
-        if copy is not None:  # else it is the ledger's
+        if copy is not None and not copy.stuck:  # None: it is the ledger's
             copy.delivered(delivery.base_offset, delivery.record_count)
+
+    def _failed(self, failure: SendFailure) -> None:
+        """What the brokers refuse ends the mirror: it is not to leave anything out. Raises what is to be told."""
+        copy = self._by_target.get(TopicPartition(failure.topic, failure.partition or 0))
+        if copy is None or not copy.waiting:
+            raise failure.error
+        copy.stuck = True
+        assert isinstance(failure.error, StoreError)
+        raise explained(failure.error, copy, f"from source offset {copy.waiting[0][0]} on nothing was taken: ")
 
     def _note_positions(self) -> None:
         """How far the source is read, and where nothing is waiting, copied: beyond the last record there may be marks
@@ -649,7 +394,7 @@ class Mirror:
         """Bring what was copied to where it is to stay, and write down how far that is."""
         self._to.settle()
         for copy in self._copies.values():
-            if not copy.waiting:
+            if not copy.waiting and not copy.stuck:
                 copy.position = max(copy.position, copy.reading)
         self._ledger.write({copy.key: copy.entry() for copy in self._copies.values()}, self._to.producer)
         self._to.conclude()
@@ -663,59 +408,11 @@ class Mirror:
             sum((copy.reading if copy.goal is None else copy.goal) - copy.started for copy in every),
         )
 
-    # -------------------------------------------------------------------------------------------------------- groups
-
-    def sync_groups(self) -> None:
-        """Commit at the target what groups have committed at the source, as the offsets are there.
-
-        As Kafka's MirrorMaker 2 does: never for a group that has members at the target, and never backwards.
-        """
-        if not self._wanted.groups and self._wanted.group_pattern is None:
-            return
-        admin = self._source
-        there = [each.group_id for each in admin.list_groups()]
-        groups = list(self._wanted.groups)
-        if self._wanted.group_pattern is not None:
-            groups += [each for each in there if each not in groups and self._wanted.group_pattern.fullmatch(each)]
-        for group in groups:
-            if group not in there:
-                self._fail_once(f"group {group} does not exist at the source")
-                continue
-            offsets = {
-                self._copies[partition].target: self._copies[partition].translated(committed.offset)
-                for partition, committed in admin.group_offsets(group).items()
-                if partition in self._copies
-            }
-            self._commit(group, offsets)
-
-    def _commit(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
-        admin = self._target
-        before = admin.group_offsets(group)
-        new = {
-            partition: offset
-            for partition, offset in offsets.items()
-            if partition not in before or before[partition].offset < offset
-        }
-        self._groups.setdefault(group, set())
-        if not new:
-            return
-        try:
-            admin.alter_group_offsets(group, new)
-        except UnknownMemberIdError:
-            self._fail_once(f"group {group} has members at the target: its offsets there are left as they are")
-            return
-        self._groups[group] |= new.keys()
-
-    def _fail_once(self, text: str) -> None:
-        if text not in self._complained:
-            self._complained.add(text)
-            self._on_error(text)
-
     # -------------------------------------------------------------------------------------------------------- report
 
     def reports(self) -> list[TopicReport]:
         """What was copied by this mirror, a topic each."""
-        found: dict[tuple[str, str], list[_Copy]] = {}
+        found: dict[tuple[str, str], list[Copy]] = {}
         for copy in [*self._gone, *self._copies.values()]:
             found.setdefault((copy.source.topic, copy.target.topic), []).append(copy)
         return [
@@ -724,48 +421,4 @@ class Mirror:
         ]
 
     def group_reports(self) -> list[GroupReport]:
-        return [GroupReport(group, len(partitions)) for group, partitions in self._groups.items()]
-
-
-def _joined_where_small(runs: Iterable[Records]) -> Iterator[Records]:
-    """The same records, where many small batches of a partition come one after the other as few larger ones.
-
-    Large ones stay as they are: they were written at once, and have in common what makes them quick to copy.
-    """
-    waiting: dict[TopicPartition, list[Records]] = {}
-    for each in runs:
-        some = waiting.setdefault(TopicPartition(each.topic, each.partition), [])
-        if len(each) < SMALL:
-            some.append(each)
-            continue
-        if some:
-            yield _joined(some)
-            some.clear()
-        yield each
-    yield from (_joined(some) for some in waiting.values() if some)
-
-
-def _joined(runs: Sequence[Records]) -> Records:
-    """Runs of one partition as one."""
-    if len(runs) == 1:
-        return runs[0]
-    return Records(
-        runs[0].topic,
-        runs[0].partition,
-        offsets=_chained([run.offsets for run in runs]),
-        timestamps=_chained([run.timestamps for run in runs]),
-        keys=_chained([run.keys for run in runs]),
-        values=_chained([run.values for run in runs]),
-        headers=_chained([run.headers for run in runs]),
-    )
-
-
-def _chained(columns: Iterable[Sequence[_T]]) -> list[_T]:
-    return list(chain.from_iterable(columns))
-
-
-def _size(records: Records) -> int:
-    size = sum(map(len, filter(None, records.values))) + sum(map(len, filter(None, records.keys)))
-    for fields in filter(None, records.headers):
-        size += sum(len(name.encode()) + len(value or b"") for name, value in fields)
-    return size
+        return self._groups.reports()

@@ -92,12 +92,13 @@ class RemoteCluster:
         config: Mapping[str, str] | None = None,
         *,
         on_delivery: Callable[[Delivery], None] | None = None,
+        on_failure: Callable[[SendFailure], None] | None = None,
     ) -> RemoteTransactionalProducer:
         from pykafka_store.remote.transactions import RemoteTransactionalProducer
 
         self._require_writable()
         config = self._connection() | dict(config or {})
-        return RemoteTransactionalProducer(self, transactional_id, config, on_delivery)
+        return RemoteTransactionalProducer(self, transactional_id, config, on_delivery, on_failure)
 
     def consumer(
         self, config: Mapping[str, str] | None = None, *, on_notice: Callable[[str], None] | None = None
@@ -158,7 +159,7 @@ class Link(Generic[_Client]):
             **more,
         }
         if os.environ.get("PYKAFKA_DEBUG") != "1":
-            settings["log_level"] = 0  # of syslog's levels: librdkafka would write to stderr by itself
+            settings["logger"] = self.reports  # librdkafka would write to stderr by itself
         try:
             self.client = make(settings)
         except (confluent_kafka.KafkaException, ValueError, TypeError) as error:

@@ -103,6 +103,7 @@ _LOCAL = {
 }
 _HOPELESS = {"_AUTHENTICATION", "_SSL"}
 """What does not get better by trying again, although librdkafka does try."""
+_FENCED = "Another process has begun to send with the same transactional.id, and goes on from here"
 
 _CLASSES: dict[str, type[StoreError]] = {
     kind.kafka_name: kind
@@ -146,6 +147,8 @@ class Reports:
         self._secrets = sorted((secret for secret in secrets if len(secret) > 2), key=len, reverse=True)
         self._cause: str | None = None
         """Why the last broker that was tried did not answer."""
+        self._hung_up = False
+        """Whether somebody took a connection and closed it without a word of Kafka's."""
         self.hopeless: StoreError | None = None
         """What will not get better by waiting: wrong credentials, a certificate that is not trusted."""
 
@@ -158,16 +161,28 @@ class Reports:
         if name in _HOPELESS or error.fatal():
             self.hopeless = error_of(error.code(), name, f"{self.address}: {self._cause}")
 
+    def log(self, _level: int, _form: str, kind: str, _client: str, text: str) -> None:
+        """librdkafka's own lines; it takes us for a logger. Nobody is shown them: what they say that matters comes as
+        errors, but for this.
+        """
+        if kind == "FAIL" and "Disconnected" in text and "APIVERSION" in text:
+            self._hung_up = True
+
     def error(self, error: KafkaError) -> StoreError:
-        made = error_of(error.code(), error.name(), self.clean(error.str()))
+        text = _FENCED if error.name() == "_FENCED" else self.clean(error.str())
+        made = error_of(error.code(), error.name(), text)
         if isinstance(made, errors.TimeoutError) and self._cause is not None:
             return errors.TimeoutError(f"{made} ({self._cause})")
         return made
 
     def no_answer(self, seconds: float) -> StoreError:
         """For a cluster that did not answer in time."""
-        cause = f": {self._cause}" if self._cause is not None else ""
-        return errors.TimeoutError(f"{self.address} did not answer within {seconds:g} s{cause}")
+        cause = self._cause
+        if cause is None and self._hung_up:
+            cause = (
+                "it closes the connection: security.protocol may have to be SSL or SASL_SSL, or it is no Kafka broker"
+            )
+        return errors.TimeoutError(f"{self.address} did not answer within {seconds:g} s{f': {cause}' * bool(cause)}")
 
     def clean(self, text: str) -> str:
         """A text in which every secret is masked, on one line."""
@@ -180,4 +195,12 @@ def _cause(text: str) -> str:
     """librdkafka's report of a broken connection without its name for the thread and the time it took."""
     found = re.fullmatch(r"(?:\S+/(?:bootstrap|\d+): )?(.*?)(?: \(after .*)?", text, re.DOTALL)
     assert found is not None
-    return found[1]
+    foreign = re.search(r"Invalid response size (\d+)", found[1])
+    return found[1] if foreign is None else _foreign(int(foreign[1]))
+
+
+def _foreign(size: int) -> str:
+    """Who answers with what can't be the size of an answer: its first four bytes."""
+    http = (size & 0xFFFFFFFF).to_bytes(4, "big") == b"HTTP"
+    what = "HTTP, and not Kafka's protocol" if http else "another protocol than Kafka's"
+    return f"it speaks {what}: is the port right?"

@@ -8,7 +8,7 @@ asked for only where somebody wants them, for they cost more than the sending.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,8 +25,8 @@ from pykafka_store.errors import (
     TimeoutError,
     UnknownTopicOrPartitionError,
 )
-from pykafka_store.format.batch import record_size_upper_bound
-from pykafka_store.model import Delivery, Header, SendFailure
+from pykafka_store.format.batch import HEADER_SIZE, record_size_upper_bound
+from pykafka_store.model import ConfigResource, Delivery, Header, SendFailure
 from pykafka_store.partitioners import load_partitioner
 from pykafka_store.remote.cluster import SLICE, Link, missing_topic
 from pykafka_store.remote.configs import TUNING_PRODUCER
@@ -44,6 +44,9 @@ NOW = 0
 
 FULL_QUEUE_POLL = 0.01
 """Seconds between attempts while librdkafka's queue is full: what brokers take makes no event to wait for."""
+
+BATCH_SIZE = 1_000_000
+"""librdkafka's default of ``batch.size``."""
 
 LAST_CHANCE = 5.0
 """Seconds for what is queued when the caller gives up, by Ctrl-C for example."""
@@ -78,6 +81,9 @@ class RemoteProducer:
         self._client = self._link.client
         self._partitions: dict[str, int] = {}
         """The number of partitions of each topic that was sent to."""
+        self._batch_size = settings.number("batch.size", BATCH_SIZE, low=0)
+        self._limits: dict[str, int | None] = {}
+        """Of each topic whose brokers take less than ``batch.size`` at once: how many bytes."""
         self._sent = 0
         """Records that librdkafka took."""
         self._lost = 0
@@ -103,7 +109,23 @@ class RemoteProducer:
         count = self._partitions.get(topic)
         if count is None:
             count = self._partitions[topic] = self._known_partitions(topic)
+            self._limits[topic] = self._smaller_limit(topic)
         explicit = self._choices(topic, count, values, keys, partitions)
+        limit = self._limits[topic]
+        if limit is not None:
+            for start, stop in _cut(values, keys, headers, limit):
+                cut = slice(start, stop)
+                self._send_columns(
+                    topic,
+                    count,
+                    values[cut],
+                    None if keys is None else keys[cut],
+                    None if headers is None else headers[cut],
+                    timestamps[cut] if isinstance(timestamps, Sequence) else timestamps,
+                    explicit[cut] if isinstance(explicit, list) else explicit,
+                )
+                self.flush()
+            return
         plain = keys is None and headers is None and timestamps is None
         if plain and not isinstance(explicit, list) and self._all_fit(values):
             self._send_values(topic, values, explicit)
@@ -112,11 +134,42 @@ class RemoteProducer:
 
     def flush(self) -> None:
         """See :meth:`pykafka_store.api.Producer.flush`. Ends when ``delivery.timeout.ms`` has, at the latest."""
-        while self._client.flush(SLICE):
+        while self._flush(SLICE):
             self._tell()
         self._tell()
 
-    # -------------------------------------------------------------------------------------------------- partitioning
+    def _flush(self, seconds: float) -> int:
+        """How many records still wait after so long. Raises StoreError for what makes an end of the client, such as
+        another producer with its transactional id; what waited is reported as failed then.
+        """
+        try:
+            return self._client.flush(seconds)
+        except KafkaException as error:
+            self._purge()
+            with suppress(StoreError):  # what came of it; the cause is what is to be told
+                self._tell()
+            raise self._link.reports.error(error.args[0]) from None
+
+    def _purge(self) -> None:
+        """Give up what waits, and hear that it was given up."""
+        self._client.purge()
+        with suppress(KafkaException):
+            self._client.flush(SLICE)
+
+    # ---------------------------------------------------------------------------------------------------- partitions
+
+    def _smaller_limit(self, topic: str) -> int | None:
+        """The topic's ``max.message.bytes``, if a batch of librdkafka's may be larger.
+
+        Brokers refuse such a batch with all that is in it. Java's producer then sends it again in pieces, librdkafka
+        does not; and its ``batch.size`` is one for all topics. So what goes to such a topic is flushed that often.
+        """
+        try:
+            found = self._cluster.admin().describe_configs(ConfigResource("topic", topic))
+        except StoreError:
+            return None  # who may write need not be allowed to ask
+        limit = next((int(each.value) for each in found if each.name == "max.message.bytes" and each.value), None)
+        return None if limit is None or limit - HEADER_SIZE >= self._batch_size else limit
 
     def _known_partitions(self, topic: str) -> int:
         """The number of partitions of a topic, made by the brokers if that is allowed."""
@@ -274,6 +327,9 @@ class RemoteProducer:
                 self._sent -= 1  # the caller counts it
                 why = f"No room for the record in buffer.memory within max.block.ms ({self._max_block:g} s)"
                 self._refuse(topic, partition, key, value, TimeoutError(why))
+            except KafkaException as error:
+                self._sent -= 1
+                self._refuse(topic, partition, key, value, self._link.reports.error(error.args[0]))
             return
 
     # ------------------------------------------------------------------------------------------------------- reports
@@ -335,11 +391,29 @@ class RemoteProducer:
             self.close()
             return
         # The caller gives up. What is queued has a short time to be sent; the caller's error is the one to be told.
-        self._client.flush(LAST_CHANCE)
-        self._client.purge()
-        self._client.flush(SLICE)
+        with suppress(StoreError):
+            self._flush(LAST_CHANCE)
+        self._purge()
         with suppress(StoreError):
             self._tell()
+
+
+def _cut(
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    headers: Sequence[Sequence[Header]] | None,
+    limit: int,
+) -> Iterator[tuple[int, int]]:
+    """(start, stop) of runs that fit into a batch of ``limit`` bytes each, or of one record that is larger."""
+    start, size = 0, HEADER_SIZE
+    for index, value in enumerate(values):
+        fields = headers[index] if headers is not None else ()
+        length = record_size_upper_bound(None if keys is None else keys[index], value, fields) - HEADER_SIZE
+        if index > start and size + length > limit:
+            yield start, index
+            start, size = index, HEADER_SIZE
+        size += length
+    yield start, len(values)
 
 
 def _size(part: str | bytes | None) -> int | None:

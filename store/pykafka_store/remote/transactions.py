@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException
 
 from pykafka_store.errors import StoreError
-from pykafka_store.model import Delivery, Header
+from pykafka_store.model import Delivery, Header, SendFailure
 from pykafka_store.remote.producer import LAST_CHANCE, RemoteProducer
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ class RemoteTransactionalProducer(RemoteProducer):
         transactional_id: str,
         config: Mapping[str, str],
         on_delivery: Callable[[Delivery], None] | None,
+        on_failure: Callable[[SendFailure], None] | None,
     ) -> None:
         own = {"transactional.id": transactional_id, "transaction.timeout.ms": f"{TIMEOUT_MS}"}
         config = {"delivery.timeout.ms": f"{TIMEOUT_MS}", **config}
-        super().__init__(cluster, config, on_delivery, None, None, own)
+        super().__init__(cluster, config, on_delivery, on_failure, None, own)
         self._begun = False
         self._link.contact(self._max_block)
         self._try(lambda: self._client.init_transactions(self._link.timeout))

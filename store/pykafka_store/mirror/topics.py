@@ -1,0 +1,66 @@
+"""The topics at the target: made as they are at the source, and grown as they grow there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pykafka_store.api import Admin
+from pykafka_store.errors import UnknownTopicOrPartitionError
+from pykafka_store.mirror.telling import Once
+from pykafka_store.model import TopicDescription
+
+NOT_COPIED_CONFIGS = frozenset(
+    {
+        "leader.replication.throttled.replicas",
+        "follower.replication.throttled.replicas",
+        # The records keep the time that they have.
+        "message.timestamp.type",
+    }
+)
+"""Settings of a topic that stay behind: they name the source's brokers, or would change records."""
+
+_TIMESTAMP_TYPE = "message.timestamp.type"
+
+
+class TargetTopics:
+    def __init__(self, admin: Admin, prefix: str, on_notice: Callable[[str], None]) -> None:
+        """``prefix`` is what their names begin with."""
+        self._admin = admin
+        self._prefix = prefix
+        self._on_notice = on_notice
+        self._tell_once = Once(on_notice)
+
+    def ensure(self, topic: TopicDescription) -> TopicDescription:
+        """The topic at the target, made or given partitions if need be."""
+        name = self._prefix + topic.name
+        admin = self._admin
+        count = len(topic.partitions)
+        try:
+            (found,) = admin.describe_topics([name])
+        except UnknownTopicOrPartitionError:
+            found = self._create(topic, name)
+        if len(found.partitions) < count:
+            self._on_notice(
+                f"topic {name} gets {count} partitions instead of {len(found.partitions)}, as at the source"
+            )
+            found = admin.create_partitions(name, count)
+        if any(each.name == _TIMESTAMP_TYPE and each.value == "LogAppendTime" for each in found.configs):
+            self._tell_once(f"topic {name} has {_TIMESTAMP_TYPE}=LogAppendTime: records get the time of their copying")
+        return found
+
+    def _create(self, topic: TopicDescription, name: str) -> TopicDescription:
+        admin = self._admin
+        own = {each.name: each.value for each in topic.configs if each.source == "DYNAMIC_TOPIC_CONFIG"}
+        if own.get(_TIMESTAMP_TYPE) == "LogAppendTime":
+            self._on_notice(
+                f"topic {name} is made without {_TIMESTAMP_TYPE}=LogAppendTime, so that records keep their times"
+            )
+        replicas = max(1, min(topic.replication_factor, len(admin.live_brokers())))
+        if int(own.get("min.insync.replicas", 1)) > replicas:
+            self._on_notice(
+                f"topic {name} gets min.insync.replicas={replicas} instead of {own['min.insync.replicas']}: "
+                "the target has no more brokers"
+            )
+            own["min.insync.replicas"] = str(replicas)
+        configs = {key: value for key, value in own.items() if key not in NOT_COPIED_CONFIGS}
+        return admin.create_topic(name, partitions=len(topic.partitions), replication_factor=replicas, configs=configs)
