@@ -4,9 +4,10 @@ A replica falls behind when its broker was stopped or its directory failed; a ne
 log directory, is one that has nothing yet. All come back the same way:
 
 1. Where do the two logs agree? Up to the end of the newest leader epoch that both began at the same offset (KIP-101).
-   Whole segments below that are the same if they are as long; others, and those of a compacted log, are compared batch
-   header by batch header, which includes the CRC of all the rest.
-2. The replica is truncated to there: first its published state, then its files.
+   Whole segments below that are the same if they are as long; others, the replica's last, and those of a compacted log,
+   are compared batch header by batch header, which includes the CRC of all the rest.
+2. The replica is truncated to there: first its published state, then its files. It may have been eligible to lead, as
+   it left when too few stayed (KIP-966): the catalogue says that it is not any more, before anything of it is touched.
 3. The leader's bytes after that are copied, segment by segment, without the partition's lock: what is published never
    changes, and the upkeep lock, which is held throughout, keeps retention and compaction away. After each round less is
    left.
@@ -254,13 +255,16 @@ class CatchUp:
             size = theirs.end_position if end is None else self._disk.size_of(segment_path(leader, base))
             own_active = base == own.active_base_offset
             own_size = own.end_position if own_active else self._disk.size_of(segment_path(directory, base))
-            same = end is not None and size == own_size and not theirs.has_gaps and not own.has_gaps and end <= agreed
+            # Not its active one: that may end in an append whose writer was killed before the leader published it.
+            # Others took its place in the same epoch, and may be as long.
+            same = end is not None and not own_active and size == own_size and end <= agreed
+            same = same and not theirs.has_gaps and not own.has_gaps
             if not same:
                 at = self._common(leader, directory, base, min(size, own_size))
                 if at.position < size or own_size > size:
                     return at
             if end is None or own_active:
-                return at if not same else _At(base, size, end if end is not None else theirs.log_end_offset)
+                return at
             at = _At(base, size, end)
         return at
 

@@ -1,0 +1,85 @@
+"""Replicas in corners that a random walk hardly ever finds: what a replica may be believed to have, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.format.state import FILE_NAME, parse_state
+from tests.store.test_replication import Killed, Three
+
+
+class DiesPublishing(Disk):
+    """Dies before the state of one replica says that its log ends at an offset."""
+
+    def __init__(self, replica: str, end: int) -> None:
+        self._path = f"{replica}/{FILE_NAME}"
+        self._end = end
+
+    def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+        if path.endswith(self._path) and parse_state(b"".join(pieces)).log_end_offset == self._end:
+            raise Killed
+        return super().write_at(descriptor, pieces, position, path)
+
+
+class DiesCopying(Disk):
+    """Dies when the first byte of a log is written on one broker."""
+
+    def __init__(self, broker: int) -> None:
+        self._part = f"/brokers/{broker}/"
+
+    def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+        if self._part in path and path.endswith(".log"):
+            raise Killed
+        return super().write_at(descriptor, pieces, position, path)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Three]:
+    found = Three(tmp_path)
+    yield found
+    found.close()
+
+
+def test_a_tail_of_nobody_that_is_as_long_as_what_took_its_place_is_not_kept(tmp_path: Path) -> None:
+    """A follower published an append that its leader never did, as its writer was killed in between. Then it was left
+    behind, and other records of the same size took these offsets, up to the end of a segment: in the same leader epoch.
+    """
+    three = Three(tmp_path, internal_segment_bytes="80")
+    three.send(b"a")
+    three.close()
+    killed = EmbeddedCluster(three.directory, disk=DiesPublishing("brokers/0/t-0", 2))
+    with pytest.raises(Killed):
+        killed.producer({"retries": "0"}).send("t", [b"never told"], partitions=0)
+    three = _reopened(three)
+    assert three.state(1).log_end_offset == 2
+    away = three.broker(1).with_name("away")
+    three.broker(1).rename(away)
+    three.send(b"other told")
+    three.send(b"c")
+    away.rename(three.broker(1))
+    three.cluster.maintain()
+    assert three.row().isr == (0, 1, 2)
+    three.agree()
+    three.close()
+
+
+def _reopened(three: Three) -> Three:
+    found = object.__new__(Three)
+    found.directory = three.directory
+    found.cluster = EmbeddedCluster(three.directory)
+    found.admin = found.cluster.admin()
+    found.failures, found.notices = [], []
+    found.producer = found.cluster.producer({"retries": "0"}, on_failure=found.failures.append)
+    found.sent = []
+    return found
+
+
+def _without(three: Three, *brokers: int) -> None:
+    """Have them left behind, in this order."""
+    for broker in brokers:
+        three.cluster.stop_broker(broker)
