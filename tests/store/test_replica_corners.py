@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.format.state import FILE_NAME, parse_state
+from pykafka_store.model import ConfigResource
 from tests.store.test_replication import Killed, Three
 
 
@@ -83,3 +85,62 @@ def _without(three: Three, *brokers: int) -> None:
     """Have them left behind, in this order."""
     for broker in brokers:
         three.cluster.stop_broker(broker)
+
+
+def test_an_eligible_replica_is_none_any_more_once_it_is_made_anew(tmp_path: Path) -> None:
+    """It left when too few stayed, so that it could lead. Its files are lost, and whoever copies them is killed."""
+    three = Three(tmp_path, min_insync_replicas="2")
+    three.send(b"a")
+    _without(three, 1, 2)
+    assert three.row().elr == (2,)
+    shutil.rmtree(three.replica(2))
+    with EmbeddedCluster(three.directory, disk=DiesCopying(2)) as killed, pytest.raises(Killed):
+        killed.start_broker(2)
+    three.cluster.stop_broker(0)
+    assert three.row().leader is None
+    three.cluster.start_broker(0)
+    assert three.read() == [b"a"]
+    three.close()
+
+
+def test_an_eligible_replica_of_a_compacted_log_is_none_any_more_once_it_is_cut(tmp_path: Path) -> None:
+    three = Three(
+        tmp_path,
+        min_insync_replicas="2",
+        internal_segment_bytes="200",
+        min_cleanable_dirty_ratio="0",
+    )
+    for value in range(10):
+        three.producer.send("t", [b"%d" % value], keys=[b"k%d" % (value % 3)], partitions=0)
+    before = three.read()
+    _without(three, 1, 2)
+    assert three.row().elr == (2,)
+    three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"cleanup.policy": "compact"})
+    three.cluster.maintain()  # compacts the leader only
+    after = three.read()
+    assert len(after) < len(before)
+    with EmbeddedCluster(three.directory, disk=DiesCopying(2)) as killed, pytest.raises(Killed):
+        killed.start_broker(2)
+    three.cluster.stop_broker(0)
+    assert three.row().leader is None
+    three.cluster.start_broker(0)
+    assert three.read()[-3:] == after[-3:]
+    three.close()
+
+
+def test_who_was_eligible_is_not_when_fewer_are_enough(tmp_path: Path) -> None:
+    """It has all that readers saw while too few were in sync, and nothing of what was shown since."""
+    three = Three(tmp_path, min_insync_replicas="2")
+    three.send(b"a")
+    _without(three, 1, 2)
+    assert three.row().elr == (2,)
+    three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"min.insync.replicas": "1"})
+    three.send(b"b")
+    assert three.row().elr == ()
+    with three.cluster.catalog.transaction():
+        three.cluster.catalog.set_running(2, running=True)
+    three.cluster.stop_broker(0)
+    assert three.row().leader is None
+    three.cluster.start_broker(0)
+    assert three.read() == [b"a", b"b"]
+    three.close()

@@ -27,7 +27,7 @@ from contextlib import AbstractContextManager, suppress
 from struct import error as StructError
 from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import PartitionRow
+from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.compaction import finish_interrupted
@@ -109,13 +109,16 @@ class CatchUp:
                         led = leadership.led()
                         # Else segments would be copied that a compaction was about to remove when it was killed.
                         finish_interrupted(self._disk, led.leader.log.directory)
-                    host = led.row.host(broker)
-                    if host is None:
-                        raise self._not_wanted(broker)
-                    moves = log_dir is not None and log_dir != host.log_dir
-                    self._require_wanted(led, broker, log_dir if moves else None)
-                    if not moves and broker in led.row.isr:
-                        return total
+                        host = led.row.host(broker)
+                        if host is None:
+                            raise self._not_wanted(broker)
+                        moves = log_dir is not None and log_dir != host.log_dir
+                        self._require_wanted(led, broker, log_dir if moves else None)
+                        if not moves and host.sync == IN_SYNC:
+                            return total
+                        if not moves and host.sync != OUT_OF_SYNC:
+                            # It could lead for what it had. From now on it may lack any of that.
+                            self._home.change(with_host(led.row, host._replace(sync=OUT_OF_SYNC)))
                     directory = self._home.directory_in(broker, host.log_dir if log_dir is None else log_dir)
                     copied, done = self._follow(leadership, led, broker, directory, log_dir, on_copied)
                     total += copied
@@ -358,7 +361,9 @@ class CatchUp:
     def _admit(self, led: Led, broker: int, log_dir: int | None) -> None:
         row = with_sync(led.row, {*led.row.isr, broker}, led.min_isr)
         if log_dir is not None:
-            row = moved(row, broker, log_dir)
+            host = row.host(broker)
+            assert host is not None
+            row = with_host(row, host._replace(log_dir=log_dir, future_log_dir=None))
         self._home.change(row)
         led = led._replace(row=row)
         state = led.leader.state
@@ -446,13 +451,9 @@ def agreed_end(
     return min(end(leader, leader_end), end(follower, follower_end))
 
 
-def moved(row: PartitionRow, broker: int, log_dir: int) -> PartitionRow:
-    """The row with a replica in another log directory."""
-    return row._replace(
-        hosts=tuple(
-            each._replace(log_dir=log_dir, future_log_dir=None) if each.broker == broker else each for each in row.hosts
-        )
-    )
+def with_host(row: PartitionRow, host: ReplicaRow) -> PartitionRow:
+    """The row with one replica changed."""
+    return row._replace(hosts=tuple(host if each.broker == host.broker else each for each in row.hosts))
 
 
 def _same_leader(now: Led, before: Led) -> bool:

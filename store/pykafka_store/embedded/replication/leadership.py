@@ -316,9 +316,12 @@ class Leadership:
     def _kept(
         self, row: PartitionRow, config: TopicConfig, in_sync: Collection[int], lost: Mapping[int, Exception]
     ) -> PartitionRow:
-        if set(in_sync) == set(row.isr):
+        min_isr = self._min_isr(row, config)
+        # With enough in sync (fewer may be enough than when others left), nobody else is eligible: they will lack what
+        # is shown from now on.
+        if set(in_sync) == set(row.isr) and not (row.elr and len(row.isr) >= min_isr):
             return row
-        changed = with_sync(row, in_sync, self._min_isr(row, config))
+        changed = with_sync(row, in_sync, min_isr)
         self._change(row, changed, lost)
         return changed
 
