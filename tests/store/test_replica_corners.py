@@ -144,3 +144,22 @@ def test_who_was_eligible_is_not_when_fewer_are_enough(tmp_path: Path) -> None:
     three.cluster.start_broker(0)
     assert three.read() == [b"a", b"b"]
     three.close()
+
+
+@pytest.mark.parametrize("broker", [0, 1])
+def test_an_older_copy_of_a_replica_is_not_taken_for_it(tmp_path: Path, broker: int) -> None:
+    """A disk that was brought back from a backup: what it lacks was acknowledged, and the others have it."""
+    three = Three(tmp_path)
+    three.send(b"a")
+    backup = tmp_path / "backup"
+    shutil.copytree(three.replica(broker), backup)
+    three.send(b"b")
+    three.send(b"c")
+    shutil.rmtree(three.replica(broker))
+    backup.rename(three.replica(broker))
+    three.send(b"d")
+    assert three.read() == three.sent
+    three.cluster.maintain()
+    three.agree()
+    assert sorted(three.row().isr) == [0, 1, 2]
+    three.close()

@@ -146,7 +146,7 @@ class Leadership:
         while True:
             row, config = self._home.look()
             eligible = row.isr or row.elr
-            held = list(self._load(eligible, lost))
+            held = self._whole(list(self._load(eligible, lost)), lost)
             if not held:
                 raise self._offline(row, lost)
             leader, row = self._choose(row, config, held, lost)
@@ -251,6 +251,19 @@ class Leadership:
                 if is_ours(error):
                     raise
                 lost[broker] = error
+
+    def _whole(self, held: list[Held], lost: dict[int, Exception]) -> list[Held]:
+        """Those that have all that readers may have seen at any of them. Another one is not in sync, whatever the
+        catalogue says: it is an older copy, brought back from a backup, or was cut by a power failure.
+        """
+        seen = max((each.state.high_watermark for each in held), default=0)
+        for each in held:
+            if _end(each.state) < seen:
+                lost[each.broker] = StorageError(
+                    f"{each.log.directory} ends at offset {_end(each.state)}, and the high watermark was {seen}: "
+                    "is it an older copy?"
+                )
+        return [each for each in held if each.broker not in lost]
 
     def _offline(self, row: PartitionRow, lost: Mapping[int, Exception]) -> Exception:
         """Nobody can lead: the error to raise. Where brokers are stopped or gone, the catalogue says so, too."""
