@@ -10,9 +10,10 @@ import pytest
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
+from pykafka_store.errors import InvalidReplicaAssignmentError
 from pykafka_store.format.state import FILE_NAME, parse_state
 from pykafka_store.model import ConfigResource
-from tests.store.test_replication import Killed, Three
+from tests.store.test_replication import Killed, T, Three, read
 
 
 class DiesPublishing(Disk):
@@ -144,6 +145,38 @@ def test_who_was_eligible_is_not_when_fewer_are_enough(tmp_path: Path) -> None:
     three.cluster.start_broker(0)
     assert three.read() == [b"a", b"b"]
     three.close()
+
+
+def test_a_move_is_not_given_up_where_only_new_replicas_are_in_sync(tmp_path: Path) -> None:
+    """Source of the text: ReplicationControlManager#cancelPartitionReassignment."""
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        for _ in range(3):
+            cluster.add_broker()
+        admin = cluster.admin()
+        admin.create_topic("t", assignments=[[0]])
+        producer = cluster.producer({"retries": "0"})
+        cluster.stop_broker(2)
+        with cluster.catalog.transaction():
+            cluster.catalog.set_running(2, running=True)
+        assert admin.alter_partition_reassignments({T: [1, 2]}) == {T: None}
+        with cluster.catalog.transaction():
+            cluster.catalog.set_running(2, running=False)
+        (error,) = cluster.reassign().values()
+        assert error is not None
+        producer.send("t", [b"a"], partitions=0)
+        assert admin.describe_topics(["t"])[0].partitions[0].isr == (0, 1)
+        cluster.stop_broker(0)
+        producer.send("t", [b"b"], partitions=0)
+        (error,) = admin.alter_partition_reassignments({T: None}).values()
+        assert isinstance(error, InvalidReplicaAssignmentError)
+        assert str(error) == (
+            "Unable to revert partition assignment for t:0 because it would require an unclean leader election."
+        )
+        cluster.start_broker(0)
+        assert admin.alter_partition_reassignments({T: None}) == {T: None}
+        assert admin.describe_topics(["t"])[0].partitions[0].isr == (0,)
+        producer.close()
+    assert read(str(tmp_path / "d")) == [b"a", b"b"]
 
 
 @pytest.mark.parametrize("broker", [0, 1])

@@ -27,6 +27,7 @@ from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, Lead
 from pykafka_store.errors import (
     ElectionNotNeededError,
     EligibleLeadersNotAvailableError,
+    InvalidReplicaAssignmentError,
     LeaderNotAvailableError,
     NoReassignmentInProgressError,
     PreferredLeaderNotAvailableError,
@@ -206,12 +207,30 @@ class Replicas:
         self._complete()
 
     def cancel(self) -> None:
-        """Give up a move that is on. Raises NoReassignmentInProgressError."""
-        with self._locks.partition(self._topic_id, self._partition):
-            row = self.row
-            if not row.adding and not row.removing:
-                raise NoReassignmentInProgressError("No partition reassignment is in progress.")
-            self._keep(row, [host for host in row.hosts if host.change != "adding"])
+        """Give up a move that is on. Raises NoReassignmentInProgressError, and InvalidReplicaAssignmentError where only
+        replicas that were added are in sync.
+
+        Source: ReplicationControlManager#cancelPartitionReassignment, PartitionReassignmentRevert.
+        """
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.partition(self._topic_id, self._partition):
+                if not self.row.adding and not self.row.removing:
+                    raise NoReassignmentInProgressError("No partition reassignment is in progress.")
+                with suppress(*REPLICA_FAILURES, LeaderNotAvailableError):  # who is in sync really; or nobody
+                    leadership.led()
+                row = self.row
+                stay = [host for host in row.hosts if host.change != "adding"]
+                if not any(host.sync == IN_SYNC for host in stay):
+                    if not self._home.look()[1].unclean_leader_election_enable:
+                        raise InvalidReplicaAssignmentError(
+                            f"Unable to revert partition assignment for {self._home.name.topic}:{self._partition} "
+                            "because it would require an unclean leader election."
+                        )
+                    stay[0] = stay[0]._replace(sync=IN_SYNC)
+                self._keep(row, stay)
+        finally:
+            leadership.close()
 
     def move(self, broker: int, log_dir: int) -> None:
         """Begin to move a replica to another log directory of its broker; to the one it is in gives a move up. One that
@@ -284,7 +303,12 @@ class Replicas:
     def _keep(self, row: PartitionRow, stay: Sequence[ReplicaRow]) -> None:
         """Make these the partition's replicas; the directories of the others go. Needs the partition's lock."""
         kept = {host.broker for host in stay}
-        going = [self._home.directory(host.broker) for host in row.hosts if host.broker not in kept]
+        going = [
+            self._home.directory_in(host.broker, log_dir)
+            for host in row.hosts
+            for log_dir in (host.log_dir, host.future_log_dir)
+            if host.broker not in kept and log_dir is not None
+        ]
         leader = row.leader if row.leader in kept else None
         epoch = row.leader_epoch if leader == row.leader else row.leader_epoch + 1
         hosts = tuple(host._replace(change=None) for host in stay)
