@@ -196,3 +196,15 @@ def test_an_older_copy_of_a_replica_is_not_taken_for_it(tmp_path: Path, broker: 
     three.agree()
     assert sorted(three.row().isr) == [0, 1, 2]
     three.close()
+
+
+def test_one_of_two_log_directories_that_fails_is_told(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        paths = [tmp_path / "one", tmp_path / "two"]
+        cluster.add_broker(log_dirs=[str(path) for path in paths])
+        admin = cluster.admin()
+        admin.create_topic("t", assignments=[[1, 0]])
+        (there,) = [path for path in paths if (path / "t-0").exists()]
+        there.rename(tmp_path / "away")
+        row = admin.describe_topics(["t"])[0].partitions[0]
+        assert (row.leader, row.isr) == (0, (0,))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pykafka_store.configs import BrokerConfigs
-from pykafka_store.embedded.catalog import Catalog, LogDirRow, PartitionRow, ReplicaRow
+from pykafka_store.embedded.catalog import IN_SYNC, Catalog, LogDirRow, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.replication.home import Brokers, format_log_dir
@@ -178,10 +178,20 @@ class BrokerAdmin:
 
     def settle_what_changed(self) -> None:
         """Look at brokers that came or went without anybody saying so, before somebody is told how things are."""
-        usable = set(self._brokers.usable())
-        if usable == set(self._brokers.all()) and not self._catalog.has_leaderless_partitions():
+        gone = {
+            (broker, number)
+            for broker, row in self._brokers.all().items()
+            for number, path in enumerate(self._brokers.paths(broker))
+            if not row.running or self._brokers.problem(path) is not None
+        }
+        if not gone and not self._catalog.has_leaderless_partitions():
             return
-        self.settle(lambda row: row.leader is None or not usable.issuperset((*row.isr, row.leader)))
+        self.settle(
+            lambda row: (
+                row.leader is None
+                or any(host.sync == IN_SYNC and (host.broker, host.log_dir) in gone for host in row.hosts)
+            )
+        )
 
     # ------------------------------------------------------------------------------------------------------- elections
 
