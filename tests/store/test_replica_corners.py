@@ -208,3 +208,27 @@ def test_one_of_two_log_directories_that_fails_is_told(tmp_path: Path) -> None:
         there.rename(tmp_path / "away")
         row = admin.describe_topics(["t"])[0].partitions[0]
         assert (row.leader, row.isr) == (0, (0,))
+
+
+def test_records_are_deleted_though_a_follower_is_gone(three: Three) -> None:
+    three.send(b"a", b"b", b"c")
+    three.broker(1).rename(three.broker(1).with_name("away"))
+    assert three.admin.delete_records({T: 2}) == {T: 2}
+    assert three.read() == [b"c"]
+    assert three.row().isr == (0, 2)
+
+
+def test_records_are_deleted_at_a_leader_that_is_gone(three: Three) -> None:
+    three.send(b"a", b"b", b"c")
+    three.broker(0).rename(three.broker(0).with_name("away"))
+    assert three.admin.delete_records({T: 2}) == {T: 2}
+    assert three.read() == [b"c"]
+
+
+def test_a_directory_of_a_broker_that_was_removed_is_one_for_another(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        path = str(tmp_path / "disk")
+        cluster.add_broker(1, [path])
+        cluster.remove_broker(1)
+        assert cluster.add_broker(2, [path]).log_dirs == (path,)
+        assert cluster.admin().live_brokers() == (0, 2)
