@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -232,3 +234,42 @@ def test_a_directory_of_a_broker_that_was_removed_is_one_for_another(tmp_path: P
         cluster.remove_broker(1)
         assert cluster.add_broker(2, [path]).log_dirs == (path,)
         assert cluster.admin().live_brokers() == (0, 2)
+
+
+def test_upkeep_removes_what_was_moved_away_while_its_disk_was_gone(three: Three) -> None:
+    three.send(b"a")
+    away = three.broker(2).with_name("away")
+    three.broker(2).rename(away)
+    assert three.admin.alter_partition_reassignments({T: [0, 1]}) == {T: None}
+    assert three.row().replicas == (0, 1)
+    away.rename(three.broker(2))
+    assert three.replica(2).exists()
+    report = three.cluster.maintain()
+    assert (report.leftovers, report.failures) == (1, ())
+    assert not three.replica(2).exists()
+    assert three.read() == [b"a"]
+
+
+def test_upkeep_leaves_what_the_replicas_do_not_have(tmp_path: Path) -> None:
+    """The catalogue and one disk are older ones, of before a move: what was written since is only where it went."""
+    three = Three(tmp_path)
+    three.send(b"a")
+    three.admin.alter_partition_reassignments({T: [0]})
+    catalog, replica, other = Path(three.directory, "metadata.db"), three.replica(0), three.replica(2)
+    _copy_database(catalog, tmp_path / "older.db")
+    shutil.copytree(replica, tmp_path / "older")
+    three.admin.alter_partition_reassignments({T: [2]})
+    three.cluster.reassign()
+    three.send(b"b")
+    three.close()
+    assert not replica.exists()
+    _copy_database(tmp_path / "older.db", catalog)
+    (tmp_path / "older").rename(replica)
+    with EmbeddedCluster(three.directory) as cluster:
+        assert cluster.maintain().leftovers == 0
+    assert other.exists()
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)

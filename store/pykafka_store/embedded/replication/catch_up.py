@@ -207,7 +207,7 @@ class CatchUp:
 
     def _opened(self, directory: str) -> ReplicaLog:
         """The replica's log, made if there is none. What lies there of another topic is set aside."""
-        if self._disk.exists(directory) and self._owner(directory) not in {None, self._topic_id}:
+        if self._disk.exists(directory) and owner_of(self._disk, directory) not in {None, self._topic_id}:
             parent, name = os.path.split(directory)
             self._disk.rename(directory, os.path.join(parent, aside_directory(name, uuid.uuid4().hex, "stray")))
         if not self._disk.exists(directory):
@@ -217,13 +217,6 @@ class CatchUp:
             create_replica(self._disk, directory, self._topic_id, self._boot_id)
             self._disk.sync_directory(parent)
         return self._home.replica_at(directory)
-
-    def _owner(self, directory: str) -> str | None:
-        try:
-            text = self._disk.read_file(os.path.join(directory, PARTITION_METADATA_FILE)).decode("ascii", "replace")
-            return parse_partition_metadata(text)
-        except (FileNotFoundError, CorruptRecordError):
-            return None
 
     def _loaded(self, replica: ReplicaLog, directory: str) -> PublishedState:
         """The replica's state; an empty one where its files are damaged, or are what a deletion left."""
@@ -449,6 +442,15 @@ def agreed_end(
         return min((start for epoch, start in entries if epoch > newest[0]), default=last)
 
     return min(end(leader, leader_end), end(follower, follower_end))
+
+
+def owner_of(disk: Disk, directory: str) -> str | None:
+    """The id of the topic that a replica's directory belongs to; None where nothing says."""
+    try:
+        text = disk.read_file(os.path.join(directory, PARTITION_METADATA_FILE)).decode("ascii", "replace")
+        return parse_partition_metadata(text)
+    except (FileNotFoundError, CorruptRecordError):
+        return None
 
 
 def with_host(row: PartitionRow, host: ReplicaRow) -> PartitionRow:

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.embedded.log.replica import mark_deleted
-from pykafka_store.embedded.replication.catch_up import CatchUp, OnCopied
+from pykafka_store.embedded.log.replica import mark_deleted, read_state
+from pykafka_store.embedded.replication.catch_up import CatchUp, OnCopied, owner_of
 from pykafka_store.embedded.replication.home import PartitionHome
 from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, Leadership, with_sync
 from pykafka_store.errors import (
@@ -36,6 +36,7 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
 )
 from pykafka_store.format.names import aside_directory
+from pykafka_store.format.state import PublishedState
 from pykafka_store.model import ElectionType
 
 OnMoved = Callable[[int, int, int], None]
@@ -180,6 +181,40 @@ class Replicas:
             finally:
                 leadership.close()
             self._catch_up().run(broker)
+
+    def remove_leftovers(self) -> int:
+        """Remove what lies where a replica was: it was moved away while its disk could not be reached, or whoever moved
+        it was killed. Returns how many directories that were.
+
+        Only if all replicas are in sync, and none of them lacks anything that lies there: the catalogue may be an older
+        one that was brought back, and then a leftover may be all that there is.
+        """
+        if not self._home.leftovers():
+            return 0
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.upkeep(self._topic_id, self._partition) as ours:
+                if not ours:
+                    return 0
+                with self._locks.partition(self._topic_id, self._partition):
+                    led = leadership.led()
+                    if len(led.all) < len(led.row.replicas):
+                        return 0
+                    found = [path for path in self._home.leftovers() if self._has_all_of(led.leader.state, path)]
+                    for directory in found:
+                        self._remove(directory)
+                    return len(found)
+        finally:
+            leadership.close()
+
+    def _has_all_of(self, leader: PublishedState, directory: str) -> bool:
+        left = read_state(self._disk, directory)
+        return (
+            owner_of(self._disk, directory) == self._topic_id
+            and left is not None
+            and left.leader_epoch <= leader.leader_epoch
+            and left.log_end_offset <= leader.log_end_offset
+        )
 
     def _catch_up(self) -> CatchUp:
         return CatchUp(self._disk, self._locks, self._home, self._topic_id, self._partition)
