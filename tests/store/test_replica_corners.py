@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import pytest
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.errors import InvalidReplicaAssignmentError
-from pykafka_store.format.state import FILE_NAME, parse_state
+from pykafka_store.format.state import FILE_NAME, pack_state, parse_state
 from pykafka_store.model import ConfigResource
 from tests.store.test_replication import Killed, T, Three, read
 
@@ -273,3 +274,24 @@ def test_upkeep_leaves_what_the_replicas_do_not_have(tmp_path: Path) -> None:
 def _copy_database(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
+
+
+def test_after_a_power_cut_the_longest_replica_leads_and_none_is_cut_to_the_shortest(tmp_path: Path) -> None:
+    three = Three(tmp_path)
+    three.send(b"a")
+    kept = three.state(0).end_position
+    three.send(b"b")
+    states = [three.replica(number) / FILE_NAME for number in range(3)]
+    logs = [three.replica(number) / f"{0:020d}.log" for number in range(3)]
+    three.close()
+    for path in states:
+        path.write_bytes(pack_state(parse_state(path.read_bytes())._replace(boot_id=b"another boot's 1")))
+    for number in (0, 2):  # what was never synced
+        os.truncate(logs[number], kept)
+    three = _reopened(three)
+    three.send(b"c")
+    assert three.read() == [b"a", b"b", b"c"]
+    three.cluster.maintain()
+    assert three.row().leader == 1
+    three.agree()
+    three.close()
