@@ -13,7 +13,7 @@ import pytest
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.errors import InvalidReplicaAssignmentError
+from pykafka_store.errors import InvalidReplicaAssignmentError, StorageError
 from pykafka_store.format.state import FILE_NAME, pack_state, parse_state
 from pykafka_store.model import ConfigResource
 from tests.store.test_replication import Killed, T, Three, read
@@ -295,3 +295,26 @@ def test_after_a_power_cut_the_longest_replica_leads_and_none_is_cut_to_the_shor
     assert three.row().leader == 1
     three.agree()
     three.close()
+
+
+class ReadOnly(Disk):
+    """One broker's log directory may be read only."""
+
+    def __init__(self, broker: int) -> None:
+        self._part = f"/brokers/{broker}/"
+
+    def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        if self._part in path and flags & (os.O_RDWR | os.O_WRONLY):
+            raise StorageError(f"{path}: Read-only file system")
+        return super().open(path, flags)
+
+
+def test_a_topic_is_deleted_though_one_disk_is_read_only(three: Three) -> None:
+    """It was reported, and the replicas behind that one stayed, though the topic was gone by then."""
+    with EmbeddedCluster(three.directory, disk=ReadOnly(0)) as cluster:
+        cluster.admin().delete_topic("t")
+        assert cluster.admin().list_topics() == []
+    assert [three.replica(number).exists() for number in range(3)] == [True, False, False]
+    three.admin.create_topic("t", assignments=[[0, 1, 2]])
+    three.producer.send("t", [b"new"], partitions=0)
+    assert three.read() == [b"new"]

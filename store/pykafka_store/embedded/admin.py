@@ -309,9 +309,11 @@ class EmbeddedAdmin:
                     for directory in self._directories(name, partition):
                         if not self._disk.exists(directory):
                             continue
-                        # Readers and writers hold the state file open: they see the mark even after it is unlinked.
-                        mark_deleted(self._disk, directory)
-                        self._disk.remove_tree(self._set_aside(directory, "delete"))
+                        # Where a disk fails its replica stays, and is a stray one when the disk is back, as in Kafka.
+                        with suppress(StoreError, FileNotFoundError):
+                            # Readers and writers hold the state file open: they see the mark even after it is unlinked.
+                            mark_deleted(self._disk, directory)
+                            self._disk.remove_tree(self._set_aside(directory, "delete"))
                 self._locks.forget_partition(row.id, partition.partition)
 
     def _directories(self, name: str, row: PartitionRow) -> list[str]:
