@@ -1,4 +1,5 @@
-"""Three brokers whose directories fail and return at random, under four producers with acks=all that are killed.
+"""Brokers whose directories fail and return at random, under four producers with acks=all that are killed or frozen,
+while partitions move between them, leaders are elected and upkeep runs: in processes that are killed as well.
 
 What was acknowledged stays, once, at its offset, at every replica; no reader has seen anything that is not there later;
 each leader epoch had one leader.
@@ -6,8 +7,10 @@ each leader epoch had one leader.
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -140,6 +143,13 @@ class Writers:
     def kill(self, count: int) -> None:
         self._forks.kill(*(self._alive.pop(self._chance.randrange(len(self._alive))) for _ in range(count)))
 
+    def freeze_one(self, seconds: float) -> None:
+        """It may hold a lock, and all others wait for it then."""
+        frozen = self._chance.choice(self._alive)
+        os.kill(frozen, signal.SIGSTOP)
+        time.sleep(seconds)  # how long it is frozen, not a synchronisation
+        os.kill(frozen, signal.SIGCONT)
+
     def acknowledged(self) -> int:
         return lines(self.said)
 
@@ -154,6 +164,38 @@ def pykafka(data: Path, *words: str) -> None:
     command = [sys.executable, "-m", "pykafka_cli", *words, "--data-dir", str(data)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done
+
+
+def plan(path: Path, moves: dict[int, list[int]]) -> str:
+    """A --reassignment-json-file."""
+    partitions = [{"topic": "t", "partition": number, "replicas": brokers} for number, brokers in moves.items()]
+    path.write_text(json.dumps({"version": 1, "partitions": partitions}))
+    return str(path)
+
+
+def upheaval(data: Path, path: Path, chance: random.Random) -> str:
+    """Run a command that changes who holds what, and maybe kill it on the way."""
+    moves = {chance.randrange(PARTITIONS): chance.sample(range(4), 3)}
+    reassign = ["reassign-partitions", "--reassignment-json-file", plan(path / "plan", moves)]
+    words = chance.choice(
+        [
+            ["maintain"],
+            [*reassign, "--execute", "--additional"],
+            [*reassign, "--execute", "--additional"],
+            [*reassign, "--cancel"],
+            ["leader-election", "--election-type", "preferred", "--all-topic-partitions"],
+        ]
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-m", "pykafka_cli", *words, "--data-dir", str(data)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    if kill := chance.random() < 0.5:
+        time.sleep(chance.uniform(0, 0.6))  # the instant of the kill, not a synchronisation
+        running.kill()
+    running.wait()
+    return f"{words[-2] if words[-1] == '--additional' else words[-1]} {moves}{' killed' if kill else ''}"
 
 
 def watch_leaders(data: Path) -> None:
@@ -189,12 +231,13 @@ def test_brokers_fail_and_return_under_producers_that_are_killed(
 ) -> None:
     chance = random.Random(seed)
     data = tmp_path / "data"
-    for path in log_dirs:
+    for path in [*log_dirs, tmp_path / "spare"]:
         pykafka(data, "brokers", "add", "--log-dir", str(path))
+    home = {0: [0, 1, 2], 1: [1, 2, 0], 2: [2, 0, 1]}
     with open_data_directory(data) as cluster:
         cluster.admin().create_topic(
             "t",
-            assignments=[[0, 1, 2], [1, 2, 0], [2, 0, 1]],
+            assignments=list(home.values()),
             configs={"internal.segment.bytes": "100000", "min.insync.replicas": str(chance.choice([1, 2]))},
         )
         writers = Writers(data, tmp_path, forks, chance)
@@ -218,16 +261,10 @@ def test_brokers_fail_and_return_under_producers_that_are_killed(
         if chance.random() < 0.4:
             writers.kill(1)
             writers.start(1)
-        if chance.random() < 0.4:
-            upkeep = subprocess.Popen(
-                [sys.executable, "-m", "pykafka_cli", "maintain", "--data-dir", str(data)],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            if chance.random() < 0.5:
-                time.sleep(chance.uniform(0, 0.3))  # the instant of the kill, not a synchronisation
-                upkeep.kill()
-            upkeep.wait()
+        if chance.random() < 0.2:
+            writers.freeze_one(chance.uniform(0, 0.2))
+        if chance.random() < 0.5:
+            happened.append(upheaval(data, tmp_path, chance))
         writers.wait_for_more(chance.randrange(200), 1.0)
     print("; ".join(happened))
 
@@ -236,6 +273,7 @@ def test_brokers_fail_and_return_under_producers_that_are_killed(
     writers.wait_for_more(20, 10.0)
     writers.kill(WRITERS)
     pykafka(data, "maintain")
+    pykafka(data, "reassign-partitions", "--execute", "--reassignment-json-file", plan(tmp_path / "plan", home))
     pykafka(data, "maintain")
     pykafka(data, "doctor")
 
@@ -251,7 +289,7 @@ def test_brokers_fail_and_return_under_producers_that_are_killed(
                     assert run.offsets[0] == len(values[run.partition])
                     values[run.partition] += [str(value, "ascii").split(":x")[0] for value in run.values if value]
     for number in range(PARTITIONS):
-        first, *others = [content(broker.log_dir / f"t-{number}") for broker in brokers]
+        first, *others = [content(brokers[broker].log_dir / f"t-{number}") for broker in home[number]]
         assert all(other == first for other in others), f"t-{number}"
         found = epochs(brokers[0].log_dir / f"t-{number}")
         assert found == sorted(found)

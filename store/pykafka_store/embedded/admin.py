@@ -309,9 +309,11 @@ class EmbeddedAdmin:
                     for directory in self._directories(name, partition):
                         if not self._disk.exists(directory):
                             continue
-                        # Readers and writers hold the state file open: they see the mark even after it is unlinked.
-                        mark_deleted(self._disk, directory)
-                        self._disk.remove_tree(self._set_aside(directory, "delete"))
+                        # Where a disk fails its replica stays, and is a stray one when the disk is back, as in Kafka.
+                        with suppress(StoreError, FileNotFoundError):
+                            # Readers and writers hold the state file open: they see the mark even after it is unlinked.
+                            mark_deleted(self._disk, directory)
+                            self._disk.remove_tree(self._set_aside(directory, "delete"))
                 self._locks.forget_partition(row.id, partition.partition)
 
     def _directories(self, name: str, row: PartitionRow) -> list[str]:
@@ -392,15 +394,21 @@ class EmbeddedAdmin:
 
     def _delete_records(self, partition: TopicPartition, offset: int) -> int:
         """Source: Partition#deleteRecordsOnLeader, ReplicaManager#deleteRecordsOnLocalLog."""
-        replicas = self._upkeep(partition)
+        self._upkeep(partition)  # or that there is no such partition
         if partition.topic in INTERNAL_TOPICS:
             raise InvalidTopicError("The request attempted to perform an operation on an invalid topic.")
         row = self._require(partition.topic)
         policy = topic_configs.TopicConfig.of(row.configs, self._broker_configs(row)).cleanup_policy
         if policy == {"compact"}:
             raise PolicyViolationError("Request parameters do not satisfy the configured policy.")
-        lowest = min(replica.raise_log_start(offset) for replica in replicas)
-        for replica in replicas:
+        self._broker_admin().settle_partition(partition)  # who leads, and who can follow
+        leader, *followers = self._upkeep(partition)
+        lowest = leader.raise_log_start(offset)
+        for follower in followers:
+            # One that fails just now is left behind by the next append, and gets all that the leader has.
+            with suppress(StoreError, FileNotFoundError):
+                follower.raise_log_start(lowest)
+        for replica in (leader, *followers):
             # The records are gone, as nobody can read them. Their files go now, or with the next pass.
             with suppress(StoreError, FileNotFoundError):
                 replica.run()

@@ -54,6 +54,7 @@ def maintain(
                     freed=report.freed + done.freed + done.compacted.bytes,
                 )
             kept.make_same()
+            report = report._replace(leftovers=report.leftovers + kept.remove_leftovers())
         except (UnknownTopicOrPartitionError, FileNotFoundError):
             continue  # deleted since it was listed
         except StoreError as error:

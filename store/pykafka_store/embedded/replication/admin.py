@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pykafka_store.configs import BrokerConfigs
-from pykafka_store.embedded.catalog import Catalog, LogDirRow, PartitionRow, ReplicaRow
+from pykafka_store.embedded.catalog import IN_SYNC, Catalog, LogDirRow, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.replication.home import Brokers, format_log_dir
@@ -123,8 +123,21 @@ class BrokerAdmin:
             ):
                 raise InvalidRequestError(f"{path} is a part of the data directory {self._root}: choose another")
             taken.append(real)
-            if self._disk.exists(path) and (others := sorted(set(self._disk.list(path)) - {"lost+found"})):
+            if self._disk.exists(path) and (others := self._others(path)):
                 raise StorageError(f"{path} is not empty ({others[0]} is in it): choose another")
+
+    def _others(self, path: str) -> list[str]:
+        """What keeps a directory from being a new broker's. The mark of one that was removed, or whose adding was cut
+        short, does not.
+        """
+        names = sorted(set(self._disk.list(path)) - {"lost+found", f"{META_PROPERTIES_FILE}.tmp"})
+        if names != [META_PROPERTIES_FILE]:
+            return names
+        text = self._disk.read_file(os.path.join(path, META_PROPERTIES_FILE)).decode("utf-8", "replace")
+        properties = parse_properties(text)
+        taken = {log_dir.directory_id for row in self._brokers.all().values() for log_dir in row.log_dirs}
+        ours = properties.get("cluster.id") == self.cluster_id() and properties.get("directory.id") not in taken
+        return [] if ours else names
 
     def _stored(self, path: str) -> str:
         """As it stands in the catalogue: relative where it is below the data directory, so that this can be moved."""
@@ -176,12 +189,29 @@ class BrokerAdmin:
                 except (StoreError, FileNotFoundError):
                     continue  # leaderless: the catalogue says so by now
 
+    def settle_partition(self, name: TopicPartition) -> None:
+        """As above, for one; what can't be helped is raised as a StoreError."""
+        try:
+            self._replicas(name).settle()
+        except FileNotFoundError as error:
+            raise StorageError(f"{error.filename} is gone: is its disk mounted?") from error
+
     def settle_what_changed(self) -> None:
         """Look at brokers that came or went without anybody saying so, before somebody is told how things are."""
-        usable = set(self._brokers.usable())
-        if usable == set(self._brokers.all()) and not self._catalog.has_leaderless_partitions():
+        gone = {
+            (broker, number)
+            for broker, row in self._brokers.all().items()
+            for number, path in enumerate(self._brokers.paths(broker))
+            if not row.running or self._brokers.problem(path) is not None
+        }
+        if not gone and not self._catalog.has_leaderless_partitions():
             return
-        self.settle(lambda row: row.leader is None or not usable.issuperset((*row.isr, row.leader)))
+        self.settle(
+            lambda row: (
+                row.leader is None
+                or any(host.sync == IN_SYNC and (host.broker, host.log_dir) in gone for host in row.hosts)
+            )
+        )
 
     # ------------------------------------------------------------------------------------------------------- elections
 
@@ -225,8 +255,9 @@ class BrokerAdmin:
                 if target is None:
                     replicas.cancel()
                 else:
-                    check([target])
-                    replicas.reassign([place(broker) for broker in target])
+                    with self._locks.cluster():  # else a broker could be removed after it was checked
+                        check([target])
+                        replicas.reassign([place(broker) for broker in target])
                 answers[name] = None
             except StoreError as error:
                 answers[name] = error

@@ -4,9 +4,10 @@ A replica falls behind when its broker was stopped or its directory failed; a ne
 log directory, is one that has nothing yet. All come back the same way:
 
 1. Where do the two logs agree? Up to the end of the newest leader epoch that both began at the same offset (KIP-101).
-   Whole segments below that are the same if they are as long; others, and those of a compacted log, are compared batch
-   header by batch header, which includes the CRC of all the rest.
-2. The replica is truncated to there: first its published state, then its files.
+   Whole segments below that are the same if they are as long; others, the replica's last, and those of a compacted log,
+   are compared batch header by batch header, which includes the CRC of all the rest.
+2. The replica is truncated to there: first its published state, then its files. It may have been eligible to lead, as
+   it left when too few stayed (KIP-966): the catalogue says that it is not any more, before anything of it is touched.
 3. The leader's bytes after that are copied, segment by segment, without the partition's lock: what is published never
    changes, and the upkeep lock, which is held throughout, keeps retention and compaction away. After each round less is
    left.
@@ -26,7 +27,7 @@ from contextlib import AbstractContextManager, suppress
 from struct import error as StructError
 from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import PartitionRow
+from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.compaction import finish_interrupted
@@ -108,13 +109,16 @@ class CatchUp:
                         led = leadership.led()
                         # Else segments would be copied that a compaction was about to remove when it was killed.
                         finish_interrupted(self._disk, led.leader.log.directory)
-                    host = led.row.host(broker)
-                    if host is None:
-                        raise self._not_wanted(broker)
-                    moves = log_dir is not None and log_dir != host.log_dir
-                    self._require_wanted(led, broker, log_dir if moves else None)
-                    if not moves and broker in led.row.isr:
-                        return total
+                        host = led.row.host(broker)
+                        if host is None:
+                            raise self._not_wanted(broker)
+                        moves = log_dir is not None and log_dir != host.log_dir
+                        self._require_wanted(led, broker, log_dir if moves else None)
+                        if not moves and host.sync == IN_SYNC:
+                            return total
+                        if not moves and host.sync != OUT_OF_SYNC:
+                            # It could lead for what it had. From now on it may lack any of that.
+                            self._home.change(with_host(led.row, host._replace(sync=OUT_OF_SYNC)))
                     directory = self._home.directory_in(broker, host.log_dir if log_dir is None else log_dir)
                     copied, done = self._follow(leadership, led, broker, directory, log_dir, on_copied)
                     total += copied
@@ -203,7 +207,7 @@ class CatchUp:
 
     def _opened(self, directory: str) -> ReplicaLog:
         """The replica's log, made if there is none. What lies there of another topic is set aside."""
-        if self._disk.exists(directory) and self._owner(directory) not in {None, self._topic_id}:
+        if self._disk.exists(directory) and owner_of(self._disk, directory) not in {None, self._topic_id}:
             parent, name = os.path.split(directory)
             self._disk.rename(directory, os.path.join(parent, aside_directory(name, uuid.uuid4().hex, "stray")))
         if not self._disk.exists(directory):
@@ -213,13 +217,6 @@ class CatchUp:
             create_replica(self._disk, directory, self._topic_id, self._boot_id)
             self._disk.sync_directory(parent)
         return self._home.replica_at(directory)
-
-    def _owner(self, directory: str) -> str | None:
-        try:
-            text = self._disk.read_file(os.path.join(directory, PARTITION_METADATA_FILE)).decode("ascii", "replace")
-            return parse_partition_metadata(text)
-        except (FileNotFoundError, CorruptRecordError):
-            return None
 
     def _loaded(self, replica: ReplicaLog, directory: str) -> PublishedState:
         """The replica's state; an empty one where its files are damaged, or are what a deletion left."""
@@ -254,13 +251,16 @@ class CatchUp:
             size = theirs.end_position if end is None else self._disk.size_of(segment_path(leader, base))
             own_active = base == own.active_base_offset
             own_size = own.end_position if own_active else self._disk.size_of(segment_path(directory, base))
-            same = end is not None and size == own_size and not theirs.has_gaps and not own.has_gaps and end <= agreed
+            # Not its active one: that may end in an append whose writer was killed before the leader published it.
+            # Others took its place in the same epoch, and may be as long.
+            same = end is not None and not own_active and size == own_size and end <= agreed
+            same = same and not theirs.has_gaps and not own.has_gaps
             if not same:
                 at = self._common(leader, directory, base, min(size, own_size))
                 if at.position < size or own_size > size:
                     return at
             if end is None or own_active:
-                return at if not same else _At(base, size, end if end is not None else theirs.log_end_offset)
+                return at
             at = _At(base, size, end)
         return at
 
@@ -354,7 +354,9 @@ class CatchUp:
     def _admit(self, led: Led, broker: int, log_dir: int | None) -> None:
         row = with_sync(led.row, {*led.row.isr, broker}, led.min_isr)
         if log_dir is not None:
-            row = moved(row, broker, log_dir)
+            host = row.host(broker)
+            assert host is not None
+            row = with_host(row, host._replace(log_dir=log_dir, future_log_dir=None))
         self._home.change(row)
         led = led._replace(row=row)
         state = led.leader.state
@@ -442,13 +444,18 @@ def agreed_end(
     return min(end(leader, leader_end), end(follower, follower_end))
 
 
-def moved(row: PartitionRow, broker: int, log_dir: int) -> PartitionRow:
-    """The row with a replica in another log directory."""
-    return row._replace(
-        hosts=tuple(
-            each._replace(log_dir=log_dir, future_log_dir=None) if each.broker == broker else each for each in row.hosts
-        )
-    )
+def owner_of(disk: Disk, directory: str) -> str | None:
+    """The id of the topic that a replica's directory belongs to; None where nothing says."""
+    try:
+        text = disk.read_file(os.path.join(directory, PARTITION_METADATA_FILE)).decode("ascii", "replace")
+        return parse_partition_metadata(text)
+    except (FileNotFoundError, CorruptRecordError):
+        return None
+
+
+def with_host(row: PartitionRow, host: ReplicaRow) -> PartitionRow:
+    """The row with one replica changed."""
+    return row._replace(hosts=tuple(host if each.broker == host.broker else each for each in row.hosts))
 
 
 def _same_leader(now: Led, before: Led) -> bool:

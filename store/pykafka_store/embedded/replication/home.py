@@ -141,6 +141,24 @@ class PartitionHome:
         """Where a replica lies, or would lie, in one of the broker's log directories."""
         return os.path.join(self._brokers.paths(broker)[log_dir], partition_directory(*self.name))
 
+    def directories(self) -> set[str]:
+        """Where its replicas lie, those that are on their way included."""
+        return {
+            self.directory_in(host.broker, log_dir)
+            for host in self.look()[0].hosts
+            for log_dir in (host.log_dir, host.future_log_dir)
+            if log_dir is not None
+        }
+
+    def leftovers(self) -> list[str]:
+        """Directories of its name that no replica of it has, on log directories that can be used."""
+        name = partition_directory(*self.name)
+        everywhere = {
+            os.path.join(path, name) for broker in self._brokers.all() for path in self._brokers.paths(broker)
+        }
+        there = [path for path in everywhere - self.directories() if self._disk.exists(path)]
+        return sorted(path for path in there if self._brokers.problem(os.path.dirname(path)) is None)
+
     def replica(self, broker: int) -> ReplicaLog:
         return self.replica_at(self.directory(broker))
 

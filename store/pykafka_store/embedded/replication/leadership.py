@@ -146,7 +146,7 @@ class Leadership:
         while True:
             row, config = self._home.look()
             eligible = row.isr or row.elr
-            held = list(self._load(eligible, lost))
+            held = self._whole(list(self._load(eligible, lost)), lost)
             if not held:
                 raise self._offline(row, lost)
             leader, row = self._choose(row, config, held, lost)
@@ -252,6 +252,19 @@ class Leadership:
                     raise
                 lost[broker] = error
 
+    def _whole(self, held: list[Held], lost: dict[int, Exception]) -> list[Held]:
+        """Those that have all that readers may have seen at any of them. Another one is not in sync, whatever the
+        catalogue says: it is an older copy, brought back from a backup, or was cut by a power failure.
+        """
+        seen = max((each.state.high_watermark for each in held), default=0)
+        for each in held:
+            if _end(each.state) < seen:
+                lost[each.broker] = StorageError(
+                    f"{each.log.directory} ends at offset {_end(each.state)}, and the high watermark was {seen}: "
+                    "is it an older copy?"
+                )
+        return [each for each in held if each.broker not in lost]
+
     def _offline(self, row: PartitionRow, lost: Mapping[int, Exception]) -> Exception:
         """Nobody can lead: the error to raise. Where brokers are stopped or gone, the catalogue says so, too."""
         eligible = row.isr or row.elr
@@ -316,9 +329,12 @@ class Leadership:
     def _kept(
         self, row: PartitionRow, config: TopicConfig, in_sync: Collection[int], lost: Mapping[int, Exception]
     ) -> PartitionRow:
-        if set(in_sync) == set(row.isr):
+        min_isr = self._min_isr(row, config)
+        # With enough in sync (fewer may be enough than when others left), nobody else is eligible: they will lack what
+        # is shown from now on.
+        if set(in_sync) == set(row.isr) and not (row.elr and len(row.isr) >= min_isr):
             return row
-        changed = with_sync(row, in_sync, self._min_isr(row, config))
+        changed = with_sync(row, in_sync, min_isr)
         self._change(row, changed, lost)
         return changed
 

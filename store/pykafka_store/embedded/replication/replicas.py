@@ -20,13 +20,14 @@ from typing import NamedTuple
 from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.embedded.log.replica import mark_deleted
-from pykafka_store.embedded.replication.catch_up import CatchUp, OnCopied
+from pykafka_store.embedded.log.replica import mark_deleted, read_state
+from pykafka_store.embedded.replication.catch_up import CatchUp, OnCopied, owner_of
 from pykafka_store.embedded.replication.home import PartitionHome
 from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, Leadership, with_sync
 from pykafka_store.errors import (
     ElectionNotNeededError,
     EligibleLeadersNotAvailableError,
+    InvalidReplicaAssignmentError,
     LeaderNotAvailableError,
     NoReassignmentInProgressError,
     PreferredLeaderNotAvailableError,
@@ -35,6 +36,7 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
 )
 from pykafka_store.format.names import aside_directory
+from pykafka_store.format.state import PublishedState
 from pykafka_store.model import ElectionType
 
 OnMoved = Callable[[int, int, int], None]
@@ -180,6 +182,40 @@ class Replicas:
                 leadership.close()
             self._catch_up().run(broker)
 
+    def remove_leftovers(self) -> int:
+        """Remove what lies where a replica was: it was moved away while its disk could not be reached, or whoever moved
+        it was killed. Returns how many directories that were.
+
+        Only if all replicas are in sync, and none of them lacks anything that lies there: the catalogue may be an older
+        one that was brought back, and then a leftover may be all that there is.
+        """
+        if not self._home.leftovers():
+            return 0
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.upkeep(self._topic_id, self._partition) as ours:
+                if not ours:
+                    return 0
+                with self._locks.partition(self._topic_id, self._partition):
+                    led = leadership.led()
+                    if len(led.all) < len(led.row.replicas):
+                        return 0
+                    found = [path for path in self._home.leftovers() if self._has_all_of(led.leader.state, path)]
+                    for directory in found:
+                        self._remove(directory)
+                    return len(found)
+        finally:
+            leadership.close()
+
+    def _has_all_of(self, leader: PublishedState, directory: str) -> bool:
+        left = read_state(self._disk, directory)
+        return (
+            owner_of(self._disk, directory) == self._topic_id
+            and left is not None
+            and left.leader_epoch <= leader.leader_epoch
+            and left.log_end_offset <= leader.log_end_offset
+        )
+
     def _catch_up(self) -> CatchUp:
         return CatchUp(self._disk, self._locks, self._home, self._topic_id, self._partition)
 
@@ -206,12 +242,30 @@ class Replicas:
         self._complete()
 
     def cancel(self) -> None:
-        """Give up a move that is on. Raises NoReassignmentInProgressError."""
-        with self._locks.partition(self._topic_id, self._partition):
-            row = self.row
-            if not row.adding and not row.removing:
-                raise NoReassignmentInProgressError("No partition reassignment is in progress.")
-            self._keep(row, [host for host in row.hosts if host.change != "adding"])
+        """Give up a move that is on. Raises NoReassignmentInProgressError, and InvalidReplicaAssignmentError where only
+        replicas that were added are in sync.
+
+        Source: ReplicationControlManager#cancelPartitionReassignment, PartitionReassignmentRevert.
+        """
+        leadership = Leadership(self._home)
+        try:
+            with self._locks.partition(self._topic_id, self._partition):
+                if not self.row.adding and not self.row.removing:
+                    raise NoReassignmentInProgressError("No partition reassignment is in progress.")
+                with suppress(*REPLICA_FAILURES, LeaderNotAvailableError):  # who is in sync really; or nobody
+                    leadership.led()
+                row = self.row
+                stay = [host for host in row.hosts if host.change != "adding"]
+                if not any(host.sync == IN_SYNC for host in stay):
+                    if not self._home.look()[1].unclean_leader_election_enable:
+                        raise InvalidReplicaAssignmentError(
+                            f"Unable to revert partition assignment for {self._home.name.topic}:{self._partition} "
+                            "because it would require an unclean leader election."
+                        )
+                    stay[0] = stay[0]._replace(sync=IN_SYNC)
+                self._keep(row, stay)
+        finally:
+            leadership.close()
 
     def move(self, broker: int, log_dir: int) -> None:
         """Begin to move a replica to another log directory of its broker; to the one it is in gives a move up. One that
@@ -284,7 +338,12 @@ class Replicas:
     def _keep(self, row: PartitionRow, stay: Sequence[ReplicaRow]) -> None:
         """Make these the partition's replicas; the directories of the others go. Needs the partition's lock."""
         kept = {host.broker for host in stay}
-        going = [self._home.directory(host.broker) for host in row.hosts if host.broker not in kept]
+        going = [
+            self._home.directory_in(host.broker, log_dir)
+            for host in row.hosts
+            for log_dir in (host.log_dir, host.future_log_dir)
+            if host.broker not in kept and log_dir is not None
+        ]
         leader = row.leader if row.leader in kept else None
         epoch = row.leader_epoch if leader == row.leader else row.leader_epoch + 1
         hosts = tuple(host._replace(change=None) for host in stay)

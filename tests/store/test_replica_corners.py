@@ -1,0 +1,320 @@
+"""Replicas in corners that a random walk hardly ever finds: what a replica may be believed to have, and when."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.errors import InvalidReplicaAssignmentError, StorageError
+from pykafka_store.format.state import FILE_NAME, pack_state, parse_state
+from pykafka_store.model import ConfigResource
+from tests.store.test_replication import Killed, T, Three, read
+
+
+class DiesPublishing(Disk):
+    """Dies before the state of one replica says that its log ends at an offset."""
+
+    def __init__(self, replica: str, end: int) -> None:
+        self._path = f"{replica}/{FILE_NAME}"
+        self._end = end
+
+    def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+        if path.endswith(self._path) and parse_state(b"".join(pieces)).log_end_offset == self._end:
+            raise Killed
+        return super().write_at(descriptor, pieces, position, path)
+
+
+class DiesCopying(Disk):
+    """Dies when the first byte of a log is written on one broker."""
+
+    def __init__(self, broker: int) -> None:
+        self._part = f"/brokers/{broker}/"
+
+    def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+        if self._part in path and path.endswith(".log"):
+            raise Killed
+        return super().write_at(descriptor, pieces, position, path)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Three]:
+    found = Three(tmp_path)
+    yield found
+    found.close()
+
+
+def test_a_tail_of_nobody_that_is_as_long_as_what_took_its_place_is_not_kept(tmp_path: Path) -> None:
+    """A follower published an append that its leader never did, as its writer was killed in between. Then it was left
+    behind, and other records of the same size took these offsets, up to the end of a segment: in the same leader epoch.
+    """
+    three = Three(tmp_path, internal_segment_bytes="80")
+    three.send(b"a")
+    three.close()
+    killed = EmbeddedCluster(three.directory, disk=DiesPublishing("brokers/0/t-0", 2))
+    with pytest.raises(Killed):
+        killed.producer({"retries": "0"}).send("t", [b"never told"], partitions=0)
+    three = _reopened(three)
+    assert three.state(1).log_end_offset == 2
+    away = three.broker(1).with_name("away")
+    three.broker(1).rename(away)
+    three.send(b"other told")
+    three.send(b"c")
+    away.rename(three.broker(1))
+    three.cluster.maintain()
+    assert three.row().isr == (0, 1, 2)
+    three.agree()
+    three.close()
+
+
+def _reopened(three: Three) -> Three:
+    found = object.__new__(Three)
+    found.directory = three.directory
+    found.cluster = EmbeddedCluster(three.directory)
+    found.admin = found.cluster.admin()
+    found.failures, found.notices = [], []
+    found.producer = found.cluster.producer({"retries": "0"}, on_failure=found.failures.append)
+    found.sent = []
+    return found
+
+
+def _without(three: Three, *brokers: int) -> None:
+    """Have them left behind, in this order."""
+    for broker in brokers:
+        three.cluster.stop_broker(broker)
+
+
+def test_an_eligible_replica_is_none_any_more_once_it_is_made_anew(tmp_path: Path) -> None:
+    """It left when too few stayed, so that it could lead. Its files are lost, and whoever copies them is killed."""
+    three = Three(tmp_path, min_insync_replicas="2")
+    three.send(b"a")
+    _without(three, 1, 2)
+    assert three.row().elr == (2,)
+    shutil.rmtree(three.replica(2))
+    with EmbeddedCluster(three.directory, disk=DiesCopying(2)) as killed, pytest.raises(Killed):
+        killed.start_broker(2)
+    three.cluster.stop_broker(0)
+    assert three.row().leader is None
+    three.cluster.start_broker(0)
+    assert three.read() == [b"a"]
+    three.close()
+
+
+def test_an_eligible_replica_of_a_compacted_log_is_none_any_more_once_it_is_cut(tmp_path: Path) -> None:
+    three = Three(
+        tmp_path,
+        min_insync_replicas="2",
+        internal_segment_bytes="200",
+        min_cleanable_dirty_ratio="0",
+    )
+    for value in range(10):
+        three.producer.send("t", [b"%d" % value], keys=[b"k%d" % (value % 3)], partitions=0)
+    before = three.read()
+    _without(three, 1, 2)
+    assert three.row().elr == (2,)
+    three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"cleanup.policy": "compact"})
+    three.cluster.maintain()  # compacts the leader only
+    after = three.read()
+    assert len(after) < len(before)
+    with EmbeddedCluster(three.directory, disk=DiesCopying(2)) as killed, pytest.raises(Killed):
+        killed.start_broker(2)
+    three.cluster.stop_broker(0)
+    assert three.row().leader is None
+    three.cluster.start_broker(0)
+    assert three.read()[-3:] == after[-3:]
+    three.close()
+
+
+def test_who_was_eligible_is_not_when_fewer_are_enough(tmp_path: Path) -> None:
+    """It has all that readers saw while too few were in sync, and nothing of what was shown since."""
+    three = Three(tmp_path, min_insync_replicas="2")
+    three.send(b"a")
+    _without(three, 1, 2)
+    assert three.row().elr == (2,)
+    three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"min.insync.replicas": "1"})
+    three.send(b"b")
+    assert three.row().elr == ()
+    with three.cluster.catalog.transaction():
+        three.cluster.catalog.set_running(2, running=True)
+    three.cluster.stop_broker(0)
+    assert three.row().leader is None
+    three.cluster.start_broker(0)
+    assert three.read() == [b"a", b"b"]
+    three.close()
+
+
+def test_a_move_is_not_given_up_where_only_new_replicas_are_in_sync(tmp_path: Path) -> None:
+    """Source of the text: ReplicationControlManager#cancelPartitionReassignment."""
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        for _ in range(3):
+            cluster.add_broker()
+        admin = cluster.admin()
+        admin.create_topic("t", assignments=[[0]])
+        producer = cluster.producer({"retries": "0"})
+        cluster.stop_broker(2)
+        with cluster.catalog.transaction():
+            cluster.catalog.set_running(2, running=True)
+        assert admin.alter_partition_reassignments({T: [1, 2]}) == {T: None}
+        with cluster.catalog.transaction():
+            cluster.catalog.set_running(2, running=False)
+        (error,) = cluster.reassign().values()
+        assert error is not None
+        producer.send("t", [b"a"], partitions=0)
+        assert admin.describe_topics(["t"])[0].partitions[0].isr == (0, 1)
+        cluster.stop_broker(0)
+        producer.send("t", [b"b"], partitions=0)
+        (error,) = admin.alter_partition_reassignments({T: None}).values()
+        assert isinstance(error, InvalidReplicaAssignmentError)
+        assert str(error) == (
+            "Unable to revert partition assignment for t:0 because it would require an unclean leader election."
+        )
+        cluster.start_broker(0)
+        assert admin.alter_partition_reassignments({T: None}) == {T: None}
+        assert admin.describe_topics(["t"])[0].partitions[0].isr == (0,)
+        producer.close()
+    assert read(str(tmp_path / "d")) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("broker", [0, 1])
+def test_an_older_copy_of_a_replica_is_not_taken_for_it(tmp_path: Path, broker: int) -> None:
+    """A disk that was brought back from a backup: what it lacks was acknowledged, and the others have it."""
+    three = Three(tmp_path)
+    three.send(b"a")
+    backup = tmp_path / "backup"
+    shutil.copytree(three.replica(broker), backup)
+    three.send(b"b")
+    three.send(b"c")
+    shutil.rmtree(three.replica(broker))
+    backup.rename(three.replica(broker))
+    three.send(b"d")
+    assert three.read() == three.sent
+    three.cluster.maintain()
+    three.agree()
+    assert sorted(three.row().isr) == [0, 1, 2]
+    three.close()
+
+
+def test_one_of_two_log_directories_that_fails_is_told(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        paths = [tmp_path / "one", tmp_path / "two"]
+        cluster.add_broker(log_dirs=[str(path) for path in paths])
+        admin = cluster.admin()
+        admin.create_topic("t", assignments=[[1, 0]])
+        (there,) = [path for path in paths if (path / "t-0").exists()]
+        there.rename(tmp_path / "away")
+        row = admin.describe_topics(["t"])[0].partitions[0]
+        assert (row.leader, row.isr) == (0, (0,))
+
+
+def test_records_are_deleted_though_a_follower_is_gone(three: Three) -> None:
+    three.send(b"a", b"b", b"c")
+    three.broker(1).rename(three.broker(1).with_name("away"))
+    assert three.admin.delete_records({T: 2}) == {T: 2}
+    assert three.read() == [b"c"]
+    assert three.row().isr == (0, 2)
+
+
+def test_records_are_deleted_at_a_leader_that_is_gone(three: Three) -> None:
+    three.send(b"a", b"b", b"c")
+    three.broker(0).rename(three.broker(0).with_name("away"))
+    assert three.admin.delete_records({T: 2}) == {T: 2}
+    assert three.read() == [b"c"]
+
+
+def test_a_directory_of_a_broker_that_was_removed_is_one_for_another(tmp_path: Path) -> None:
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        path = str(tmp_path / "disk")
+        cluster.add_broker(1, [path])
+        cluster.remove_broker(1)
+        assert cluster.add_broker(2, [path]).log_dirs == (path,)
+        assert cluster.admin().live_brokers() == (0, 2)
+
+
+def test_upkeep_removes_what_was_moved_away_while_its_disk_was_gone(three: Three) -> None:
+    three.send(b"a")
+    away = three.broker(2).with_name("away")
+    three.broker(2).rename(away)
+    assert three.admin.alter_partition_reassignments({T: [0, 1]}) == {T: None}
+    assert three.row().replicas == (0, 1)
+    away.rename(three.broker(2))
+    assert three.replica(2).exists()
+    report = three.cluster.maintain()
+    assert (report.leftovers, report.failures) == (1, ())
+    assert not three.replica(2).exists()
+    assert three.read() == [b"a"]
+
+
+def test_upkeep_leaves_what_the_replicas_do_not_have(tmp_path: Path) -> None:
+    """The catalogue and one disk are older ones, of before a move: what was written since is only where it went."""
+    three = Three(tmp_path)
+    three.send(b"a")
+    three.admin.alter_partition_reassignments({T: [0]})
+    catalog, replica, other = Path(three.directory, "metadata.db"), three.replica(0), three.replica(2)
+    _copy_database(catalog, tmp_path / "older.db")
+    shutil.copytree(replica, tmp_path / "older")
+    three.admin.alter_partition_reassignments({T: [2]})
+    three.cluster.reassign()
+    three.send(b"b")
+    three.close()
+    assert not replica.exists()
+    _copy_database(tmp_path / "older.db", catalog)
+    (tmp_path / "older").rename(replica)
+    with EmbeddedCluster(three.directory) as cluster:
+        assert cluster.maintain().leftovers == 0
+    assert other.exists()
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+def test_after_a_power_cut_the_longest_replica_leads_and_none_is_cut_to_the_shortest(tmp_path: Path) -> None:
+    three = Three(tmp_path)
+    three.send(b"a")
+    kept = three.state(0).end_position
+    three.send(b"b")
+    states = [three.replica(number) / FILE_NAME for number in range(3)]
+    logs = [three.replica(number) / f"{0:020d}.log" for number in range(3)]
+    three.close()
+    for path in states:
+        path.write_bytes(pack_state(parse_state(path.read_bytes())._replace(boot_id=b"another boot's 1")))
+    for number in (0, 2):  # what was never synced
+        os.truncate(logs[number], kept)
+    three = _reopened(three)
+    three.send(b"c")
+    assert three.read() == [b"a", b"b", b"c"]
+    three.cluster.maintain()
+    assert three.row().leader == 1
+    three.agree()
+    three.close()
+
+
+class ReadOnly(Disk):
+    """One broker's log directory may be read only."""
+
+    def __init__(self, broker: int) -> None:
+        self._part = f"/brokers/{broker}/"
+
+    def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        if self._part in path and flags & (os.O_RDWR | os.O_WRONLY):
+            raise StorageError(f"{path}: Read-only file system")
+        return super().open(path, flags)
+
+
+def test_a_topic_is_deleted_though_one_disk_is_read_only(three: Three) -> None:
+    """It was reported, and the replicas behind that one stayed, though the topic was gone by then."""
+    with EmbeddedCluster(three.directory, disk=ReadOnly(0)) as cluster:
+        cluster.admin().delete_topic("t")
+        assert cluster.admin().list_topics() == []
+    assert [three.replica(number).exists() for number in range(3)] == [True, False, False]
+    three.admin.create_topic("t", assignments=[[0, 1, 2]])
+    three.producer.send("t", [b"new"], partitions=0)
+    assert three.read() == [b"new"]
