@@ -32,7 +32,7 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format.batch import split_batches
 from pykafka_store.format.checkpoint import parse_leader_epochs
-from pykafka_store.format.state import PublishedState, parse_state
+from pykafka_store.format.state import PublishedState, pack_state, parse_state
 from pykafka_store.model import ElectionType, OffsetAt, PartitionDescription, SendFailure, TopicPartition
 from tests.store.helpers import of_another_boot
 from tests.support.faulty_disk import FaultyDisk
@@ -336,6 +336,20 @@ def test_what_a_power_cut_made_shorter_may_not_lead_though_too_few_are_in_sync(t
         row = cluster.admin().describe_topics(["t"])[0].partitions[0]
     assert (row.leader, row.isr, row.elr) == (2, (2,), ())
     assert read(three.directory) == three.sent
+
+
+def test_records_are_deleted_though_a_follower_fails_or_lags(tmp_path: Path) -> None:
+    """Whose disk is gone is left behind; a high watermark that a kill left behind is put right first."""
+    three = Three(tmp_path)
+    for number in range(10):
+        three.send(b"%d" % number)
+    three.replica(1).rename(tmp_path / "away")
+    state = three.replica(2) / "published-state"
+    state.write_bytes(pack_state(three.state(2)._replace(high_watermark=5)))
+    assert three.admin.delete_records({T: 8}) == {T: 8}
+    assert three.read() == three.sent[8:]
+    assert (three.row().isr, three.state(2).log_start_offset) == ((0, 2), 8)
+    three.close()
 
 
 def test_too_few_in_sync_refuse_acks_all_and_show_nothing_new(tmp_path: Path) -> None:

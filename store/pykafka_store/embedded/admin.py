@@ -392,14 +392,21 @@ class EmbeddedAdmin:
 
     def _delete_records(self, partition: TopicPartition, offset: int) -> int:
         """Source: Partition#deleteRecordsOnLeader, ReplicaManager#deleteRecordsOnLocalLog."""
-        replicas = self._upkeep(partition)
+        self._upkeep(partition)  # raises if there is no such partition
         if partition.topic in INTERNAL_TOPICS:
             raise InvalidTopicError("The request attempted to perform an operation on an invalid topic.")
         row = self._require(partition.topic)
         policy = topic_configs.TopicConfig.of(row.configs, self._broker_configs(row)).cleanup_policy
         if policy == {"compact"}:
             raise PolicyViolationError("Request parameters do not satisfy the configured policy.")
-        lowest = min(replica.raise_log_start(offset) for replica in replicas)
+        # What a kill or a power cut left different is settled first, and which replicas are in sync.
+        self._broker_admin().settle_one(partition)
+        replicas = self._upkeep(partition)
+        leader, *followers = replicas
+        lowest = leader.raise_log_start(offset)
+        for replica in followers:
+            with suppress(StoreError, FileNotFoundError):  # one that fails is left behind by the next append
+                replica.raise_log_start(lowest)
         for replica in replicas:
             # The records are gone, as nobody can read them. Their files go now, or with the next pass.
             with suppress(StoreError, FileNotFoundError):

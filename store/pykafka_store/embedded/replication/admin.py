@@ -176,6 +176,10 @@ class BrokerAdmin:
                 except (StoreError, FileNotFoundError):
                     continue  # leaderless: the catalogue says so by now
 
+    def settle_one(self, partition: TopicPartition) -> None:
+        """Have a partition led by a replica that can be used. Raises as ``Replicas.settle``."""
+        self._replicas(partition).settle()
+
     def settle_what_changed(self) -> None:
         """Look at brokers that came or went without anybody saying so, before somebody is told how things are."""
         usable = set(self._brokers.usable())
