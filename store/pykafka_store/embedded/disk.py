@@ -174,6 +174,15 @@ class Disk:
         with _explained(path):
             os.makedirs(path, exist_ok=True)
 
+    def make_new_directory(self, path: str) -> bool:
+        """Make a directory in one that exists. False if something of that name is there."""
+        with _explained(path):
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                return False
+        return True
+
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
 
