@@ -849,3 +849,31 @@ def test_two_repairs_of_one_second_keep_their_own_copies(data: Data) -> None:
         kept |= {Path(path) for path in data.repair().kept}
     found = {(path / "brokers/0/t-0/leader-epoch-checkpoint").read_text() for path in kept}
     assert found == {"damaged 0", "damaged 1"}
+
+
+def test_files_that_are_much_too_large(data: Data) -> None:
+    """Each is named, nothing is read that is not there, and a copy of nothing takes no room."""
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.admin().alter_group_offsets("g", {T: 5})
+    end = data.logs[-1].stat().st_size
+    for path, size in (
+        (data.path / "groups.db", 5 << 30),
+        (data.logs[2].with_suffix(".txnindex"), 1 << 30),
+        (data.logs[-1], 1 << 30),
+    ):
+        with path.open("ab") as file:
+            file.truncate(size)
+    repaired = data.repair()
+    assert [line.partition(" is larger")[0] for line in said(repaired)] == [
+        "error: groups.db:",
+        f"error: brokers/0/t-0: {data.logs[2].stem}.txnindex",
+    ]
+    os.truncate(data.path / "groups.db", 0)
+    data.logs[2].with_suffix(".txnindex").unlink()
+    repaired = data.repair()
+    assert [each.message for each in repaired.mended] == [f"{(1 << 30) - end} bytes beyond the published end"]
+    (kept,) = repaired.kept
+    copy = Path(kept) / data.logs[-1].relative_to(data.path)
+    assert copy.stat().st_size == 1 << 30
+    assert copy.stat().st_blocks * 512 < 10 << 20
+    assert data.read() == data.sent
