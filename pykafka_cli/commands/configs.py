@@ -7,6 +7,7 @@ are that file's.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -255,6 +256,8 @@ def _check_names(options: Options, types: list[str], names: list[str], *, defaul
             raise Refusal(
                 "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter"
             )
+        if len(names) != len(types):  # of several names all but the first would be passed over
+            raise Refusal("An entity name must be specified for every entity type")
 
 
 def _is_host(name: str) -> bool:
@@ -298,7 +301,7 @@ def _check_keys(keys: Iterable[str]) -> None:
 
 def _deletions(options: Options) -> list[str]:
     parts = [part.strip() for text in options.texts("delete-config") for part in text.split(",")]
-    return list(dict.fromkeys(part for part in parts if part))
+    return [part for part in parts if part]
 
 
 # ------------------------------------------------------------------------------------------------------------ changing
@@ -310,6 +313,8 @@ def _alter(env: Env, options: Options, admin: Admin, entity: Entity, words: str)
         try:
             changes = load_properties(path)
         except PropertiesError:
+            if os.path.isdir(path or "."):
+                raise _refused(words, "java.io.IOException: Is a directory") from None
             raise _refused(words, f"java.nio.file.NoSuchFileException: {path}") from None
         _check_keys(changes)
     else:

@@ -180,6 +180,15 @@ COMMANDS = """
 --alter --topic t --add-config internal.segment.bytes=77
 --describe --topic t
 --alter --topic t --add-config-file /nonexistent
+--alter --topic t --add-config-file /
+--alter --topic t --add-config-file ''
+--alter --topic t --delete-config flush.ms,flush.ms
+--alter --topic t --delete-config flush.ms --delete-config flush.ms
+--alter --entity-type topics --entity-name t --entity-name u --add-config flush.ms=5
+--alter --entity-type topics --entity-name t --entity-name u --add-config-file /nonexistent
+--alter --entity-type brokers --entity-name 1 --entity-default --add-config log.retention.ms=1
+--alter --entity-type users --entity-type clients --entity-name a --add-config producer_byte_rate=1
+--describe --entity-type topics --entity-name t --entity-name u
 --alter --topic t --add-config a=b --add-config-file f
 --describe --topic nosuch
 --describe --topic 'bad name'

@@ -353,6 +353,42 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert peak < buffer + (8 << 20)  # besides the map: a megabyte being read, one being written, a batch's columns
 
 
+COMPACTS = """
+import sys
+from pathlib import Path
+from tests.store.helpers import Log
+from tests.store.test_compaction import compact
+
+def peak():  # in KiB, of this program alone: ru_maxrss begins with what the process was before its exec
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+log = Log(Path(sys.argv[1]), internal_segment_bytes="4000000", cleanup_policy="compact", min_cleanable_dirty_ratio="0")
+before = peak()
+done = compact(log, buffer_size=int(sys.argv[2]))
+print(done.passes, peak() - before)
+"""
+
+
+def test_the_memory_of_a_process_is_bounded(tmp_path: Path) -> None:
+    """What the system says that it took, over several passes: their maps are not there at the same time."""
+    log = Log(
+        tmp_path, internal_segment_bytes="4000000", cleanup_policy="compact", min_cleanable_dirty_ratio="1"
+    ).create()
+    for start in range(0, 640_000, 4000):
+        log.append(batch(*[b"v"] * 4000, keys=[b"key-%012d" % number for number in range(start, start + 4000)]))
+    buffer = 32 << 20
+    done = subprocess.run(
+        [sys.executable, "-c", COMPACTS, str(tmp_path), str(buffer)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    passes, kilobytes = map(int, done.stdout.split())
+    assert passes > 2
+    assert kilobytes << 10 < buffer + (12 << 20)
+
+
 def test_damage_is_named_and_nothing_is_compacted(tmp_path: Path) -> None:
     log = Log(tmp_path, **SMALL).create()
     put(log, ("a", "1"))

@@ -784,3 +784,96 @@ def test_log_directories_elsewhere_and_a_move(tmp_path: Path) -> None:
     assert said(repaired) == []
     kept = Path(repaired.kept[0]) / "outside" / str(other).lstrip("/") / "m-0" / "leader-epoch-checkpoint"
     assert kept.read_text() == "?"
+
+
+def _after_a_power_cut(data: Data, **lost: int) -> None:
+    """Nothing was synced; ``broker_0=3``: that broker's replica lost its last three batches."""
+    for broker in range(3):
+        state = data.replica(broker) / STATE
+        state.write_bytes(of_another_boot(state.read_bytes()))
+        log = data.replica(broker) / data.logs[-1].name
+        if number := lost.get(f"broker_{broker}"):
+            os.truncate(log, batch_at(log, -number))
+
+
+@pytest.mark.parametrize("damaged", [[0], [1], [2], [0, 2], [0, 1, 2]])
+def test_a_repair_after_a_power_cut_keeps_the_longest_replica(tmp_path: Path, damaged: list[int]) -> None:
+    """A remedy of one replica does not let it lead though others have more."""
+    data = Data(tmp_path, 3)
+    _after_a_power_cut(data, broker_0=3, broker_1=2)
+    for broker in damaged:
+        os.truncate(data.replica(broker) / data.logs[1].with_suffix(".index").name, 0)
+    repaired = data.repair()
+    assert repaired.problems == 0, said(repaired)
+    assert data.read() == data.sent
+    with EmbeddedCluster(str(data.path)) as cluster:
+        assert cluster.replicas(T).bring_back().behind == 0
+    assert data.read() == data.sent
+    assert data.check().problems == 0
+
+
+def test_what_follows_damage_after_a_power_cut_is_told(data: Data) -> None:
+    """The next writer takes it for a torn tail: whoever can put the file right should do so before."""
+    log = data.logs[-1]
+    flip(log, batch_at(log, 1) + 80)
+    state = data.replica() / STATE
+    state.write_bytes(of_another_boot(state.read_bytes()))
+    report = data.check()
+    (line,) = said(report)
+    assert re.match(r"error: .*\.log: is damaged at byte \d+, and whole batches follow", line), line
+    before = tree(data.path)
+    assert said(data.repair()) == [line]
+    assert tree(data.path) == before
+
+
+def test_a_lost_state_before_a_large_file_with_nothing_in_it(data: Data) -> None:
+    """What follows the last batch is gone through piece by piece."""
+    (data.replica() / STATE).unlink()
+    os.truncate(data.logs[-1], 1 << 31)
+    script = (
+        "import sys\n"
+        "from pykafka_store.api import check_data_directory\n"
+        "print(check_data_directory(sys.argv[1]).findings)\n"
+        "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(data.path)], capture_output=True, text=True, check=True)
+    findings, peak = done.stdout.splitlines()
+    assert "is missing" in findings
+    assert int(peak) < 200 << 10  # kilobytes
+
+
+def test_two_repairs_of_one_second_keep_their_own_copies(data: Data) -> None:
+    kept = set()
+    for number in range(2):
+        (data.replica() / "leader-epoch-checkpoint").write_text(f"damaged {number}")
+        kept |= {Path(path) for path in data.repair().kept}
+    found = {(path / "brokers/0/t-0/leader-epoch-checkpoint").read_text() for path in kept}
+    assert found == {"damaged 0", "damaged 1"}
+
+
+def test_files_that_are_much_too_large(data: Data) -> None:
+    """Each is named, nothing is read that is not there, and a copy of nothing takes no room."""
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.admin().alter_group_offsets("g", {T: 5})
+    end = data.logs[-1].stat().st_size
+    for path, size in (
+        (data.path / "groups.db", 5 << 30),
+        (data.logs[2].with_suffix(".txnindex"), 1 << 30),
+        (data.logs[-1], 1 << 30),
+    ):
+        with path.open("ab") as file:
+            file.truncate(size)
+    repaired = data.repair()
+    assert [line.partition(" is larger")[0] for line in said(repaired)] == [
+        "error: groups.db:",
+        f"error: brokers/0/t-0: {data.logs[2].stem}.txnindex",
+    ]
+    os.truncate(data.path / "groups.db", 0)
+    data.logs[2].with_suffix(".txnindex").unlink()
+    repaired = data.repair()
+    assert [each.message for each in repaired.mended] == [f"{(1 << 30) - end} bytes beyond the published end"]
+    (kept,) = repaired.kept
+    copy = Path(kept) / data.logs[-1].relative_to(data.path)
+    assert copy.stat().st_size == 1 << 30
+    assert copy.stat().st_blocks * 512 < 10 << 20
+    assert data.read() == data.sent

@@ -32,8 +32,9 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format.batch import split_batches
 from pykafka_store.format.checkpoint import parse_leader_epochs
-from pykafka_store.format.state import PublishedState, parse_state
+from pykafka_store.format.state import PublishedState, pack_state, parse_state
 from pykafka_store.model import ElectionType, OffsetAt, PartitionDescription, SendFailure, TopicPartition
+from tests.store.helpers import of_another_boot
 from tests.support.faulty_disk import FaultyDisk
 
 T = TopicPartition("t", 0)
@@ -294,6 +295,61 @@ def test_descriptors_do_not_pile_up_over_fail_overs(three: Three) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- min.insync.replicas
+
+
+def _power_cut(three: Three, cut: dict[int, int]) -> None:
+    """Everybody stops, nothing was synced, and each broker loses so many of its last batches."""
+    replicas = [three.replica(broker) for broker in range(3)]
+    three.close()
+    for broker, replica in enumerate(replicas):
+        state = replica / "published-state"
+        state.write_bytes(of_another_boot(state.read_bytes()))
+        if lost := cut.get(broker):
+            log = replica / f"{0:020d}.log"
+            os.truncate(log, list(split_batches(log.read_bytes()))[-lost].position)
+
+
+@pytest.mark.parametrize("cut", [{0: 3}, {1: 3}, {0: 3, 1: 2}, {1: 1, 2: 4}, {0: 1, 1: 4, 2: 2}])
+def test_after_a_power_cut_the_longest_replica_leads_and_keeps_what_it_has(tmp_path: Path, cut: dict[int, int]) -> None:
+    three = Three(tmp_path)
+    for number in range(10):
+        three.send(b"%d" % number)
+    _power_cut(three, cut)
+    kept = three.sent[: 10 - min(cut.get(broker, 0) for broker in range(3))]
+    assert read(three.directory) == kept
+    with EmbeddedCluster(three.directory) as cluster:
+        cluster.replicas(T).bring_back()
+        assert set(cluster.admin().describe_topics(["t"])[0].partitions[0].isr) == {0, 1, 2}
+        three.cluster = cluster
+        three.agree()
+    assert read(three.directory) == kept
+
+
+def test_what_a_power_cut_made_shorter_may_not_lead_though_too_few_are_in_sync(tmp_path: Path) -> None:
+    """Eligible are replicas that lack nothing that was shown (KIP-966), and these do."""
+    three = Three(tmp_path, min_insync_replicas="3")
+    for number in range(10):
+        three.send(b"%d" % number)
+    _power_cut(three, {0: 2, 1: 1})
+    with EmbeddedCluster(three.directory) as cluster:
+        cluster.replicas(T).settle()
+        row = cluster.admin().describe_topics(["t"])[0].partitions[0]
+    assert (row.leader, row.isr, row.elr) == (2, (2,), ())
+    assert read(three.directory) == three.sent
+
+
+def test_records_are_deleted_though_a_follower_fails_or_lags(tmp_path: Path) -> None:
+    """Whose disk is gone is left behind; a high watermark that a kill left behind is put right first."""
+    three = Three(tmp_path)
+    for number in range(10):
+        three.send(b"%d" % number)
+    three.replica(1).rename(tmp_path / "away")
+    state = three.replica(2) / "published-state"
+    state.write_bytes(pack_state(three.state(2)._replace(high_watermark=5)))
+    assert three.admin.delete_records({T: 8}) == {T: 8}
+    assert three.read() == three.sent[8:]
+    assert (three.row().isr, three.state(2).log_start_offset) == ((0, 2), 8)
+    three.close()
 
 
 def test_too_few_in_sync_refuse_acks_all_and_show_nothing_new(tmp_path: Path) -> None:

@@ -338,10 +338,16 @@ class EmbeddedCluster:
             return LogReader(self._disk, directory, *partition, topic, boot_id())
 
         if self._read_only:
-            return PartitionReader(str(partition), home.readable_directory, open_reader, _nothing)
-        return PartitionReader(
-            str(partition), home.leader_directory, open_reader, lambda: self._replicas_of(topic, partition).settle()
-        )
+            return PartitionReader(str(partition), home.readable_directory, open_reader, _nothing, _nothing)
+
+        def settle() -> None:
+            self._replicas_of(topic, partition).settle()
+
+        def compare() -> None:
+            if len(home.look()[0].replicas) > 1:
+                settle()
+
+        return PartitionReader(str(partition), home.leader_directory, open_reader, settle, compare)
 
     def topic_config(self, overrides: Mapping[str, str], leader: int | None) -> TopicConfig:
         """The settings in force for a topic's partition under a leader."""

@@ -105,12 +105,16 @@ class Disk:
         """A small file, whole. Raises FileNotFoundError, and StorageError beyond ``limit`` bytes."""
         descriptor = self.open(path)
         try:
-            data = self.read_at(descriptor, limit + 1, 0, path)
+            while True:
+                # No more is asked for than there is: a read takes the memory for what it is asked for.
+                size = self.size(descriptor)
+                data = b"" if size > limit else self.read_at(descriptor, size + 1, 0, path)
+                if max(size, len(data)) > limit:
+                    raise StorageError(f"{path} is larger than {limit} bytes: not a file of ours")
+                if len(data) <= size:
+                    return data
         finally:
             os.close(descriptor)
-        if len(data) > limit:
-            raise StorageError(f"{path} is larger than {limit} bytes: not a file of ours")
-        return data
 
     def rename(self, old: str, new: str) -> None:
         with _explained(old):
@@ -180,6 +184,15 @@ class Disk:
                     if os.path.lexists(path) and not os.path.isdir(path):
                         raise
                     # It was there, and was removed before makedirs saw what it was.
+
+    def make_new_directory(self, path: str) -> bool:
+        """Make a directory in one that exists. False if something of that name is there."""
+        with _explained(path):
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                return False
+        return True
 
     def exists(self, path: str) -> bool:
         return os.path.exists(path)

@@ -89,7 +89,12 @@ class Doctor:
         """
         self._check_meta()
         # The groups first: what is committed is older than the logs that it is held against.
-        groups = self._content(GROUPS_FILE)
+        groups: tuple[bytes | None, bytes | None] = (None, None)
+        try:
+            groups = self._content(GROUPS_FILE)
+        except StorageError as error:
+            path = self._path(GROUPS_FILE)
+            self._tell(Severity.ERROR, path, _without(path, error), _GROUPS)
         catalogue = self._check_catalogue()
         replicas = 0
         if catalogue is not None:
@@ -551,4 +556,4 @@ def _try_shared(descriptor: int) -> bool:
 
 def _without(path: str, error: Exception) -> str:
     """An error's text without the path that a finding begins with."""
-    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ")
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path} ").removeprefix(f"{path}{os.sep}")

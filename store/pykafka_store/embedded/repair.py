@@ -14,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
@@ -86,6 +86,18 @@ def _told(report: CheckReport, on_finding: OnFinding) -> CheckReport:
     return report
 
 
+def _copy(path: str, copy: str) -> None:
+    """Like shutil.copy2, but what is nothing but zeros takes no room: files are found here that are large and empty."""
+    with open(path, "rb") as source, open(copy, "wb") as target:
+        while piece := source.read(1 << 20):
+            if piece.count(0) == len(piece):
+                target.seek(len(piece), os.SEEK_CUR)
+            else:
+                target.write(piece)
+        target.truncate(target.tell())
+    shutil.copystat(path, copy)
+
+
 class _Refused(Exception):  # noqa: N818 - a decision, and why
     """A remedy would touch what may have been acknowledged."""
 
@@ -95,8 +107,11 @@ class _Repair:
         self._directory = directory
         self._disk = disk
         self._locks = Locks(os.path.join(directory, "locks"), disk, Clock())
-        self._copies = os.path.join(directory, REPAIRED, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        self._copies = ""
+        """Where copies go; nowhere until the first is made."""
         self._kept: dict[str, None] = {}
+        self._settled: dict[tuple[str, int], _Refused | None] = {}
+        """Partitions whose replicas were compared, and why that was refused."""
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -131,13 +146,17 @@ class _Repair:
         """Copy a file, once: the first copy is what was there before the repair."""
         inside = path.startswith(self._directory + os.sep)
         relative = os.path.relpath(path, self._directory) if inside else os.path.join("outside", path.lstrip(os.sep))
+        if not self._disk.exists(path):
+            return
+        if not self._copies:
+            self._copies = self._new_directory()
         copy = os.path.join(self._copies, relative)
-        if not self._disk.exists(path) or self._disk.exists(copy):
+        if self._disk.exists(copy):
             return
         self._disk.make_directory(os.path.dirname(copy))
         self._kept[self._copies] = None
         try:
-            shutil.copy2(path, copy)
+            _copy(path, copy)
             descriptor = self._disk.open(copy)
             try:
                 self._disk.sync(descriptor, copy)
@@ -146,6 +165,17 @@ class _Repair:
         except OSError as error:
             what = f"{error.filename or path}: {error.strerror}"
             raise StorageError(f"{what}: nothing is repaired without a copy") from error
+
+    def _new_directory(self) -> str:
+        """For the copies of this repair alone: another one of the same second has its own."""
+        parent = os.path.join(self._directory, REPAIRED)
+        self._disk.make_directory(parent)
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        for name in (now, *(f"{now}-{number}" for number in range(2, 1000))):
+            path = os.path.join(parent, name)
+            if self._disk.make_new_directory(path):
+                return path
+        raise StorageError(f"{parent} has too many directories of this second: run it again")
 
     def _write(self, path: str, data: bytes) -> None:
         self._keep(path)
@@ -209,11 +239,38 @@ class _Repair:
 
     # -------------------------------------------------------------------------------------------------- a replica's
 
+    def _settle(self, place: Place) -> None:
+        """After a power cut replicas may have lost different parts of what was never synced, and the longest is to
+        lead: before any of them is published anew, all are looked at together. Raises _Refused where that would cut
+        whole batches.
+        """
+        partition = place.topic_id, place.partition
+        if partition not in self._settled:
+            self._settled[partition] = None
+            with EmbeddedCluster(self._directory, create=False) as cluster:
+                name = TopicPartition(place.topic, place.partition)
+                replicas = cluster.replicas(name)
+                row = replicas.row
+                if len(row.replicas) > 1:
+                    try:
+                        with self._locks.partition(*partition):
+                            for broker in row.isr or row.elr:
+                                with suppress(StoreError, FileNotFoundError):  # it has its own finding
+                                    directory = replicas.directory(broker)
+                                    self._keep_state_and_tail(place._replace(broker=broker, directory=directory))
+                        with suppress(StoreError):
+                            replicas.settle()
+                    except _Refused as error:
+                        self._settled[partition] = error
+        if (refused := self._settled[partition]) is not None:
+            raise refused
+
     @contextmanager
     def _upkeep(self, found: Found) -> Iterator[tuple[Place, ReplicaLog]]:
         """The upkeep lock, waited for, and the partition's."""
         place = found.place
         assert place is not None
+        self._settle(place)
         deadline = time.monotonic() + _UPKEEP_PATIENCE
         while True:
             with self._locks.upkeep(place.topic_id, place.partition) as ours:

@@ -27,7 +27,7 @@ from pykafka_store.embedded.log.segment_walk import READ_SIZE, IndexEntries, Seg
 from pykafka_store.embedded.log.segments import SEGMENT_SUFFIXES, list_segments, read_batches, segment_path
 from pykafka_store.errors import CorruptRecordError, UnknownTopicOrPartitionError, UnsupportedVersionError
 from pykafka_store.format import state as states
-from pykafka_store.format.batch import crc_of, parse_header
+from pykafka_store.format.batch import HEADER_SIZE, crc_of, parse_header
 from pykafka_store.format.checkpoint import (
     CLEANER_CHECKPOINT_FILE,
     LEADER_EPOCH_FILE,
@@ -171,21 +171,25 @@ def has_batches_behind(disk: Disk, path: str, position: int, offset: int) -> boo
     """
     descriptor = disk.open(path)
     try:
-        data = disk.read_at(descriptor, disk.size(descriptor) - position, position, path)
+        size = disk.size(descriptor)
+        for start in range(position, size, READ_SIZE):  # the file may be large, with nothing in it
+            data = disk.read_at(descriptor, min(READ_SIZE + HEADER_SIZE, size - start), start, path)
+            at = data.find(b"\x02", 16)  # a batch's magic
+            while at >= 0:
+                try:
+                    header = parse_header(data, at - 16)
+                except (StructError, CorruptRecordError, UnsupportedVersionError):
+                    pass
+                else:
+                    begin = start + at - 16
+                    near = offset <= header.base_offset <= offset + _INT32_MAX  # as far as a segment may reach
+                    if near and begin + header.size <= size:
+                        batch = disk.read_at(descriptor, header.size, begin, path)
+                        if crc_of(batch) == header.crc:
+                            return True
+                at = data.find(b"\x02", at + 1)
     finally:
         disk.close(descriptor)
-    at = data.find(b"\x02", 16)  # a batch's magic
-    while at >= 0:
-        try:
-            header = parse_header(data, at - 16)
-        except (StructError, CorruptRecordError, UnsupportedVersionError):
-            pass
-        else:
-            end = at - 16 + header.size
-            near = offset <= header.base_offset <= offset + _INT32_MAX  # as far as a segment may reach
-            if near and end <= len(data) and crc_of(data[at - 16 : end]) == header.crc:
-                return True
-        at = data.find(b"\x02", at + 1)
     return False
 
 
@@ -281,22 +285,24 @@ class _Check:
         except CorruptRecordError as error:
             self._tell(Severity.ERROR, "", f"the log's end can't be found: {error}", "acknowledged bytes are missing")
             return None
+        path = self._path(found.active_base_offset)
+        behind = disk.size_of(path) > found.end_position and has_batches_behind(
+            disk, path, found.end_position, found.log_end_offset
+        )
         if state is None:
-            path = self._path(found.active_base_offset)
             text = "does not check" if disk.exists(os.path.join(place.directory, name)) else "is missing"
-            if disk.size_of(path) > found.end_position and has_batches_behind(
-                disk, path, found.end_position, found.log_end_offset
-            ):
+            if behind:
                 self._tell(Severity.WARNING, name, text, "nobody knows where the log ends: restore it from a backup")
-                self._tell(
-                    Severity.ERROR,
-                    os.path.basename(path),
-                    f"is damaged at byte {found.end_position}, and whole batches follow",
-                    f"a writer takes what follows offset {found.log_end_offset} for a torn tail, and cuts it off",
-                    base=found.active_base_offset,
-                )
             else:
                 self._tell(Severity.WARNING, name, text, _RECOVERED, Remedy.RECOVER)
+        if behind:
+            self._tell(
+                Severity.ERROR,
+                os.path.basename(path),
+                f"is damaged at byte {found.end_position}, and whole batches follow",
+                f"a writer takes what follows offset {found.log_end_offset} for a torn tail, and cuts it off",
+                base=found.active_base_offset,
+            )
         return found
 
     # ----------------------------------------------------------------------------------------------- the small files

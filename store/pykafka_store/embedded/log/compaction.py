@@ -45,7 +45,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from hashlib import blake2b
-from operator import le
+from operator import add, le
 from typing import NamedTuple
 
 from pykafka_store.configs import LONG_MAX, TopicConfig
@@ -145,19 +145,25 @@ class Compaction:
                 self._replica.publish_synced(state._replace(flags=state.flags | states.COMPACTED))
         done = Compacted()
         while first_dirty < limit:
-            segments = segments_of(self._disk, self._directory, state)
-            aborted = self._aborted(segments)
-            latest, end = self._map(segments, first_dirty, limit, aborted)
-            assert end > first_dirty
-            sealed = [segment for segment in segments if segment.base_offset < limit]
-            one = _Pass(self, latest, end, aborted, sealed, now_ms)
-            for group in grouped([segment for segment in sealed if segment.base_offset < end], self._config):
-                records, freed, read = one.clean(group)
-                done = Compacted(done.passes, done.records + records, done.bytes + freed, done.read + read)
-            first_dirty = end
-            done = done._replace(passes=done.passes + 1)
+            one, first_dirty = self._pass(segments_of(self._disk, self._directory, state), first_dirty, limit, now_ms)
+            done = Compacted(*map(add, done, one))
             self._write_checkpoint(first_dirty)
         return done
+
+    def _pass(self, segments: Sequence[Segment], first_dirty: int, limit: int, now_ms: int) -> tuple[Compacted, int]:
+        """One pass; returns what it did, and where the dirty part begins now. The map of its keys goes with it: there
+        is never a second one.
+        """
+        aborted = self._aborted(segments)
+        latest, end = self._map(segments, first_dirty, limit, aborted)
+        assert end > first_dirty
+        sealed = [segment for segment in segments if segment.base_offset < limit]
+        one = _Pass(self, latest, end, aborted, sealed, now_ms)
+        done = Compacted(passes=1)
+        for group in grouped([segment for segment in sealed if segment.base_offset < end], self._config):
+            records, freed, read = one.clean(group)
+            done = Compacted(done.passes, done.records + records, done.bytes + freed, done.read + read)
+        return done, end
 
     # ---------------------------------------------------------------------------------------------------- is it time
 

@@ -70,6 +70,8 @@ class LogReader:
         self._state_file: int | None = None
         self._raw_state = b""
         self._state: PublishedState | None = None
+        self.recovered = False
+        """Whether the state was found from the log's bytes, for no writer of this boot has published one yet."""
         self._segment: int | None = None
         self._segment_path = ""
         self._segment_base = -1
@@ -130,7 +132,8 @@ class LogReader:
                 except CorruptRecordError:
                     time.sleep(0.001)  # most likely read in the middle of a publish
                     raw = self._read_raw()
-            if published is not None and (published.boot_id == self._boot_id or published.deleted):
+            self.recovered = published is None or not (published.boot_id == self._boot_id or published.deleted)
+            if published is not None and not self.recovered:
                 return raw, published
             found = recover(self._disk, self._directory, published, self._topic_id, self._boot_id, self.label).state
             now = self._read_raw()

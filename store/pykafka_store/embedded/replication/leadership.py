@@ -259,7 +259,7 @@ class Leadership:
         seen = max((each.state.high_watermark for each in held), default=0)
         for each in held:
             if _end(each.state) < seen:
-                lost[each.broker] = StorageError(
+                lost[each.broker] = _TooShortError(
                     f"{each.log.directory} ends at offset {_end(each.state)}, and the high watermark was {seen}: "
                     "is it an older copy?"
                 )
@@ -299,9 +299,13 @@ class Leadership:
             return leader, row
         best = next(each for broker in row.replicas for each in held if each.broker == broker)
         elected = longest if restored else best
-        in_sync = [each.broker for each in held] if row.isr else [elected.broker]
-        changed = with_sync(row, in_sync, self._min_isr(row, config))
-        self._change(row, changed._replace(leader=elected.broker, leader_epoch=row.leader_epoch + 1), lost)
+        # What a shorter one lacks was acknowledged, maybe: it leaves in the same transaction that elects the longest,
+        # for whoever finishes its taking over cuts all that are in sync to the shortest.
+        shorter = {each.broker for each in held if restored and _end(each.state) < _end(elected.state)}
+        in_sync = [each.broker for each in held if each.broker not in shorter] if row.isr else [elected.broker]
+        changed = with_sync(row, in_sync, self._min_isr(row, config), shorter | _too_short(lost))
+        why = dict(lost) | {each.broker: _short(each, elected.state) for each in held if each.broker in shorter}
+        self._change(row, changed._replace(leader=elected.broker, leader_epoch=row.leader_epoch + 1), why)
         return None, row
 
     def _aligned(self, held: Held, pattern: PublishedState, lost: dict[int, Exception]) -> Held | None:
@@ -321,9 +325,7 @@ class Leadership:
                 raise
             lost[held.broker] = error
             return None
-        lost[held.broker] = StorageError(
-            f"{held.log.directory} ends at offset {state.log_end_offset}, and the leader at {pattern.log_end_offset}"
-        )
+        lost[held.broker] = _short(held, pattern)
         return None
 
     def _kept(
@@ -334,7 +336,7 @@ class Leadership:
         # is shown from now on.
         if set(in_sync) == set(row.isr) and not (row.elr and len(row.isr) >= min_isr):
             return row
-        changed = with_sync(row, in_sync, min_isr)
+        changed = with_sync(row, in_sync, min_isr, _too_short(lost))
         self._change(row, changed, lost)
         return changed
 
@@ -384,16 +386,31 @@ class Leadership:
         return min(config.min_insync_replicas, len(row.replicas))
 
 
-def with_sync(row: PartitionRow, in_sync: Collection[int], min_isr: int) -> PartitionRow:
+class _TooShortError(StorageError):
+    """A replica lacks what was acknowledged, maybe: a power cut took it, or it is an older copy."""
+
+
+def _too_short(lost: Mapping[int, Exception]) -> set[int]:
+    return {broker for broker, error in lost.items() if isinstance(error, _TooShortError)}
+
+
+def _short(held: Held, other: PublishedState) -> _TooShortError:
+    return _TooShortError(
+        f"{held.log.directory} ends at offset {held.state.log_end_offset}, and the leader at {other.log_end_offset}"
+    )
+
+
+def with_sync(row: PartitionRow, in_sync: Collection[int], min_isr: int, short: Collection[int] = ()) -> PartitionRow:
     """The row with another ISR. Who leaves while too few stay is eligible still: nothing is shown to readers that it
-    lacks. Source: PartitionChangeBuilder#maybePopulateTargetElr.
+    lacks. But not who leaves because it is too ``short``. Sources: PartitionChangeBuilder#maybePopulateTargetElr, and
+    what KIP-966 says of a broker that comes back from an unclean shutdown.
     """
     few = len(in_sync) < min_isr
 
     def sync(broker: int, before: int) -> int:
         if broker in in_sync:
             return IN_SYNC
-        return ELIGIBLE if few and before != OUT_OF_SYNC else OUT_OF_SYNC
+        return ELIGIBLE if few and before != OUT_OF_SYNC and broker not in short else OUT_OF_SYNC
 
     return row._replace(
         hosts=tuple(each._replace(sync=sync(each.broker, each.sync)) for each in row.hosts),

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pykafka_store.embedded.log.reader import LogReader
 from pykafka_store.embedded.log.segments import READ_SIZE
 from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES
-from pykafka_store.errors import LeaderNotAvailableError
+from pykafka_store.errors import LeaderNotAvailableError, StoreError
 from pykafka_store.format.batch import Batch
 from pykafka_store.format.state import PublishedState
 from pykafka_store.model import CopiedRun, Records
@@ -37,12 +37,16 @@ class PartitionReader:
         leader_directory: Callable[[], str],
         open_reader: Callable[[str], LogReader],
         settle: Callable[[], object],
+        compare: Callable[[], object],
     ) -> None:
-        """``settle`` has a leader elected if there is need and a way; it raises where there is none."""
+        """``settle`` has a leader elected if there is need and a way; it raises where there is none. ``compare`` does
+        so if there are several replicas to choose from.
+        """
         self.label = label
         self._leader_directory = leader_directory
         self._open_reader = open_reader
         self._settle = settle
+        self._compare = compare
         self._reader: LogReader | None = None
         self._directory = ""
         self._next_settle = 0.0
@@ -57,6 +61,13 @@ class PartitionReader:
         if self._reader is None or directory != self._directory:
             self.close()
             self._reader, self._directory = self._open_reader(directory), directory
+            self._reader.state()
+            if self._reader.recovered:
+                # After a power cut another replica may have more, and should lead before anybody reads to the end.
+                with suppress(StoreError, FileNotFoundError):
+                    self._compare()
+                if self._leader_directory() != directory:
+                    return self._led()
         return self._reader
 
     def _ask(self, what: Callable[[LogReader], T]) -> T:

@@ -69,6 +69,10 @@ class Replicas:
         """As the catalogue has it now. Raises UnknownTopicOrPartitionError."""
         return self._home.look()[0]
 
+    def directory(self, broker: int) -> str:
+        """Where the replica on that broker lies."""
+        return self._home.directory(broker)
+
     # --------------------------------------------------------------------------------------------------------- leaders
 
     def settle(self) -> None:
