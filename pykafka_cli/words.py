@@ -13,4 +13,4 @@ def size(number: int) -> str:
     for unit, bytes_of_it in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= bytes_of_it:
             return f"{number / bytes_of_it:.1f} {unit}"
-    return f"{number} bytes"
+    return counted(number, "byte")

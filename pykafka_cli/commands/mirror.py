@@ -18,6 +18,7 @@ from pykafka_cli.errors import CommandFailure, Terminated
 from pykafka_cli.options import examples
 from pykafka_cli.params import FILE, GROUP, TOPIC
 from pykafka_cli.properties import PropertiesError
+from pykafka_cli.words import counted, size
 from pykafka_store.api import is_cluster_address, open_cluster, open_data_directory, open_kafka_cluster
 from pykafka_store.mirror.mirroring import Mirror, Progress, Wanted
 from pykafka_store.mirror.targets import ClusterTarget, DirectoryTarget, Target
@@ -144,10 +145,10 @@ def mirror(
             mirror.run(lambda: interrupts.came, progress.show)
         for topic in mirror.reports():
             named = topic.source if topic.source == topic.target else f"{topic.source} -> {topic.target}"
-            counted = _count(topic.partitions, "partition")
-            env.out(f"{named}: {_count(topic.records, 'record')} of {counted} copied, {_size(topic.size)}")
+            records, partitions = counted(topic.records, "record"), counted(topic.partitions, "partition")
+            env.out(f"{named}: {records} of {partitions} copied, {size(topic.size)}")
         for group in mirror.group_reports():
-            env.out(f"group {group.group}: {_count(group.partitions, 'offset')} committed")
+            env.out(f"group {group.group}: {counted(group.partitions, 'offset')} committed")
     interrupts.end()
     if failed:
         raise click.exceptions.Exit(1)
@@ -272,7 +273,7 @@ class _Progress:
 def progress_line(progress: Progress, seconds: float, *, follow: bool) -> str:
     """What was copied, how fast, and how long the rest will take at that rate."""
     rate = progress.records / seconds if seconds else 0.0
-    line = f"mirror: {progress.records:,} records, {_size(progress.size)}, {rate:,.0f} records/s"
+    line = f"mirror: {progress.records:,} records, {size(progress.size)}, {rate:,.0f} records/s"
     if follow:
         return line
     share = 100 * progress.done // progress.total if progress.total else 100
@@ -287,14 +288,3 @@ def _time(seconds: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
     return f"{whole // 60}:{whole % 60:02}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _size(number: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return _count(number, "byte")

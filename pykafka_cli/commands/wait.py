@@ -19,6 +19,7 @@ from pykafka_cli.errors import CommandFailure
 from pykafka_cli.options import connection_options, examples
 from pykafka_cli.params import DURATION, FILE, GROUP, TOPIC
 from pykafka_cli.properties import PropertiesError
+from pykafka_cli.words import counted
 from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
 from pykafka_store.model import OffsetAt, TopicDescription, TopicPartition
 
@@ -268,7 +269,7 @@ def what_lacks(admin: Admin, wanted: Wanted) -> str | None:
 
 def _of_topic(admin: Admin, topic: TopicDescription, wanted: Wanted) -> str | None:
     if len(topic.partitions) < wanted.partitions:
-        return f"topic {topic.name} has {len(topic.partitions)} of {_count(wanted.partitions, 'partition')}"
+        return f"topic {topic.name} has {len(topic.partitions)} of {counted(wanted.partitions, 'partition')}"
     for each in topic.partitions:
         if each.leader is None:
             return f"partition {each.partition} of topic {topic.name} has no leader"
@@ -276,7 +277,7 @@ def _of_topic(admin: Admin, topic: TopicDescription, wanted: Wanted) -> str | No
         partitions = [TopicPartition(topic.name, each.partition) for each in topic.partitions]
         held = sum(latest - earliest for earliest, latest in _ends(admin, partitions).values())
         if held < wanted.records:
-            return f"topic {topic.name} holds {held} of {_count(wanted.records, 'record')}"
+            return f"topic {topic.name} holds {held} of {counted(wanted.records, 'record')}"
     return None
 
 
@@ -285,7 +286,7 @@ def _of_group(admin: Admin, group: str, partitions: Sequence[TopicPartition], wa
     if described.state == "Dead":
         return f"group {group} does not exist"
     if len(described.members) < wanted.members:
-        return f"group {group} has {len(described.members)} of {_count(wanted.members, 'member')}"
+        return f"group {group} has {len(described.members)} of {counted(wanted.members, 'member')}"
     if wanted.stable and described.state != "Stable":
         return f"group {group} is {described.state}, not Stable"
     if wanted.lag is not None:
@@ -318,7 +319,3 @@ def _ends(admin: Admin, partitions: Sequence[TopicPartition]) -> dict[TopicParti
             case (Exception() as error, _) | (_, Exception() as error):
                 raise error
     return ends
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
