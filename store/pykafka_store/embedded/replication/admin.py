@@ -15,7 +15,7 @@ from pykafka_store.embedded.catalog import IN_SYNC, Catalog, LogDirRow, Partitio
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.replication.home import Brokers, format_log_dir
-from pykafka_store.embedded.replication.replicas import Replicas
+from pykafka_store.embedded.replication.replicas import PATIENCE_TO_START, Replicas
 from pykafka_store.errors import (
     BrokerIdNotRegisteredError,
     ElectionNotNeededError,
@@ -156,7 +156,7 @@ class BrokerAdmin:
         for name, row in list(self._partitions()):
             if broker in row.replicas:
                 try:
-                    self._replicas(name).bring_back()
+                    self._replicas(name).bring_back(PATIENCE_TO_START)
                 except (StoreError, FileNotFoundError):
                     continue  # another of its replicas is missing as well: kafka-topics --describe says so
 
