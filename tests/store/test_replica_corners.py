@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from pykafka_store.embedded.catalog import RESERVE, RESERVE_FILE
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.errors import InvalidReplicaAssignmentError, StorageError, StoreError
@@ -374,3 +376,28 @@ def test_upkeep_tells_of_a_move_that_can_not_go_on(three: Three) -> None:
     three.cluster.stop_broker(3)
     ((name, error),) = three.cluster.maintain().failures
     assert (name, str(error)) == ("t-0", "t-0: broker 3 is stopped (pykafka brokers start 3)")
+
+
+def test_replicas_on_the_full_disk_of_the_data_directory_are_left_behind(tmp_path: Path) -> None:
+    """The catalogue lies there, too, and has to say so."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        three = Three(mount, log_dirs=[str(tmp_path / "one"), str(tmp_path / "two")])
+        three.send(b"a")
+        with suppress(OSError), open(mount / "filler", "wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        three.send(b"b" * 10_000)
+        assert three.row().isr == (1, 2)
+        three.close()
+        assert read(three.directory) == three.sent
+        (mount / "filler").unlink()
+        with EmbeddedCluster(three.directory) as cluster:
+            cluster.maintain()
+            assert cluster.admin().describe_topics(["t"])[0].partitions[0].isr == (0, 1, 2)
+            assert Path(three.directory, RESERVE_FILE).stat().st_size == RESERVE
+    finally:
+        subprocess.run(["umount", "--lazy", str(mount)], check=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pykafka_store.errors import StorageError, UnsupportedVersionError
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     import tempfile
 
 FILE_NAME = "metadata.db"
+RESERVE_FILE = f"{FILE_NAME}-reserve"
+RESERVE = 1 << 18
+"""Bytes kept free for the catalogue, where there is more than one broker: that a disk is full must not keep others from
+going on without the replicas on it, and it may be the disk that the catalogue lies on.
+"""
 BUSY_TIMEOUT = 30.0
 """Seconds that a transaction waits for another process's."""
 
@@ -61,6 +66,10 @@ _MIGRATIONS: tuple[str, ...] = (
     """,
 )
 """What brings a database from version n to n + 1 (PRAGMA user_version). Only ever appended to."""
+
+
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""What SQLite says where there is no room: for the database or its WAL, and for what lies beside them."""
 
 
 class LogDirRow(NamedTuple):
@@ -175,6 +184,29 @@ class Catalog:
             # whole.)
             connection.execute("PRAGMA synchronous = FULL")
         return connection
+
+    def keep_reserve(self) -> None:
+        """Have the reserve, if there is room for it."""
+        path = os.path.join(os.path.dirname(self.path), RESERVE_FILE)
+        if os.path.exists(path):
+            return
+        try:
+            with open(path, "wb") as file:
+                file.write(os.urandom(RESERVE))  # which no file system makes smaller
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.unlink(path)
+
+    def free_reserve(self, failure: StorageError) -> bool:
+        """After a change that failed: whether it was for a full disk, and may be tried again now."""
+        error = failure.__cause__
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _FULL:
+            return False
+        with suppress(OSError):  # another process may have been first, which is as good
+            os.unlink(os.path.join(os.path.dirname(self.path), RESERVE_FILE))
+        return True
 
     def _connect_read_only(self) -> sqlite3.Connection:
         connection, self._copy = connect_read_only(self.path)

@@ -247,6 +247,8 @@ class EmbeddedCluster:
             for number in range(count)
         ]
         paths = [path for broker in self._brokers.all() for path in self._brokers.paths(broker)]
+        if len(self._brokers.all()) > 1:
+            self._catalog.keep_reserve()
         moves = self.reassign()
         report = maintain(self._disk, partitions, self.replicas, self.upkeep, paths, on_progress)
         over = (NoReassignmentInProgressError, UnknownTopicOrPartitionError)

@@ -109,6 +109,7 @@ class BrokerAdmin:
                 format_log_dir(self._disk, path, self.cluster_id(), number, row)
             with self._catalog.transaction():
                 self._catalog.add_broker(number, rows)
+            self._catalog.keep_reserve()
         return self._describe(number, [partition for _, partition in self._partitions()])
 
     def _require_free(self, paths: Sequence[str]) -> None:
@@ -153,6 +154,7 @@ class BrokerAdmin:
         self._require(broker)
         with self._catalog.transaction():
             self._catalog.set_running(broker, running=True)
+        self._catalog.keep_reserve()
         for name, row in list(self._partitions()):
             if broker in row.replicas:
                 try:
