@@ -401,3 +401,13 @@ def test_replicas_on_the_full_disk_of_the_data_directory_are_left_behind(tmp_pat
             assert Path(three.directory, RESERVE_FILE).stat().st_size == RESERVE
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+def test_a_data_directory_moves_though_a_link_led_to_it(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with EmbeddedCluster(str(tmp_path / "link" / "d")) as cluster:
+        cluster.add_broker(log_dirs=[str(tmp_path / "real" / "d" / "brokers" / "x")])
+    (tmp_path / "real" / "d").rename(tmp_path / "moved")
+    with EmbeddedCluster(str(tmp_path / "moved")) as cluster:
+        assert cluster.admin().live_brokers() == (0, 1)

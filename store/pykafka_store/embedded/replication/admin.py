@@ -142,7 +142,17 @@ class BrokerAdmin:
 
     def _stored(self, path: str) -> str:
         """As it stands in the catalogue: relative where it is below the data directory, so that this can be moved."""
-        return os.path.relpath(path, self._root) if path.startswith(self._root + os.sep) else path
+        for one, root in (
+            (path, self._root),
+            # The data directory, or what leads to it, may be a link. The path itself may be one to another disk.
+            (
+                os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)),
+                os.path.realpath(self._root),
+            ),
+        ):
+            if one.startswith(root + os.sep):
+                return os.path.relpath(one, root)
+        return path
 
     def stop_broker(self, broker: int) -> None:
         self._require(broker)
