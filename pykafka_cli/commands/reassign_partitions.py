@@ -369,7 +369,8 @@ def _carry_out(env: Env, options: Options, partitions: Sequence[TopicPartition])
             if isinstance(error, NoReassignmentInProgressError):
                 env.err(str(error))
             elif error is not None:
-                env.report_error(f"{name}: {error}: 'pykafka maintain' goes on with moves that are on")
+                why = str(error).removeprefix(f"{name}: ")
+                env.report_error(f"{name}: {why}: 'pykafka maintain' goes on with moves that are on")
 
 
 def _places(admin: Admin) -> dict[_Replica, tuple[str | None, str | None]]:

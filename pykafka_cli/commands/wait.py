@@ -292,11 +292,11 @@ def _of_group(admin: Admin, group: str, partitions: Sequence[TopicPartition], wa
     if wanted.lag is not None:
         committed = admin.group_offsets(group)
         assigned = {partition for member in described.members for partition in member.assignment}
-        counted = partitions or sorted(assigned | committed.keys())
-        if not counted:
+        asked = partitions or sorted(assigned | committed.keys())
+        if not asked:
             return f"group {group} has committed nothing and been assigned nothing"
         lag = 0
-        for partition, (earliest, latest) in _ends(admin, counted).items():
+        for partition, (earliest, latest) in _ends(admin, asked).items():
             offset = committed[partition].offset if partition in committed else earliest
             lag += max(0, latest - offset)
         if lag > wanted.lag:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from pykafka_store.embedded.catalog import RESERVE, RESERVE_FILE
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.errors import InvalidReplicaAssignmentError, StorageError
+from pykafka_store.errors import InvalidReplicaAssignmentError, StorageError, StoreError
 from pykafka_store.format.state import FILE_NAME, pack_state, parse_state
-from pykafka_store.model import ConfigResource
+from pykafka_store.model import ConfigResource, TopicPartition
 from tests.store.test_replication import Killed, T, Three, read
 
 
@@ -318,3 +322,92 @@ def test_a_topic_is_deleted_though_one_disk_is_read_only(three: Three) -> None:
     three.admin.create_topic("t", assignments=[[0, 1, 2]])
     three.producer.send("t", [b"new"], partitions=0)
     assert three.read() == [b"new"]
+
+
+def test_a_move_waits_for_a_producer_at_its_upkeep(three: Three) -> None:
+    three.cluster.add_broker()
+    three.send(b"a")
+    assert three.admin.alter_partition_reassignments({T: [3]}) == {T: None}
+    topic_id = three.admin.describe_topics(["t"])[0].topic_id
+    with EmbeddedCluster(three.directory) as other, ThreadPoolExecutor(1) as pool:
+        with other._locks.upkeep(topic_id, 0) as ours:
+            assert ours
+            asked = threading.Event()
+            moving = pool.submit(_reassign, three.directory, asked)
+            assert asked.wait(30)
+        assert moving.result() == {T: None}
+    assert three.row().replicas == (3,)
+
+
+def _reassign(directory: str, asked: threading.Event) -> dict[TopicPartition, StoreError | None]:
+    with EmbeddedCluster(directory, disk=Asked(".upkeep.lock", asked)) as cluster:
+        return cluster.reassign()
+
+
+class Asked(Disk):
+    """Tells that a file was opened."""
+
+    def __init__(self, suffix: str, asked: threading.Event) -> None:
+        self._suffix = suffix
+        self._asked = asked
+
+    def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        found = super().open(path, flags)
+        if path.endswith(self._suffix):
+            self._asked.set()
+        return found
+
+
+def test_a_producer_leaves_moves_and_their_throttles_alone(three: Three) -> None:
+    """It brings back who was left behind. It copied new replicas, too, as fast as it could, and ended no move."""
+    three.cluster.add_broker()
+    three.send(b"a")
+    assert three.admin.alter_partition_reassignments({T: [3, 0]}) == {T: None}
+    three.send(b"b")
+    assert not three.replica(3).exists()
+    assert three.row().isr == (0, 1, 2)
+    assert three.cluster.maintain().failures == ()
+    assert three.row().isr == (0, 3)
+
+
+def test_upkeep_tells_of_a_move_that_can_not_go_on(three: Three) -> None:
+    three.cluster.add_broker()
+    assert three.admin.alter_partition_reassignments({T: [3]}) == {T: None}
+    three.cluster.stop_broker(3)
+    ((name, error),) = three.cluster.maintain().failures
+    assert (name, str(error)) == ("t-0", "t-0: broker 3 is stopped (pykafka brokers start 3)")
+
+
+def test_replicas_on_the_full_disk_of_the_data_directory_are_left_behind(tmp_path: Path) -> None:
+    """The catalogue lies there, too, and has to say so."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(mount)], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        three = Three(mount, log_dirs=[str(tmp_path / "one"), str(tmp_path / "two")])
+        three.send(b"a")
+        with suppress(OSError), open(mount / "filler", "wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        three.send(b"b" * 10_000)
+        assert three.row().isr == (1, 2)
+        three.close()
+        assert read(three.directory) == three.sent
+        (mount / "filler").unlink()
+        with EmbeddedCluster(three.directory) as cluster:
+            cluster.maintain()
+            assert cluster.admin().describe_topics(["t"])[0].partitions[0].isr == (0, 1, 2)
+            assert Path(three.directory, RESERVE_FILE).stat().st_size == RESERVE
+    finally:
+        subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+def test_a_data_directory_moves_though_a_link_led_to_it(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with EmbeddedCluster(str(tmp_path / "link" / "d")) as cluster:
+        cluster.add_broker(log_dirs=[str(tmp_path / "real" / "d" / "brokers" / "x")])
+    (tmp_path / "real" / "d").rename(tmp_path / "moved")
+    with EmbeddedCluster(str(tmp_path / "moved")) as cluster:
+        assert cluster.admin().live_brokers() == (0, 1)

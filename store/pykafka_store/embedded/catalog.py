@@ -6,14 +6,21 @@ Topics are keyed by id, so that a topic made again under its old name is another
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from pykafka_store.embedded.database import Database
+from pykafka_store.errors import StorageError
 from pykafka_store.format.names import collision_key
 
 FILE_NAME = "metadata.db"
+RESERVE_FILE = f"{FILE_NAME}-reserve"
+RESERVE = 1 << 18
+"""Bytes kept free for the catalogue, where there is more than one broker: that a disk is full must not keep others from
+going on without the replicas on it, and it may be the disk that the catalogue lies on.
+"""
 
 _MIGRATIONS: tuple[str, ...] = (
     """
@@ -51,6 +58,10 @@ _MIGRATIONS: tuple[str, ...] = (
     INSERT INTO changes VALUES (1);
     """,
 )
+
+
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""What SQLite says where there is no room: for the database or its WAL, and for what lies beside them."""
 
 
 class LogDirRow(NamedTuple):
@@ -139,6 +150,29 @@ class Catalog(Database):
 
     def __init__(self, directory: str, *, create: bool = False, read_only: bool = False) -> None:
         super().__init__(os.path.join(directory, FILE_NAME), "ro" if read_only else "rwc" if create else "rw")
+
+    def keep_reserve(self) -> None:
+        """Have the reserve, if there is room for it."""
+        path = os.path.join(os.path.dirname(self.path), RESERVE_FILE)
+        if os.path.exists(path):
+            return
+        try:
+            with open(path, "wb") as file:
+                file.write(os.urandom(RESERVE))  # which no file system makes smaller
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.unlink(path)
+
+    def free_reserve(self, failure: StorageError) -> bool:
+        """After a change that failed: whether it was for a full disk, and may be tried again now."""
+        error = failure.__cause__
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _FULL:
+            return False
+        with suppress(OSError):  # another process may have been first, which is as good
+            os.unlink(os.path.join(os.path.dirname(self.path), RESERVE_FILE))
+        return True
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -18,7 +18,13 @@ from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk, boot_id, network_file_system
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.replication.home import Brokers, PartitionHome, format_log_dir
-from pykafka_store.errors import StorageError, StoreError, TopicExistsError, UnknownTopicOrPartitionError
+from pykafka_store.errors import (
+    NoReassignmentInProgressError,
+    StorageError,
+    StoreError,
+    TopicExistsError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.format.checkpoint import (
     LAYOUT_VERSION,
     META_PROPERTIES_FILE,
@@ -245,8 +251,13 @@ class EmbeddedCluster:
             for number in range(count)
         ]
         paths = [path for broker in self._brokers.all() for path in self._brokers.paths(broker)]
-        self.reassign()
+        if len(self._brokers.all()) > 1:
+            self._catalog.keep_reserve()
+        moves = self.reassign()
         report = maintain(self._disk, partitions, self.replicas, self.upkeep, paths, on_progress)
+        over = (NoReassignmentInProgressError, UnknownTopicOrPartitionError)
+        stuck = [(str(name), why) for name, why in moves.items() if why is not None and not isinstance(why, over)]
+        report = report._replace(failures=(*stuck, *report.failures))
         return report._replace(dead_members=self._remove_dead_members())
 
     def reassign(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, StoreError | None]:

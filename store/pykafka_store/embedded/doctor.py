@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.catalog import FILE_NAME as CATALOG_FILE
-from pykafka_store.embedded.catalog import BrokerRow, Catalog, LogDirRow, PartitionRow, TopicRow
+from pykafka_store.embedded.catalog import RESERVE_FILE, BrokerRow, Catalog, LogDirRow, PartitionRow, TopicRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.groups.database import FILE_NAME as GROUPS_FILE
 from pykafka_store.embedded.groups.leases import group_directory, is_locked, is_overdue, list_leases
@@ -39,7 +39,7 @@ from pykafka_store.model import CheckReport, Finding, Severity, TopicPartition, 
 REPAIRED = "repaired"
 """Where a repair keeps copies of what it removes or overwrites."""
 _DATABASES = tuple(f"{name}{suffix}" for name in (CATALOG_FILE, GROUPS_FILE) for suffix in ("", "-wal", "-shm"))
-_OWN_NAMES = {META_PROPERTIES_FILE, "locks", "groups", "brokers", REPAIRED, *_DATABASES}
+_OWN_NAMES = {META_PROPERTIES_FILE, RESERVE_FILE, "locks", "groups", "brokers", REPAIRED, *_DATABASES}
 _PATIENCE = 10.0
 """Seconds to wait for a lock before looking without it."""
 _LOOKS = 3

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.replication.replicas import PATIENCE_TO_START
 from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
 from pykafka_store.model import MaintenanceReport, TopicPartition
 
@@ -35,7 +36,7 @@ def maintain(
             on_progress(partition)
         try:
             kept = replicas(partition)
-            back = kept.bring_back()
+            back = kept.bring_back(PATIENCE_TO_START)
             report = report._replace(
                 caught_up=report.caught_up + back.caught_up,
                 behind=report.behind + back.behind,

@@ -27,6 +27,7 @@ from pykafka_store.embedded.log.recovery import INDEX_INTERVAL, recover
 from pykafka_store.embedded.log.replica import ReplicaLog, read_state
 from pykafka_store.embedded.log.segments import SEGMENT_SUFFIXES, read_batches, segment_path
 from pykafka_store.embedded.replication.home import format_log_dir
+from pykafka_store.embedded.replication.replicas import PATIENCE_TO_START
 from pykafka_store.errors import StorageError, StoreError
 from pykafka_store.format import state as states
 from pykafka_store.format.checkpoint import (
@@ -404,6 +405,6 @@ class _Repair:
                     raise _Refused(f"broker {found.source} does not lead any more: run it again")
                 if self._disk.exists(place.directory):
                     self._set_aside(place.directory)
-            back = replicas.bring_back()
+            back = replicas.bring_back(PATIENCE_TO_START)
             if back.errors:
                 raise back.errors[0]

@@ -15,7 +15,7 @@ from pykafka_store.embedded.catalog import IN_SYNC, Catalog, LogDirRow, Partitio
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.replication.home import Brokers, format_log_dir
-from pykafka_store.embedded.replication.replicas import Replicas
+from pykafka_store.embedded.replication.replicas import PATIENCE_TO_START, Replicas
 from pykafka_store.errors import (
     BrokerIdNotRegisteredError,
     ElectionNotNeededError,
@@ -109,6 +109,7 @@ class BrokerAdmin:
                 format_log_dir(self._disk, path, self.cluster_id(), number, row)
             with self._catalog.transaction():
                 self._catalog.add_broker(number, rows)
+            self._catalog.keep_reserve()
         return self._describe(number, [partition for _, partition in self._partitions()])
 
     def _require_free(self, paths: Sequence[str]) -> None:
@@ -141,7 +142,17 @@ class BrokerAdmin:
 
     def _stored(self, path: str) -> str:
         """As it stands in the catalogue: relative where it is below the data directory, so that this can be moved."""
-        return os.path.relpath(path, self._root) if path.startswith(self._root + os.sep) else path
+        for one, root in (
+            (path, self._root),
+            # The data directory, or what leads to it, may be a link. The path itself may be one to another disk.
+            (
+                os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)),
+                os.path.realpath(self._root),
+            ),
+        ):
+            if one.startswith(root + os.sep):
+                return os.path.relpath(one, root)
+        return path
 
     def stop_broker(self, broker: int) -> None:
         self._require(broker)
@@ -153,10 +164,11 @@ class BrokerAdmin:
         self._require(broker)
         with self._catalog.transaction():
             self._catalog.set_running(broker, running=True)
+        self._catalog.keep_reserve()
         for name, row in list(self._partitions()):
             if broker in row.replicas:
                 try:
-                    self._replicas(name).bring_back()
+                    self._replicas(name).bring_back(PATIENCE_TO_START)
                 except (StoreError, FileNotFoundError):
                     continue  # another of its replicas is missing as well: kafka-topics --describe says so
 

@@ -183,6 +183,14 @@ class PartitionHome:
         return self._brokers.problem(log_dir)
 
     def change(self, row: PartitionRow) -> None:
+        try:
+            self._change(row)
+        except StorageError as error:
+            if not self._catalog.free_reserve(error):
+                raise
+            self._change(row)
+
+    def _change(self, row: PartitionRow) -> None:
         with self._catalog.transaction():
             if self._catalog.partition(self._topic_id, row.partition) is None:
                 raise UnknownTopicOrPartitionError(f"{self.label} is gone: the topic was deleted")

@@ -11,6 +11,7 @@ makes the new list the only one. A kill in between leaves a move that anybody go
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -38,6 +39,14 @@ from pykafka_store.errors import (
 from pykafka_store.format.names import aside_directory
 from pykafka_store.format.state import PublishedState
 from pykafka_store.model import ElectionType
+
+PATIENCE = 30.0
+"""Seconds to wait for another process at a partition's replicas, where somebody asked for them to be moved. Most often
+it is a producer at its upkeep.
+"""
+PATIENCE_TO_START = 1.0
+"""The same where a broker is started, or all are looked after."""
+BUSY_POLL = 0.005
 
 OnMoved = Callable[[int, int, int], None]
 """Leader, broker of the replica, bytes."""
@@ -143,20 +152,22 @@ class Replicas:
 
     # --------------------------------------------------------------------------------------------------- falling behind
 
-    def bring_back(self, on_copied: OnCopied | None = None) -> BroughtBack:
-        """Bring every replica into sync whose broker can be used. Raises LeaderNotAvailableError and what ``settle``
-        raises.
+    def bring_back(self, patience: float = 0.0) -> BroughtBack:
+        """Bring every replica into sync whose broker can be used; ``patience`` is how long to wait for another process
+        at it. Raises LeaderNotAvailableError and what ``settle`` raises.
+
+        Those that are being added are not meant: ``advance`` copies them, and no faster than it may.
         """
         self.settle()
         done = BroughtBack()
         for host in self.row.hosts:
-            if host.sync == IN_SYNC:
+            if host.sync == IN_SYNC or host.change == "adding":
                 continue
             if self._home.trouble(host.broker) is not None:
                 done = done._replace(behind=done.behind + 1)
                 continue
             try:
-                copied = self._catch_up().run(host.broker, on_copied=on_copied)
+                copied = self._follow(host.broker, patience)
             except REPLICA_FAILURES as error:
                 told = error if isinstance(error, StoreError) else StorageError(str(error))
                 done = done._replace(behind=done.behind + 1, errors=(*done.errors, told))
@@ -166,6 +177,17 @@ class Replicas:
             else:
                 done = done._replace(caught_up=done.caught_up + 1)
         return done
+
+    def _follow(
+        self, broker: int, patience: float, log_dir: int | None = None, on_copied: OnCopied | None = None
+    ) -> int | None:
+        """CatchUp.run, with patience for another process at this partition."""
+        deadline = time.monotonic() + patience
+        while (copied := self._catch_up().run(broker, log_dir, on_copied)) is None:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(BUSY_POLL)
+        return copied
 
     def make_same(self) -> None:
         """Give the replicas of a compacted log the leader's bytes where theirs differ, as long as enough others are in
@@ -302,7 +324,8 @@ class Replicas:
             if host.future_log_dir is None:
                 continue
             old = self._home.directory(host.broker)
-            if self._catch_up().run(host.broker, host.future_log_dir, copied(host.broker, host.broker)) is None:
+            on_chunk = copied(host.broker, host.broker)
+            if self._follow(host.broker, PATIENCE, host.future_log_dir, on_chunk) is None:
                 raise StorageError(f"{self._home.label}: another process is at its replicas")
             with self._locks.partition(self._topic_id, self._partition):
                 if self._home.directory(host.broker) != old:
@@ -312,7 +335,8 @@ class Replicas:
                 trouble = self._home.trouble(host.broker)
                 if trouble is not None:
                     raise StorageError(f"{self._home.label}: {trouble}")
-                if self._catch_up().run(host.broker, on_copied=copied(self.row.leader, host.broker)) is None:
+                on_chunk = copied(self.row.leader, host.broker)
+                if self._follow(host.broker, PATIENCE, on_copied=on_chunk) is None:
                     raise StorageError(f"{self._home.label}: another process is at its replicas")
         self._complete()
 
