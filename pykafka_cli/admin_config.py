@@ -5,6 +5,7 @@ from __future__ import annotations
 from pykafka_cli.env import Env
 from pykafka_cli.options import Options
 from pykafka_cli.properties import PropertiesError, load_properties
+from pykafka_store.client_configs import shown_name
 
 # AdminClientConfig of Kafka 4.3, but for the families below.
 _ADMIN_SETTINGS = frozenset(
@@ -46,5 +47,7 @@ def read_admin_config(env: Env, path: str, *, address_named: bool) -> dict[str, 
         )
     unknown = [name for name in properties if name not in _ADMIN_SETTINGS and not name.startswith(_FAMILIES)]
     if unknown:
-        env.err(f"WARNING: {path}: no setting of Kafka's admin client, and ignored: {', '.join(unknown)}")
+        env.err(
+            f"WARNING: {path}: no setting of Kafka's admin client, and ignored: {', '.join(map(shown_name, unknown))}"
+        )
     return {name: value for name, value in properties.items() if name not in unknown}

@@ -108,6 +108,16 @@ _CONSUMER = frozenset(
 )
 
 
+_NAME = re.compile(r"[a-z][a-z0-9]{,30}(?:[._-][a-z0-9]{1,30})*")
+
+
+def shown_name(name: str) -> str:
+    """An unknown setting's name, for a message: what does not look like one may be a line of a key or a password that
+    was pasted without the backslashes that a property file wants.
+    """
+    return name if _NAME.fullmatch(name) else f"{name[:2]}... (the rest is not shown: it may be part of a secret)"
+
+
 class ClientConfig:
     """Settings of one client, checked by name when made and by value when asked for. All raise InvalidConfigError."""
 
@@ -117,7 +127,9 @@ class ClientConfig:
         known = _COMMON | (_PRODUCER if kind == "producer" else _CONSUMER)
         for name in self._given:
             if name not in known and not name.startswith(_COMMON_PREFIXES):
-                raise InvalidConfigError(f"{name} is not a {kind} setting that Kafka knows: check its spelling")
+                raise InvalidConfigError(
+                    f"{shown_name(name)} is not a {kind} setting that Kafka knows: check its spelling"
+                )
 
     def text(self, name: str, default: str) -> str:
         return self._given.get(name, default).strip()

@@ -13,6 +13,7 @@ from pykafka_store.api import open_cluster
 from pykafka_store.errors import InvalidConfigError, StoreError
 from pykafka_store.remote.configs import Kind, translate
 from pykafka_store.remote.errors import error_of
+from tests.cluster.test_tools import run
 from tests.support.apache import free_port
 
 SECRET = "correct horse"
@@ -83,6 +84,19 @@ PLAIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required usern
                 "sasl.oauthbearer.scope": "a b",
                 "sasl.oauthbearer.extensions": "x=1,y=2",
                 "sasl.oauthbearer.token.endpoint.url": "https://idp/token",
+            },
+        ),
+        (
+            "admin",
+            {
+                "sasl.mechanism": "OAUTHBEARER",
+                "sasl.oauthbearer.client.credentials.client.id": "i",
+                "sasl.oauthbearer.client.credentials.client.secret": "s",
+            },
+            {
+                "sasl.oauthbearer.method": "oidc",
+                "sasl.oauthbearer.client.id": "i",
+                "sasl.oauthbearer.client.secret": "s",
             },
         ),
         (
@@ -183,6 +197,37 @@ def test_stores_in_other_forms_are_used(tmp_path: Path) -> None:
     }
     given = {"ssl.keystore.location": str(pkcs12), "ssl.keystore.password": "p"}
     assert translate("admin", given).settings == given
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("kafka-topics", "--list", "--command-config"),
+        ("kafka-console-producer", "--topic", "t", "--command-config"),
+        ("kafka-console-consumer", "--topic", "t", "--command-config"),
+    ],
+)
+def test_a_key_that_was_pasted_line_by_line_is_not_shown(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Without backslashes at the ends of its lines each of them is a setting by itself."""
+    key = ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "BKcwggSj+AgEAAoIBAQC7/abc==", "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQ"]
+    config = tmp_path / "config"
+    config.write_text("\n".join(["ssl.keystore.key=-----BEGIN PRIVATE KEY-----", *key, "no.such.setting=1", ""]))
+    done = run(*command, str(config), "--data-dir", str(tmp_path / "d"), input="")
+    assert done.stderr.count("\n") <= 2
+    assert "MI... (the rest is not shown: it may be part of a secret)" in done.stderr
+    for line in key:
+        assert line[3:] not in done.stdout + done.stderr
+
+
+def test_the_password_in_an_address_is_a_secret() -> None:
+    url = "https://me:hush@idp.example.com/token"
+    assert translate("admin", {"sasl.oauthbearer.token.endpoint.url": url}).secrets == ["hush"]
+
+
+def test_a_token_needs_somebody_to_ask_for_it() -> None:
+    """librdkafka would wait for the program to bring one."""
+    with pytest.raises(InvalidConfigError, match=r"OAUTHBEARER needs sasl.oauthbearer.client"):
+        translate("admin", {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"})
 
 
 def test_nobody_listens() -> None:

@@ -150,7 +150,8 @@ class Link(Generic[_Client]):
     ) -> None:
         """``more`` are settings in librdkafka's names. Raises InvalidConfigError; connects to nothing yet."""
         translated = configs.translate(kind, given)
-        self.reports = Reports(address, translated.secrets)
+        debug = os.environ.get("PYKAFKA_DEBUG") == "1"
+        self.reports = Reports(address, translated.secrets, debug=debug)
         settings: dict[str, Any] = {
             "bootstrap.servers": address,
             "error_cb": self.reports.heard,
@@ -158,8 +159,7 @@ class Link(Generic[_Client]):
             **translated.settings,
             **more,
         }
-        if os.environ.get("PYKAFKA_DEBUG") != "1":
-            settings["logger"] = self.reports  # librdkafka would write to stderr by itself
+        settings["logger"] = self.reports  # librdkafka would write to stderr by itself
         try:
             self.client = make(settings)
         except (confluent_kafka.KafkaException, ValueError, TypeError) as error:

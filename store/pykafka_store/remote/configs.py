@@ -105,6 +105,7 @@ _CANONICAL = {
     "sasl.mechanisms": "sasl.mechanism",
 }
 
+_URL_PASSWORD = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
 _SECRET = re.compile(r"password|secret|jaas|keystore\.key|\.pem$")
 
 TUNING: Mapping[str, str | int | float | bool] = {
@@ -146,6 +147,7 @@ def translate(kind: Kind, given: Mapping[str, str]) -> Translated:
     """Raises InvalidConfigError for what is unknown, malformed or can't be honoured. No text holds a secret."""
     made = Translated()
     made.secrets = [value for name, value in given.items() if _SECRET.search(name)]
+    made.secrets += [found[1] for value in given.values() for found in _URL_PASSWORD.finditer(value)]
     renamed = dict(_RENAMED)
     ours = _OURS | _OURS_SECURITY
     if kind == "producer":
@@ -356,6 +358,14 @@ def _log_in(given: Mapping[str, str], made: Translated) -> None:
     """``sasl.jaas.config``, a login module's line in Java's JAAS syntax. No error repeats it: it holds a password."""
     text = given.get("sasl.jaas.config", "")
     if not text.strip():
+        if given.get("sasl.mechanism", "").strip() == "OAUTHBEARER":
+            # Since Kafka 4.1 settings of their own say it as well (KIP-1139).
+            if not given.get("sasl.oauthbearer.client.credentials.client.id"):
+                raise InvalidConfigError(
+                    "sasl.mechanism=OAUTHBEARER needs sasl.oauthbearer.client.credentials.client.id and the "
+                    "client.secret beside it, or sasl.jaas.config"
+                )
+            made.settings["sasl.oauthbearer.method"] = "oidc"
         return
     found = _JAAS.fullmatch(text)
     options = None if found is None else _jaas_options(found["options"])

@@ -7,6 +7,7 @@ negative numbers. No text that leaves here holds a secret of the configuration.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -142,8 +143,9 @@ def _one_line(text: str) -> str:
 class Reports:
     """What librdkafka says beside its answers, and errors as a user may see them: with a cause, without a secret."""
 
-    def __init__(self, address: str, secrets: Iterable[str]) -> None:
+    def __init__(self, address: str, secrets: Iterable[str], *, debug: bool = False) -> None:
         self.address = address
+        self._debug = debug
         self._secrets = sorted((secret for secret in secrets if len(secret) > 2), key=len, reverse=True)
         self._cause: str | None = None
         """Why the last broker that was tried did not answer."""
@@ -162,9 +164,11 @@ class Reports:
             self.hopeless = error_of(error.code(), name, f"{self.address}: {self._cause}")
 
     def log(self, _level: int, _form: str, kind: str, _client: str, text: str) -> None:
-        """librdkafka's own lines; it takes us for a logger. Nobody is shown them: what they say that matters comes as
-        errors, but for this.
+        """librdkafka's own lines; it takes us for a logger. Only who debugs is shown them: what they say that matters
+        comes as errors, but for one thing.
         """
+        if self._debug:
+            sys.stderr.write(f"{kind}: {self.clean(text)}\n")
         if kind == "FAIL" and "Disconnected" in text and "APIVERSION" in text:
             self._hung_up = True
 
