@@ -411,3 +411,27 @@ def test_a_data_directory_moves_though_a_link_led_to_it(tmp_path: Path) -> None:
     (tmp_path / "real" / "d").rename(tmp_path / "moved")
     with EmbeddedCluster(str(tmp_path / "moved")) as cluster:
         assert cluster.admin().live_brokers() == (0, 1)
+
+
+class Unsyncable(Disk):
+    """One broker's disk takes bytes and loses them."""
+
+    def __init__(self, broker: int) -> None:
+        self._part = f"/brokers/{broker}/"
+        self.fails = False
+
+    def sync(self, descriptor: int, path: str = "") -> None:
+        if self.fails and self._part in path:
+            raise StorageError(f"{path}: Input/output error")
+        super().sync(descriptor, path)
+
+
+def test_a_producer_that_ends_leaves_behind_who_can_not_be_synced(tmp_path: Path) -> None:
+    disk = Unsyncable(1)
+    three = Three(tmp_path, disk=disk, flush_ms="3600000")
+    three.send(b"a")  # and synced, as nothing ever was
+    three.send(b"b")
+    disk.fails = True
+    three.producer.close()
+    assert three.row().isr == (0, 2)
+    three.cluster.close()

@@ -193,10 +193,19 @@ class Partition:
         return state
 
     def sync(self) -> None:
-        """Bring everything that is in the log to the disks themselves."""
+        """Bring everything that is in the log to the disks themselves. A replica where that fails is left behind."""
         with self._locks.partition(self._topic_id, self._partition):
-            for held in self._leadership.led().all:
-                held.log.publish(held.log.sync_locked(held.state, self._clock.now_ms()))
+            led = self._leadership.led()
+            failed: dict[int, Exception] = {}
+            for held in led.all:
+                try:
+                    held.log.publish(held.log.sync_locked(held.state, self._clock.now_ms()))
+                except REPLICA_FAILURES as error:
+                    if is_ours(error):
+                        raise
+                    failed[held.broker] = error
+            if failed:
+                self._leadership.leave_behind(led, failed)
         self._unsynced = False
 
     def close(self) -> None:
