@@ -392,10 +392,13 @@ def test_replicas_on_the_full_disk_of_the_data_directory_are_left_behind(tmp_pat
                 pass
         three.send(b"b" * 10_000)
         assert three.row().isr == (1, 2)
+        three.cluster.stop_broker(0)
+        assert not three.cluster.brokers()[0].running
         three.close()
         assert read(three.directory) == three.sent
         (mount / "filler").unlink()
         with EmbeddedCluster(three.directory) as cluster:
+            cluster.start_broker(0)
             cluster.maintain()
             assert cluster.admin().describe_topics(["t"])[0].partitions[0].isr == (0, 1, 2)
             assert Path(three.directory, RESERVE_FILE).stat().st_size == RESERVE
