@@ -438,3 +438,21 @@ def test_a_producer_that_ends_leaves_behind_who_can_not_be_synced(tmp_path: Path
     three.producer.close()
     assert three.row().isr == (0, 2)
     three.cluster.close()
+
+
+def test_an_unclean_election_takes_a_new_replica_last(tmp_path: Path) -> None:
+    """It is the first in the list, and its copying had just begun."""
+    three = Three(tmp_path, unclean_leader_election_enable="true")
+    three.cluster.add_broker()
+    three.send(b"a")
+    assert three.admin.alter_partition_reassignments({T: [3, 1]}) == {T: None}
+    with EmbeddedCluster(three.directory, disk=DiesCopying(3)) as killed, pytest.raises(Killed):
+        killed.reassign()
+    assert three.replica(3).exists()
+    _without(three, 1, 2)
+    with three.cluster.catalog.transaction():
+        three.cluster.catalog.set_running(1, running=True)
+    three.cluster.stop_broker(0)
+    assert three.read() == [b"a"]
+    assert three.row().leader == 1
+    three.close()
