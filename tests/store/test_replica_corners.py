@@ -392,10 +392,13 @@ def test_replicas_on_the_full_disk_of_the_data_directory_are_left_behind(tmp_pat
                 pass
         three.send(b"b" * 10_000)
         assert three.row().isr == (1, 2)
+        three.cluster.stop_broker(0)
+        assert not three.cluster.brokers()[0].running
         three.close()
         assert read(three.directory) == three.sent
         (mount / "filler").unlink()
         with EmbeddedCluster(three.directory) as cluster:
+            cluster.start_broker(0)
             cluster.maintain()
             assert cluster.admin().describe_topics(["t"])[0].partitions[0].isr == (0, 1, 2)
             assert Path(three.directory, RESERVE_FILE).stat().st_size == RESERVE
@@ -411,3 +414,45 @@ def test_a_data_directory_moves_though_a_link_led_to_it(tmp_path: Path) -> None:
     (tmp_path / "real" / "d").rename(tmp_path / "moved")
     with EmbeddedCluster(str(tmp_path / "moved")) as cluster:
         assert cluster.admin().live_brokers() == (0, 1)
+
+
+class Unsyncable(Disk):
+    """One broker's disk takes bytes and loses them."""
+
+    def __init__(self, broker: int) -> None:
+        self._part = f"/brokers/{broker}/"
+        self.fails = False
+
+    def sync(self, descriptor: int, path: str = "") -> None:
+        if self.fails and self._part in path:
+            raise StorageError(f"{path}: Input/output error")
+        super().sync(descriptor, path)
+
+
+def test_a_producer_that_ends_leaves_behind_who_can_not_be_synced(tmp_path: Path) -> None:
+    disk = Unsyncable(1)
+    three = Three(tmp_path, disk=disk, flush_ms="3600000")
+    three.send(b"a")  # and synced, as nothing ever was
+    three.send(b"b")
+    disk.fails = True
+    three.producer.close()
+    assert three.row().isr == (0, 2)
+    three.cluster.close()
+
+
+def test_an_unclean_election_takes_a_new_replica_last(tmp_path: Path) -> None:
+    """It is the first in the list, and its copying had just begun."""
+    three = Three(tmp_path, unclean_leader_election_enable="true")
+    three.cluster.add_broker()
+    three.send(b"a")
+    assert three.admin.alter_partition_reassignments({T: [3, 1]}) == {T: None}
+    with EmbeddedCluster(three.directory, disk=DiesCopying(3)) as killed, pytest.raises(Killed):
+        killed.reassign()
+    assert three.replica(3).exists()
+    _without(three, 1, 2)
+    with three.cluster.catalog.transaction():
+        three.cluster.catalog.set_running(1, running=True)
+    three.cluster.stop_broker(0)
+    assert three.read() == [b"a"]
+    assert three.row().leader == 1
+    three.close()

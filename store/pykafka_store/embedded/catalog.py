@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -165,14 +165,16 @@ class Catalog(Database):
             with suppress(OSError):
                 os.unlink(path)
 
-    def free_reserve(self, failure: StorageError) -> bool:
-        """After a change that failed: whether it was for a full disk, and may be tried again now."""
-        error = failure.__cause__
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _FULL:
-            return False
-        with suppress(OSError):  # another process may have been first, which is as good
-            os.unlink(os.path.join(os.path.dirname(self.path), RESERVE_FILE))
-        return True
+    def with_reserve(self, change: Callable[[], None]) -> None:
+        """Change something, on a full disk in the room that was kept for that."""
+        try:
+            change()
+        except StorageError as error:
+            if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF not in _FULL:
+                raise
+            with suppress(OSError):  # another process may have been first, which is as good
+                os.unlink(os.path.join(os.path.dirname(self.path), RESERVE_FILE))
+            change()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

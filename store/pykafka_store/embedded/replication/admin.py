@@ -156,14 +156,19 @@ class BrokerAdmin:
 
     def stop_broker(self, broker: int) -> None:
         self._require(broker)
-        with self._catalog.transaction():
-            self._catalog.set_running(broker, running=False)
+        self._set_running(broker, running=False)
         self.settle(lambda row: broker in row.isr or row.leader == broker)
+
+    def _set_running(self, broker: int, *, running: bool) -> None:
+        def change() -> None:
+            with self._catalog.transaction():
+                self._catalog.set_running(broker, running=running)
+
+        self._catalog.with_reserve(change)
 
     def start_broker(self, broker: int) -> None:
         self._require(broker)
-        with self._catalog.transaction():
-            self._catalog.set_running(broker, running=True)
+        self._set_running(broker, running=True)
         self._catalog.keep_reserve()
         for name, row in list(self._partitions()):
             if broker in row.replicas:

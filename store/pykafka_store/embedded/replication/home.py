@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pykafka_store.configs import TopicConfig
@@ -183,12 +184,7 @@ class PartitionHome:
         return self._brokers.problem(log_dir)
 
     def change(self, row: PartitionRow) -> None:
-        try:
-            self._change(row)
-        except StorageError as error:
-            if not self._catalog.free_reserve(error):
-                raise
-            self._change(row)
+        self._catalog.with_reserve(partial(self._change, row))
 
     def _change(self, row: PartitionRow) -> None:
         with self._catalog.transaction():

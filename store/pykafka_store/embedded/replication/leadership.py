@@ -220,7 +220,8 @@ class Leadership:
         """
         row, config = self._home.look()
         lost: dict[int, Exception] = {}
-        held = next(self._load(row.replicas, lost), None)
+        # One that is being added may have next to nothing yet. (Kafka takes the first in the list.)
+        held = next(self._load(sorted(row.replicas, key=row.adding.__contains__), lost), None)
         if held is None:
             raise EligibleLeadersNotAvailableError("Eligible topic partition leaders are not available.")
         changed = with_sync(row, (held.broker,), self._min_isr(row, config))
