@@ -8,6 +8,7 @@ what seems wrong is looked at again, with a newer copy of the catalogue and upke
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.catalog import FILE_NAME as CATALOG_FILE
 from pykafka_store.embedded.catalog import BrokerRow, Catalog, LogDirRow, PartitionRow, TopicRow
-from pykafka_store.embedded.disk import Disk, boot_id
+from pykafka_store.embedded.disk import ADVICE, Disk, boot_id
 from pykafka_store.embedded.groups.database import FILE_NAME as GROUPS_FILE
 from pykafka_store.embedded.groups.leases import group_directory, is_locked, is_overdue, list_leases
 from pykafka_store.embedded.log.check import Checked, Found, Place, Remedy, check_replica, leftovers
@@ -116,6 +117,8 @@ class Doctor:
     # ------------------------------------------------------------------------------------------------------- telling
 
     def _tell(self, severity: Severity, path: str, message: str, meaning: str, remedy: Remedy = Remedy.NONE) -> None:
+        if message.endswith(ADVICE[errno.EACCES]):
+            meaning = "it may be whole: who runs this may not look into it"
         self._tell_found(Found(severity, path, message, meaning, remedy))
 
     def _tell_found(self, found: Found) -> None:
