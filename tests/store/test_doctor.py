@@ -894,3 +894,28 @@ def test_what_may_not_be_read_may_be_whole(data: Data) -> None:
     (finding,) = Doctor(str(data.path), Locked()).run().findings
     assert finding.message == "Permission denied: check its owner and permissions"
     assert finding.meaning == "it may be whole: who runs this may not look into it"
+
+
+def test_directories_that_hold_nothing_are_made_again(data: Data) -> None:
+    """A copy or an archive may lack them."""
+    shutil.rmtree(data.path / "locks")
+    shutil.rmtree(data.path / "groups")
+    assert said(data.check()) == []
+    data.append()
+    with EmbeddedCluster(str(data.path)) as cluster:
+        assert cluster.maintain().partitions == 1
+    assert data.read() == data.sent
+    assert said(data.check()) == []
+
+
+def test_something_else_where_they_should_be(data: Data) -> None:
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.admin().alter_group_offsets("g", {T: 5})
+    for name in ("locks", "groups"):
+        shutil.rmtree(data.path / name)
+        (data.path / name).write_bytes(b"")
+    assert said(data.check()) == ["error: locks: is no directory", "error: groups: is no directory"]
+    (data.path / "locks").unlink()
+    (data.path / "groups").unlink()
+    (data.path / "locks" / "cluster.lock").mkdir(parents=True)
+    assert said(data.repair()) == ["error: locks/cluster.lock: is a directory"]

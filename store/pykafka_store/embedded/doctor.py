@@ -89,6 +89,7 @@ class Doctor:
         one of a newer layout.
         """
         self._check_meta()
+        usable = self._check_own_directories()
         # The groups first: what is committed is older than the logs that it is held against.
         groups: tuple[bytes | None, bytes | None] = (None, None)
         try:
@@ -107,7 +108,7 @@ class Doctor:
                     replicas += len(row.hosts)
                     self._check_partition(topic, row, catalogue)
             self._check_strays(catalogue)
-        if groups[0] is not None:
+        if groups[0] is not None and "groups" in usable:
             self._check_groups(groups)
         for name in sorted(set(self._disk.list(self._directory)) - _OWN_NAMES):
             self._tell(Severity.INFO, self._path(name), "is no file of ours", "nobody reads it")
@@ -187,6 +188,21 @@ class Doctor:
         else:
             if version != str(LAYOUT_VERSION):
                 self._tell(Severity.ERROR, path, "has no layout.version", _META, Remedy.META)
+
+    def _check_own_directories(self) -> set[str]:
+        """That nothing else has their names; returns those of which that is so. One that is missing is made again."""
+        usable = set()
+        for name in ("locks", "groups"):
+            path = self._path(name)
+            if os.path.lexists(path) and not os.path.isdir(path):
+                self._tell(Severity.ERROR, path, "is no directory", "nothing can be written: remove it")
+                continue
+            usable.add(name)
+        for name in self._disk.list(self._path("locks")) if os.path.isdir(self._path("locks")) else ():
+            path = self._path("locks", name)
+            if os.path.isdir(path):
+                self._tell(Severity.ERROR, path, "is a directory", "nobody can take this lock: remove it")
+        return usable
 
     # ---------------------------------------------------------------------------------------------------- databases
 
