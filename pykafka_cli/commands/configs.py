@@ -241,6 +241,8 @@ def _check_names(options: Options, types: list[str], names: list[str], *, defaul
             raise Refusal(f"--entity-default must not be specified with --describe of {joined}")
         if "broker-loggers" in types and not named:
             raise Refusal(f"An entity name must be specified with --describe of {joined}")
+        if types[0] in ("users", "clients") and len(names) > len(types):
+            raise Refusal("More entity names specified than entity types")
     if options.has("alter"):
         if has_defaults:
             if not names:

@@ -7,12 +7,10 @@ import click
 from pykafka_cli.env import Env
 from pykafka_cli.options import examples
 from pykafka_cli.params import DIRECTORY
+from pykafka_cli.progress import ProgressLine
 from pykafka_cli.words import counted, size
 from pykafka_store.api import check_data_directory
 from pykafka_store.model import CheckReport, Finding, TopicPartition
-
-_PROGRESS_INTERVAL = 0.1
-"""Seconds between two updates of the line that shows how far it is."""
 
 
 @click.command(
@@ -45,18 +43,23 @@ def doctor(context: click.Context, data_dir: str | None, repair: bool) -> None:
     can't be served); what it means is in the line below. Only warnings and errors count as problems.
     """
     env: Env = context.obj
-    progress = _Progress(env)
+    progress = ProgressLine(env, "doctor")
 
     def show(finding: Finding) -> None:
         progress.clear()
         env.out(f"{finding.severity}: {finding.where}: {finding.message}\n    {finding.meaning}")
+
+    def looking(partition: TopicPartition | None, read: int) -> None:
+        progress.show(partition or "catalogue", read)
 
     try:
         report = check_data_directory(
             env.address(None, data_dir).removeprefix("file:"),
             repair=repair,
             on_finding=show,
-            on_progress=progress.show if env.stderr_is_terminal else None,
+            on_progress=(lambda partition, read: progress.show(partition or "catalogue", read))
+            if env.stderr_is_terminal
+            else None,
         )
     finally:
         progress.clear()
@@ -67,33 +70,6 @@ def doctor(context: click.Context, data_dir: str | None, repair: bool) -> None:
     env.out(summary(report))
     if report.problems:
         context.exit(1)
-
-
-class _Progress:
-    """A line on the terminal that says what is being looked at."""
-
-    def __init__(self, env: Env) -> None:
-        self._env = env
-        self._width = env.width
-        self._shown = False
-        self._next = 0.0
-
-    def show(self, partition: TopicPartition | None, read: int) -> None:
-        now = self._env.monotonic()
-        if now < self._next:
-            return
-        self._next, self._shown = now + _PROGRESS_INTERVAL, True
-        self._write(f"doctor: {partition or 'catalogue'}, {size(read)} read")
-
-    def clear(self) -> None:
-        if self._shown:
-            self._shown = False
-            self._write("", end="\r")
-
-    def _write(self, text: str, end: str = "") -> None:
-        width = self._width - 1
-        self._env.stderr.write(f"\r{text[:width]:<{width}}{end}")
-        self._env.stderr.flush()
 
 
 def summary(report: CheckReport) -> str:

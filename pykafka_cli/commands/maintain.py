@@ -10,10 +10,11 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.options import examples
 from pykafka_cli.params import DIRECTORY, DURATION
+from pykafka_cli.progress import ProgressLine
 from pykafka_cli.words import counted, size
 from pykafka_store.api import DataDirectory, open_data_directory
 from pykafka_store.errors import StoreError
-from pykafka_store.model import MaintenanceReport, TopicPartition
+from pykafka_store.model import MaintenanceReport
 
 
 @click.command(
@@ -52,20 +53,11 @@ def maintain(env: Env, data_dir: str | None, every: float | None) -> None:
 
 
 def _one_pass(env: Env, directory: DataDirectory) -> MaintenanceReport:
-    shown = env.stderr_is_terminal
-    width = env.width if shown else 0
-
-    def show(partition: TopicPartition) -> None:
-        line = f"maintain: {partition}"[: width - 1]
-        env.stderr.write(f"\r{line:<{width - 1}}")
-        env.stderr.flush()
-
+    progress = ProgressLine(env, "maintain")
     try:
-        report = directory.maintain(show if shown else None)
+        report = directory.maintain(progress.show if env.stderr_is_terminal else None)
     finally:
-        if shown:
-            env.stderr.write(f"\r{'':<{width - 1}}\r")
-            env.stderr.flush()
+        progress.clear()
     for partition, error in report.failures:
         name = error.kafka_name if isinstance(error, StoreError) else type(error).__name__
         env.report_error(f"{partition}: {name}: {error}")

@@ -399,11 +399,12 @@ class Copier(Producer, Protocol):
 class DataDirectory(Cluster, Protocol):
     """What can be done to a data directory besides: nothing that a Kafka cluster would let a client do."""
 
-    def maintain(self, on_progress: Callable[[TopicPartition], None] | None = None) -> MaintenanceReport:
+    def maintain(self, on_progress: Callable[[TopicPartition, int], None] | None = None) -> MaintenanceReport:
         """One pass of upkeep over everything: moves, replicas that fell behind, retention, compaction, dead members of
         groups, what kills left behind.
 
-        ``on_progress`` is called before each partition. What fails in one partition is in the report.
+        ``on_progress`` is called with each partition, and the bytes of it that were read so far; at least once, with
+        none, before anything is. What fails in one partition is in the report.
         """
 
     def reassign(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, StoreError | None]:

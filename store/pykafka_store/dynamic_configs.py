@@ -7,7 +7,7 @@ all brokers. Source: Kafka 4.3's DynamicBrokerConfig, ServerTopicConfigSynonyms,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -15,6 +15,14 @@ from pykafka_store.configs import FALLBACKS, LONG_MAX, SETTINGS, BrokerConfigs, 
 from pykafka_store.errors import InvalidConfigError, InvalidRequestError
 from pykafka_store.model import ConfigDescription, ConfigEntry
 
+_NO_BOUND = ("log.retention.ms", "log.flush.interval.ms")
+"""Settings of brokers whose numbers have no lower bound, though those of the topics' settings have."""
+_REQUIRED: Final[Mapping[str, tuple[Callable[[int], bool], str]]] = {
+    "log.roll.ms": (lambda number: number >= 1, "greater than or equal to 1"),
+    "log.roll.jitter.ms": (lambda number: number >= 0, "greater than or equal to 0"),
+    "log.retention.ms": (lambda number: number != 0, "unlimited (-1) or, greater than or equal to 1"),
+}
+"""What KafkaConfig#validateValues requires of them, and its words."""
 _RATES = (
     "leader.replication.throttled.rate",
     "follower.replication.throttled.rate",
@@ -22,7 +30,13 @@ _RATES = (
 )
 BROKER_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {
-        **{each.synonym: each._replace(name=each.synonym) for each in SETTINGS.values() if each.synonym is not None},
+        **{
+            each.synonym: each._replace(
+                name=each.synonym, low=None if each.synonym in (*_NO_BOUND, *_REQUIRED) else each.low
+            )
+            for each in SETTINGS.values()
+            if each.synonym is not None
+        },
         **{name: Setting(name, "LONG", str(LONG_MAX), None, low=0) for name in _RATES},
     }
 )
@@ -73,9 +87,14 @@ def check_broker(name: str, changes: Mapping[str, str], deletions: Sequence[str]
                 "directory has"
             )
     try:
-        return {each: check_value(BROKER_SETTINGS[each], value) for each, value in changes.items()}
+        checked = {each: check_value(BROKER_SETTINGS[each], value) for each, value in changes.items()}
     except InvalidConfigError as error:
         raise InvalidRequestError(str(error)) from None
+    for each, value in checked.items():
+        holds, words = _REQUIRED.get(each, (None, ""))
+        if holds is not None and not holds(int(value)):
+            raise InvalidRequestError(f"requirement failed: {each} must be {words}")
+    return checked
 
 
 def describe_broker(configs: BrokerConfigs) -> tuple[ConfigDescription, ...]:

@@ -189,6 +189,8 @@ COMMANDS = """
 --alter --entity-type brokers --entity-name 1 --entity-default --add-config log.retention.ms=1
 --alter --entity-type users --entity-type clients --entity-name a --add-config producer_byte_rate=1
 --describe --entity-type topics --entity-name t --entity-name u
+--describe --entity-type users --entity-type clients --entity-name a --entity-name b --entity-name c
+--describe --entity-type clients --entity-name a --entity-name b
 --alter --topic t --add-config a=b --add-config-file f
 --describe --topic nosuch
 --describe --topic 'bad name'
@@ -227,6 +229,13 @@ COMMANDS = """
 --alter --broker 1 --add-config log.dirs=/x
 --alter --broker 1 --add-config log.retention.hours=1
 --alter --broker 1 --add-config log.retention.ms=x
+--alter --broker 1 --add-config log.retention.ms=0
+--alter --broker 1 --add-config log.retention.ms=-5
+--describe --broker 1
+--alter --broker 1 --add-config log.flush.interval.ms=-1
+--alter --broker 1 --delete-config log.retention.ms,log.flush.interval.ms
+--alter --broker 1 --add-config log.roll.ms=0
+--alter --broker-defaults --add-config log.roll.jitter.ms=-1
 --alter --broker-defaults --add-config log.segment.bytes=1
 --alter --broker 1 --add-config log.cleanup.policy=x
 --alter --broker 1 --add-config leader.replication.throttled.rate=-1

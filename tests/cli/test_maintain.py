@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -49,10 +50,12 @@ def test_a_pass(data: Path) -> None:
     left = data / "brokers" / "0" / f"gone-0.{'0' * 32}-delete"
     left.mkdir()
     (left / "file").write_bytes(b"x" * 1000)
-    seen: list[TopicPartition] = []
+    seen: dict[TopicPartition, int] = {}
     with open_data_directory(data) as directory:
-        report = directory.maintain(seen.append)
-        assert seen == [TopicPartition("c", 0), TopicPartition("t", 0), TopicPartition("t", 1)]
+        report = directory.maintain(seen.__setitem__)
+        assert list(seen) == [TopicPartition("c", 0), TopicPartition("t", 0), TopicPartition("t", 1)]
+        # What compaction reads twice, once for the keys.
+        assert seen[TopicPartition("c", 0)] > 1.5 * 20 * 20 * 50
         assert (report.partitions, report.retained_out, report.leftovers) == (3, 20, 1)
         assert report.compacted_out > 300
         assert report.freed > 1000 + 20 * 900 + report.compacted_out * 100
@@ -163,3 +166,16 @@ def test_the_summary() -> None:
 )
 def test_durations(text: str, seconds: float) -> None:
     assert DURATION.convert(text, None, None) == seconds
+
+
+def test_progress_on_a_terminal_goes_away_and_none_is_in_a_pipe(data: Path) -> None:
+    pykafka = [os.path.join(sysconfig.get_path("scripts"), "pykafka"), "maintain", "--data-dir", str(data)]
+    ours, theirs = os.openpty()
+    done = subprocess.run(pykafka, env={**os.environ, "COLUMNS": "60"}, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert said.startswith(f"\r{'maintain: c-0, 0 bytes read':<59}\r")
+    assert said.endswith(f"\r{'':<59}\r")
+    assert subprocess.run(pykafka, capture_output=True, check=True).stderr == b""

@@ -4,6 +4,7 @@ record; and where nothing is wrong, whoever works or was killed there, nothing i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -20,6 +21,8 @@ import pytest
 
 from pykafka_store.api import check_data_directory
 from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.disk import ADVICE, Disk
+from pykafka_store.embedded.doctor import Doctor
 from pykafka_store.errors import CorruptRecordError, StorageError, UnsupportedVersionError
 from pykafka_store.format.batch import HEADER_SIZE, crc_of, split_batches
 from pykafka_store.format.checkpoint import format_leader_epochs
@@ -877,3 +880,42 @@ def test_files_that_are_much_too_large(data: Data) -> None:
     assert copy.stat().st_size == 1 << 30
     assert copy.stat().st_blocks * 512 < 10 << 20
     assert data.read() == data.sent
+
+
+def test_what_may_not_be_read_may_be_whole(data: Data) -> None:
+    """Of another user: no backup is asked for, and no disk to be mounted."""
+
+    class Locked(Disk):
+        def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+            if path.endswith("metadata.db"):
+                raise StorageError(f"{path}: {os.strerror(errno.EACCES)}: {ADVICE[errno.EACCES]}")
+            return super().open(path, flags)
+
+    (finding,) = Doctor(str(data.path), Locked()).run().findings
+    assert finding.message == "Permission denied: check its owner and permissions"
+    assert finding.meaning == "it may be whole: who runs this may not look into it"
+
+
+def test_directories_that_hold_nothing_are_made_again(data: Data) -> None:
+    """A copy or an archive may lack them."""
+    shutil.rmtree(data.path / "locks")
+    shutil.rmtree(data.path / "groups")
+    assert said(data.check()) == []
+    data.append()
+    with EmbeddedCluster(str(data.path)) as cluster:
+        assert cluster.maintain().partitions == 1
+    assert data.read() == data.sent
+    assert said(data.check()) == []
+
+
+def test_something_else_where_they_should_be(data: Data) -> None:
+    with EmbeddedCluster(str(data.path)) as cluster:
+        cluster.admin().alter_group_offsets("g", {T: 5})
+    for name in ("locks", "groups"):
+        shutil.rmtree(data.path / name)
+        (data.path / name).write_bytes(b"")
+    assert said(data.check()) == ["error: locks: is no directory", "error: groups: is no directory"]
+    (data.path / "locks").unlink()
+    (data.path / "groups").unlink()
+    (data.path / "locks" / "cluster.lock").mkdir(parents=True)
+    assert said(data.repair()) == ["error: locks/cluster.lock: is a directory"]

@@ -241,7 +241,7 @@ class EmbeddedCluster:
         self._require_writable()
         return self._locks.keep(name)
 
-    def maintain(self, on_progress: Callable[[TopicPartition], None] | None = None) -> MaintenanceReport:
+    def maintain(self, on_progress: Callable[[TopicPartition, int], None] | None = None) -> MaintenanceReport:
         from pykafka_store.embedded.maintenance import maintain
 
         self._require_writable()

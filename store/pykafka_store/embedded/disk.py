@@ -211,7 +211,7 @@ def _rest(pieces: Sequence[bytes | memoryview], written: int) -> Sequence[bytes 
     return []
 
 
-_ADVICE = {
+ADVICE = {
     errno.ENOSPC: "free some space and run it again; what was acknowledged is safe",
     errno.EDQUOT: "free some space and run it again; what was acknowledged is safe",
     errno.EROFS: "it can be read, but not changed",
@@ -230,7 +230,7 @@ def _explained(path: str) -> Iterator[None]:
         raise
     except OSError as error:
         number = error.errno or 0
-        advice = _ADVICE.get(number)
+        advice = ADVICE.get(number)
         raise StorageError(
             f"{error.filename or path}: {os.strerror(number)}" + (f": {advice}" if advice else "")
         ) from error

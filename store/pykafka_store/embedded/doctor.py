@@ -8,6 +8,7 @@ what seems wrong is looked at again, with a newer copy of the catalogue and upke
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.catalog import FILE_NAME as CATALOG_FILE
 from pykafka_store.embedded.catalog import RESERVE_FILE, BrokerRow, Catalog, LogDirRow, PartitionRow, TopicRow
-from pykafka_store.embedded.disk import Disk, boot_id
+from pykafka_store.embedded.disk import ADVICE, Disk, boot_id
 from pykafka_store.embedded.groups.database import FILE_NAME as GROUPS_FILE
 from pykafka_store.embedded.groups.leases import group_directory, is_locked, is_overdue, list_leases
 from pykafka_store.embedded.log.check import Checked, Found, Place, Remedy, check_replica, leftovers
@@ -88,6 +89,7 @@ class Doctor:
         one of a newer layout.
         """
         self._check_meta()
+        usable = self._check_own_directories()
         # The groups first: what is committed is older than the logs that it is held against.
         groups: tuple[bytes | None, bytes | None] = (None, None)
         try:
@@ -106,7 +108,7 @@ class Doctor:
                     replicas += len(row.hosts)
                     self._check_partition(topic, row, catalogue)
             self._check_strays(catalogue)
-        if groups[0] is not None:
+        if groups[0] is not None and "groups" in usable:
             self._check_groups(groups)
         for name in sorted(set(self._disk.list(self._directory)) - _OWN_NAMES):
             self._tell(Severity.INFO, self._path(name), "is no file of ours", "nobody reads it")
@@ -116,6 +118,8 @@ class Doctor:
     # ------------------------------------------------------------------------------------------------------- telling
 
     def _tell(self, severity: Severity, path: str, message: str, meaning: str, remedy: Remedy = Remedy.NONE) -> None:
+        if message.endswith(ADVICE[errno.EACCES]):
+            meaning = "it may be whole: who runs this may not look into it"
         self._tell_found(Found(severity, path, message, meaning, remedy))
 
     def _tell_found(self, found: Found) -> None:
@@ -184,6 +188,21 @@ class Doctor:
         else:
             if version != str(LAYOUT_VERSION):
                 self._tell(Severity.ERROR, path, "has no layout.version", _META, Remedy.META)
+
+    def _check_own_directories(self) -> set[str]:
+        """That nothing else has their names; returns those of which that is so. One that is missing is made again."""
+        usable = set()
+        for name in ("locks", "groups"):
+            path = self._path(name)
+            if os.path.lexists(path) and not os.path.isdir(path):
+                self._tell(Severity.ERROR, path, "is no directory", "nothing can be written: remove it")
+                continue
+            usable.add(name)
+        for name in self._disk.list(self._path("locks")) if os.path.isdir(self._path("locks")) else ():
+            path = self._path("locks", name)
+            if os.path.isdir(path):
+                self._tell(Severity.ERROR, path, "is a directory", "nobody can take this lock: remove it")
+        return usable
 
     # ---------------------------------------------------------------------------------------------------- databases
 

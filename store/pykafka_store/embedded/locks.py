@@ -101,7 +101,12 @@ class Locks:
         descriptor = self._descriptors.get(name)
         if descriptor is None:
             path = os.path.join(self._directory, f"{name}.lock")
-            descriptor = self._descriptors[name] = self._disk.open(path, os.O_RDWR | os.O_CREAT)
+            try:
+                descriptor = self._disk.open(path, os.O_RDWR | os.O_CREAT)
+            except FileNotFoundError:  # lock files hold nothing, so copies and archives may lack them, and their place
+                self._disk.make_new_directory(self._directory)
+                descriptor = self._disk.open(path, os.O_RDWR | os.O_CREAT)
+            self._descriptors[name] = descriptor
         return lock_descriptor(descriptor, blocking=False)
 
     def _wait(self, name: str) -> None:

@@ -26,17 +26,19 @@ def maintain(
     replicas: Callable[[TopicPartition], Replicas],
     upkeep: Callable[[TopicPartition], Iterable[Upkeep]],
     broker_paths: Iterable[str],
-    on_progress: Callable[[TopicPartition], None] | None,
+    on_progress: Callable[[TopicPartition, int], None] | None,
 ) -> MaintenanceReport:
     """See :meth:`pykafka_store.api.DataDirectory.maintain`; ``broker_paths`` are the brokers' log directories."""
     report = MaintenanceReport()
     failures: list[tuple[str, Exception]] = []
     for partition in partitions:
+        on_read = None
         if on_progress is not None:
-            on_progress(partition)
+            on_read = _Counter(partition, on_progress)
+            on_read(0)
         try:
             kept = replicas(partition)
-            back = kept.bring_back(PATIENCE_TO_START)
+            back = kept.bring_back(PATIENCE_TO_START, on_read)
             report = report._replace(
                 caught_up=report.caught_up + back.caught_up,
                 behind=report.behind + back.behind,
@@ -45,7 +47,7 @@ def maintain(
             failures += [(str(partition), error) for error in back.errors]
             for replica in upkeep(partition):
                 try:
-                    done = replica.run()
+                    done = replica.run(on_read)
                 finally:
                     replica.close()
                 report = report._replace(
@@ -72,6 +74,19 @@ def maintain(
             report = report._replace(leftovers=report.leftovers + 1, freed=report.freed + disk.size_of(path))
             disk.remove_tree(path)
     return report._replace(failures=tuple(failures))
+
+
+class _Counter:
+    """Adds up the bytes that were read of a partition, and tells of them."""
+
+    def __init__(self, partition: TopicPartition, on_progress: Callable[[TopicPartition, int], None]) -> None:
+        self._partition = partition
+        self._on_progress = on_progress
+        self._bytes = 0
+
+    def __call__(self, count: int) -> None:
+        self._bytes += count
+        self._on_progress(self._partition, self._bytes)
 
 
 def _aside(disk: Disk, directory: str) -> int:

@@ -60,8 +60,10 @@ class Upkeep:
         self._config = config
         self._buffer_size = buffer_size
 
-    def run(self) -> PassReport:
-        """One pass. Raises StoreError, FileNotFoundError where the topic is deleted meanwhile."""
+    def run(self, on_read: Callable[[int], None] | None = None) -> PassReport:
+        """One pass. ``on_read`` is called with each number of bytes that compaction reads, without the partition's
+        lock. Raises StoreError, FileNotFoundError where the topic is deleted meanwhile.
+        """
         with self._locks.upkeep(self._topic_id, self._name.partition) as ours:
             if not ours:
                 return PassReport(busy=True)
@@ -74,7 +76,7 @@ class Upkeep:
                 compacted = Compacted()
                 if "compact" in config.cleanup_policy:
                     compaction = Compaction(
-                        self._disk, self._directory, self._name, replica, self._hold, config, self._buffer_size
+                        self._disk, self._directory, self._name, replica, self._hold, config, self._buffer_size, on_read
                     )
                     compacted = compaction.run(self._clock.now_ms())
             finally:

@@ -119,7 +119,10 @@ class Compaction:
         hold: Hold,
         config: TopicConfig,
         buffer_size: int = DEDUPE_BUFFER_SIZE,
+        on_read: Callable[[int], None] | None = None,
     ) -> None:
+        """``on_read`` is called with each number of bytes that are read."""
+        self._on_read = on_read
         self._disk = disk
         self._directory = directory
         self._name = name
@@ -254,6 +257,8 @@ class Compaction:
         try:
             position, size = 0, self._disk.size(descriptor)
             while batches := read_batches(self._disk, descriptor, path, position, size):
+                if self._on_read is not None:
+                    self._on_read(sum(len(batch.data) for batch in batches))
                 for batch in batches:
                     if not batch.is_valid:
                         raise damaged(path, batch.position, "the CRC of a batch is wrong: it is not compacted")

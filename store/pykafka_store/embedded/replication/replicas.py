@@ -152,7 +152,7 @@ class Replicas:
 
     # --------------------------------------------------------------------------------------------------- falling behind
 
-    def bring_back(self, patience: float = 0.0) -> BroughtBack:
+    def bring_back(self, patience: float = 0.0, on_copied: OnCopied | None = None) -> BroughtBack:
         """Bring every replica into sync whose broker can be used; ``patience`` is how long to wait for another process
         at it. Raises LeaderNotAvailableError and what ``settle`` raises.
 
@@ -167,7 +167,7 @@ class Replicas:
                 done = done._replace(behind=done.behind + 1)
                 continue
             try:
-                copied = self._follow(host.broker, patience)
+                copied = self._follow(host.broker, patience, on_copied=on_copied)
             except REPLICA_FAILURES as error:
                 told = error if isinstance(error, StoreError) else StorageError(str(error))
                 done = done._replace(behind=done.behind + 1, errors=(*done.errors, told))
