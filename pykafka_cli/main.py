@@ -155,7 +155,8 @@ def _run(command: click.Command, program: str, arguments: list[str], env: Env) -
 
         if not isinstance(error, StoreError):
             raise
-        env.err(f"{error.kafka_name}: {error}")
+        # The root's name says that nothing is known of an error, while its text does.
+        env.err(f"{program if type(error) is StoreError else error.kafka_name}: {error}")
         return EXIT_FAILED
     return EXIT_DONE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -141,7 +142,7 @@ def mirror(
                 raise CommandFailure(f"mirror: --from and --to are the same: {goal} is cluster {cluster_id}, too")
         mirror = stack.enter_context(Mirror(reading, into, wanted, on_notice=notice, on_error=error))
         mirror.prepare(follow=follow)
-        with progress, _Interrupts() as interrupts:
+        with progress, _Interrupts(progress.ending) as interrupts:
             mirror.run(lambda: interrupts.came, progress.show)
         for topic in mirror.reports():
             named = topic.source if topic.source == topic.target else f"{topic.source} -> {topic.target}"
@@ -199,7 +200,8 @@ def _lock_directory(env: Env) -> str:
 class _Interrupts:
     """Ctrl-C and SIGTERM ask for an end, which is a tidy one; asked twice, it is at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_first: Callable[[], object]) -> None:
+        self._on_first = on_first
         self._kind: type[KeyboardInterrupt] | None = None
         self._before: dict[int, object] = {}
 
@@ -223,6 +225,7 @@ class _Interrupts:
         if self._kind is not None:
             raise kind
         self._kind = kind
+        self._on_first()
 
     def end(self) -> None:
         """Go the way that the interrupt asked for."""
@@ -246,6 +249,12 @@ class _Progress:
             return
         self._next = now + SHOW_EVERY
         self._write(progress_line(progress, now - self._started, follow=self._follow))
+
+    def ending(self) -> None:
+        """An end was asked for. What is on its way may take long, to a cluster that does not answer."""
+        if self._shown:
+            with suppress(RuntimeError):  # the signal came in the middle of a write
+                self._write("mirror: ending; Ctrl-C once more ends it at once")
 
     def clear(self) -> None:
         if self._width:

@@ -414,7 +414,7 @@ def test_following(source: Cluster, a: Path, b: Path) -> None:
         until(lambda: (_held(b, "t1"), _held(b, "t2")) == (9, 1))
         done = mirror("--from", a, "--to", b, "--topic", "t1")
         assert (done.code, done.stderr) == (
-            1, "UnknownServerException: Topic t1 is being mirrored to this target by another process\n",
+            1, "pykafka mirror: Topic t1 is being mirrored to this target by another process\n",
         )  # fmt: skip
         source.admin().delete_topic("t2")
         source.admin().alter_group_offsets("g", {partition: 4})
@@ -527,3 +527,32 @@ def test_a_record_that_the_target_refuses_is_named(
         cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), {}, list(config))
     assert mirror("--from", a, "--to", b, "--topic", "t").code == 0
     assert records(b, "t") == records(a, "t")
+
+
+def test_the_mirrors_own_topic_is_no_target(source: Cluster, a: Path, b: Path) -> None:
+    """Copies in it would be taken for what mirrors wrote."""
+    source.admin().create_topic("offsets")
+    source.admin().create_topic(LEDGER)
+    fill(source, LEDGER, 0, 3)
+    fill(source, "offsets", 0, 3)
+    for arguments in (("--topic", LEDGER), ("--topic", "offsets", "--prefix", "pykafka-mirror-")):
+        done = mirror("--from", a, "--to", b, *arguments)
+        assert (done.stdout, done.code) == ("", 1)
+        assert done.stderr == (
+            f"InvalidRequestException: {LEDGER} at the target is where mirrors keep their offsets: use another prefix\n"
+        )
+    assert mirror("--from", a, "--to", b, "--topic", LEDGER, "--prefix", "x.").code == 0
+    assert len(records(b, f"x.{LEDGER}")) == 3
+
+
+def test_a_pattern_that_matches_nothing_is_told(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    done = mirror("--from", a, "--to", b, "--include", "u.*")
+    assert done == ("", "WARNING: mirror: no topic at the source matches u.*\n", 0)
+
+
+def test_a_name_that_no_topic_can_have(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    done = mirror("--from", a, "--to", b, "--topic", "t", "--prefix", "no way ")
+    assert (done.stdout, done.code) == ("", 1)
+    assert "'no way t' contains one or more characters other than ASCII alphanumerics" in done.stderr

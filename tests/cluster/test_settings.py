@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from pykafka_store.api import open_cluster
 from pykafka_store.errors import InvalidConfigError, StoreError
+from pykafka_store.remote import cluster as remote
 from pykafka_store.remote.configs import Kind, translate
 from pykafka_store.remote.errors import error_of
 from tests.cluster.test_tools import run
@@ -242,6 +244,32 @@ def test_nobody_listens() -> None:
         with pytest.raises(StoreError), cluster.consumer() as consumer:
             consumer.subscribe(["t"])
     assert time.monotonic() - started < 5
+
+
+def test_what_can_not_be_interrupted_is_waited_for_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who presses Ctrl-C while a cluster is silent need not wait for as long as a request may take."""
+    monkeypatch.setattr(remote, "FIRST_TURN", 0.01)
+    with open_cluster(f"127.0.0.1:{free_port()}") as cluster:
+        link = cluster.admin_link()  # type: ignore[attr-defined]
+        turns: list[float] = []
+
+        def silence(seconds: float) -> None:
+            turns.append(seconds)
+            time.sleep(seconds)
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+        with pytest.raises(StoreError, match="Timed out"):
+            link.patiently(silence, 0.1)
+        assert turns[:3] == [0.01, 0.02, 0.04]
+
+        def refusal(seconds: float) -> None:
+            turns.append(seconds)
+            raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+        turns.clear()
+        with pytest.raises(StoreError):
+            link.patiently(refusal)
+        assert turns == [0.01]
 
 
 def test_errors_have_kafkas_names_by_their_numbers() -> None:

@@ -184,6 +184,8 @@ class Mirror:
         """
         self._follow = follow
         self._add(self._new_topics())
+        if not self._copies and not self._wanted.topics and self._wanted.pattern is not None:
+            self._on_notice(f"no topic at the source matches {self._wanted.pattern.pattern}")
         self._assign()
 
     def _new_topics(self) -> list[TopicDescription]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pykafka_store.api import Admin
-from pykafka_store.errors import UnknownTopicOrPartitionError
+from pykafka_store.errors import InvalidRequestError, UnknownTopicOrPartitionError
+from pykafka_store.format.names import check_topic_name
+from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
 from pykafka_store.mirror.telling import Once
 from pykafka_store.model import TopicDescription
 
@@ -31,8 +33,12 @@ class TargetTopics:
         self._tell_once = Once(on_notice)
 
     def ensure(self, topic: TopicDescription) -> TopicDescription:
-        """The topic at the target, made or given partitions if need be."""
-        name = self._prefix + topic.name
+        """The topic at the target, made or given partitions if need be. Raises InvalidTopicError for a name that none
+        can have, InvalidRequestError for one that is taken.
+        """
+        name = check_topic_name(self._prefix + topic.name)
+        if name == LEDGER_TOPIC:
+            raise InvalidRequestError(f"{name} at the target is where mirrors keep their offsets: use another prefix")
         admin = self._admin
         count = len(topic.partitions)
         try:

@@ -129,10 +129,7 @@ class RemoteAdmin:
 
     def list_topics(self) -> list[TopicListing]:
         link = self._connect()
-        try:
-            names = sorted(self._client.list_topics(timeout=link.timeout).topics)
-        except KafkaException as error:
-            raise link.reports.error(error.args[0]) from None
+        names = sorted(link.patiently(lambda seconds: self._client.list_topics(timeout=seconds)).topics)
         listings = []
         for name, future in self._described(names).items():
             try:
@@ -400,13 +397,13 @@ class RemoteAdmin:
         self,
         targets: Mapping[TopicPartition, Sequence[int] | None],  # noqa: ARG002 - the seam's
     ) -> dict[TopicPartition, StoreError | None]:
-        raise _not_in_librdkafka("move partitions", "kafka-reassign-partitions")
+        raise _not_in_librdkafka("move partitions, or to list moves", "kafka-reassign-partitions")
 
     def list_partition_reassignments(
         self,
         partitions: Sequence[TopicPartition] | None = None,  # noqa: ARG002
     ) -> dict[TopicPartition, Reassignment]:
-        raise _not_in_librdkafka("list moves of partitions", "kafka-reassign-partitions --list")
+        raise _not_in_librdkafka("move partitions, or to list moves", "kafka-reassign-partitions")
 
     def alter_replica_log_dirs(
         self,

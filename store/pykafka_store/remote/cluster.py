@@ -43,9 +43,13 @@ API_TIMEOUT = 60.0
 SLICE = 0.2
 """Seconds that librdkafka is left alone with a wait at once, for Ctrl-C and errors are noticed in between."""
 
+FIRST_TURN = 2.0
+"""Seconds of the first of the turns in which something is waited for that can't be interrupted."""
+
 CREATION = 5.0
 """Seconds for a topic that is made on the way to appear."""
 
+_Answer = TypeVar("_Answer")
 _Client = TypeVar("_Client", bound="AdminClient | confluent_kafka.Producer | confluent_kafka.Consumer")
 
 
@@ -194,16 +198,31 @@ class Link(Generic[_Client]):
         except confluent_kafka.KafkaException:
             return False
 
+    def patiently(self, ask: Callable[[float], _Answer], limit: float | None = None) -> _Answer:
+        """What librdkafka is told by the cluster within so many seconds, by default those of a request.
+
+        ``ask`` has the seconds for one turn: they are few at first, and twice as many each time, as no Ctrl-C is
+        noticed within one. Raises StoreError.
+        """
+        deadline = time.monotonic() + (self.timeout if limit is None else limit)
+        turn = FIRST_TURN
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return ask(max(0.01, min(turn, left)))
+            except confluent_kafka.KafkaException as error:
+                if turn >= left or error.args[0].name() not in {"_TIMED_OUT", "_TRANSPORT"}:
+                    raise self.reports.error(error.args[0]) from None
+                turn *= 2
+
     def topic_partitions(self, name: str) -> int:
         """The number of partitions of a topic. Raises UnknownTopicOrPartitionError, and others.
 
         Asked through a producer's or an admin's connection, brokers that may do so create a topic that is missing
         (``auto.create.topics.enable``), and at first still say that there is none.
         """
-        try:
-            found = self.contact().list_topics(name, timeout=self.timeout).topics[name]
-        except confluent_kafka.KafkaException as error:
-            raise self.reports.error(error.args[0]) from None
+        client = self.contact()
+        found = self.patiently(lambda seconds: client.list_topics(name, timeout=seconds)).topics[name]
         if found.error is not None and not found.partitions:
             raise self.reports.error(found.error)
         return len(found.partitions)

@@ -165,10 +165,7 @@ class RemoteConsumer:
     def _all_topics(self) -> dict[str, int]:
         """The number of partitions of each topic, sorted."""
         client = self._link.contact()
-        try:
-            found = client.list_topics(timeout=self._link.timeout).topics
-        except KafkaException as error:
-            raise self._link.reports.error(error.args[0]) from None
+        found = self._link.patiently(lambda seconds: client.list_topics(timeout=seconds)).topics
         return {name: len(found[name].partitions) for name in sorted(found) if found[name].error is None}
 
     def _partition_count(self, name: str) -> int:
@@ -203,10 +200,7 @@ class RemoteConsumer:
             return {}
         client = self._link.contact()
         question = [TheirPartition(topic, number, when) for (topic, number), when in at.items()]
-        try:
-            answers = client.offsets_for_times(question, timeout=self._link.timeout)
-        except KafkaException as error:
-            raise self._link.reports.error(error.args[0]) from None
+        answers = self._link.patiently(lambda seconds: client.offsets_for_times(question, timeout=seconds))
         found = {}
         for answer in answers:
             if answer.error is not None:
@@ -412,10 +406,7 @@ class RemoteConsumer:
             return {}
         self._link.contact()
         question = [TheirPartition(*partition) for partition in partitions]
-        try:
-            answers = self._client.committed(question, timeout=self._link.timeout)
-        except KafkaException as error:
-            raise self._link.reports.error(error.args[0]) from None
+        answers = self._link.patiently(lambda seconds: self._client.committed(question, timeout=seconds))
         found = {}
         for answer in answers:
             if answer.error is not None:

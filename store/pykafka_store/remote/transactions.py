@@ -39,7 +39,7 @@ class RemoteTransactionalProducer(RemoteProducer):
         super().__init__(cluster, config, on_delivery, on_failure, None, own)
         self._begun = False
         self._link.contact(self._max_block)
-        self._try(lambda: self._client.init_transactions(self._link.timeout))
+        self._try(self._client.init_transactions)
 
     def send(
         self,
@@ -53,7 +53,7 @@ class RemoteTransactionalProducer(RemoteProducer):
     ) -> None:
         """See :meth:`pykafka_store.api.Producer.send`. Begins a transaction, if none is begun."""
         if not self._begun:
-            self._try(self._client.begin_transaction)
+            self._try(lambda _seconds: self._client.begin_transaction())
             self._begun = True
         super().send(topic, values, keys=keys, headers=headers, timestamps=timestamps, partitions=partitions)
 
@@ -62,19 +62,25 @@ class RemoteTransactionalProducer(RemoteProducer):
         if not self._begun:
             return
         self.flush()
-        self._try(lambda: self._client.commit_transaction(self._link.timeout))
+        self._try(self._client.commit_transaction)
         self._begun = False
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Do what librdkafka may ask to be tried again, as long as it does. Raises StoreError."""
-        while True:
-            try:
-                act()
-                return
-            except KafkaException as error:
-                reason = error.args[0]
-                if not reason.retriable() or reason.name() == "_TIMED_OUT":
-                    raise self._link.reports.error(reason) from None
+    def _try(self, act: Callable[[float], object]) -> None:
+        """Do within so many seconds what librdkafka may want to be tried again, as often as it does.
+
+        Raises StoreError.
+        """
+
+        def again(seconds: float) -> None:
+            while True:
+                try:
+                    act(seconds)
+                    return
+                except KafkaException as error:
+                    if not error.args[0].retriable() or error.args[0].name() == "_TIMED_OUT":
+                        raise
+
+        self._link.patiently(again)
 
     def close(self) -> None:
         self.commit()
