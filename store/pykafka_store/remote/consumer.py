@@ -201,6 +201,17 @@ class RemoteConsumer:
         """
         if not at:
             return {}
+        deadline = time.monotonic() + CREATION
+        while True:
+            try:
+                return self._asked_offsets(at)
+            except StoreError as error:
+                if not error.retriable or time.monotonic() >= deadline:
+                    raise
+            # A topic was just made: brokers agree on who leads it in a moment, and librdkafka does not wait for that.
+            time.sleep(0.05)
+
+    def _asked_offsets(self, at: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         client = self._link.contact()
         question = [TheirPartition(topic, number, when) for (topic, number), when in at.items()]
         try:
