@@ -71,6 +71,9 @@ _SOURCES = {
     8: "DYNAMIC_GROUP_CONFIG",
 }
 """Kafka's names of where a config's value comes from, by DescribeConfigs' numbers."""
+_OF_TOPIC, _BUILT_IN = 1, 5
+_ORDER = [*(name for number, name in _SOURCES.items() if number != _BUILT_IN), _SOURCES[_BUILT_IN], "UNKNOWN"]
+"""What counts first in front."""
 
 _RESOURCES = {"topic": ResourceType.TOPIC, "broker": ResourceType.BROKER, "group": ResourceType.GROUP}
 
@@ -180,8 +183,13 @@ class RemoteAdmin:
     def describe_configs(self, resource: OurResource) -> tuple[ConfigDescription, ...]:
         (future,) = self._client.describe_configs([self._resource(resource)], **self._timeouts).values()
         entries = sorted(self._result(future).values(), key=lambda each: str(each.name))
+        behind: Mapping[str, TheirEntry] = {}
+        if any(_source_number(each) == _OF_TOPIC for each in entries):
+            broker = self._resource(OurResource("broker", str(self.live_brokers()[0])))
+            (future,) = self._client.describe_configs([broker], **self._timeouts).values()
+            behind = self._result(future)
         return tuple(
-            ConfigDescription(each.name, _value(each), _source(each), _synonyms(each), bool(each.is_sensitive))
+            ConfigDescription(each.name, _value(each), _source(each), _synonyms(each, behind), bool(each.is_sensitive))
             for each in entries
         )
 
@@ -557,19 +565,20 @@ def _source(entry: TheirEntry) -> str:
     return _SOURCES.get(_source_number(entry), "UNKNOWN")
 
 
-def _synonyms(entry: TheirEntry) -> tuple[ConfigEntry, ...]:
+def _synonyms(entry: TheirEntry, behind: Mapping[str, TheirEntry]) -> tuple[ConfigEntry, ...]:
     """What the value could come from, what counts first in front: the order of the sources' numbers, defaults last.
 
-    librdkafka's client gives one for each name, so that the setting itself is missing where its default has the same
-    name.
+    librdkafka's client gives one for each name, the last. So of several with one name the first is in the entry
+    itself, and what a broker sets ``behind`` a topic's setting is asked of the broker.
     """
-    found = [
-        _entry(each)
-        for each in sorted(entry.synonyms.values(), key=lambda each: (_source_number(each) == 5, _source_number(each)))
-    ]
-    if found and all(each.source != _source(entry) for each in found):
-        found.insert(0, _entry(entry))
-    return tuple(found)
+    given = {_source(each): _entry(each) for each in entry.synonyms.values()}
+    if given and _source(entry) not in given:
+        name = entry.name if _source_number(entry) == _OF_TOPIC else next(iter(entry.synonyms))
+        given[_source(entry)] = _entry(entry)._replace(name=name)
+    for name in entry.synonyms:
+        if name in behind and _source_number(behind[name]) != _BUILT_IN:
+            given.setdefault(_source(behind[name]), _entry(behind[name]))
+    return tuple(sorted(given.values(), key=lambda each: _ORDER.index(each.source)))
 
 
 def _not_in_librdkafka(what: str, tool: str) -> UnsupportedVersionError:
