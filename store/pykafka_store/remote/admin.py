@@ -85,6 +85,8 @@ _STATES = {
 
 _TIERED = {OffsetAt.EARLIEST_LOCAL, OffsetAt.LATEST_TIERED, OffsetAt.EARLIEST_PENDING_UPLOAD}
 NO_EPOCH = -1
+NEVER_JOINED = 0
+"""The epoch of a group that never had a member, only commits."""
 SETTLING = 5.0
 """Seconds in which a partition is asked again that can't answer just now."""
 STUCK = 1.0
@@ -394,10 +396,20 @@ class RemoteAdmin:
         self, election: ElectionType, partitions: Sequence[TopicPartition] | None = None
     ) -> dict[TopicPartition, StoreError | None]:
         self._require_writable()
-        asked = None if partitions is None else [TheirPartition(*partition) for partition in partitions]
+        answers: dict[TopicPartition, StoreError | None] = {}
+        asked = None
+        if partitions is not None:
+            # librdkafka sends no numbers below zero. This is what a broker says of any that it does not have.
+            answers = {
+                each: UnknownTopicOrPartitionError(f"No such partition as {each}")
+                for each in partitions
+                if each.partition < 0
+            }
+            asked = [TheirPartition(*each) for each in partitions if each not in answers]
+            if not asked:
+                return answers
         # confluent-kafka 2.16 documents timeouts here, and fails on any: only ours counts.
         future = self._client.elect_leaders(TheirElection[election.name], asked)
-        answers: dict[TopicPartition, StoreError | None] = {}
         for partition, error in self._result(future).items():
             told = None if error is None else self._connect().reports.error(error)
             if partitions is not None or not isinstance(told, ElectionNotNeededError):
