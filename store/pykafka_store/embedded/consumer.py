@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
-from pykafka_store.client_configs import ClientConfig, reset_duration_ms
+from pykafka_store.client_configs import ClientConfig, group_id, reset_duration_ms
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.groups.assignors import assignor_names
 from pykafka_store.embedded.groups.database import GroupDatabase
@@ -110,7 +110,7 @@ class EmbeddedConsumer:
         self._fetch_size = settings.number("max.partition.fetch.bytes", POLL_BYTES, low=0) or 1
         self._max_poll_records = settings.number("max.poll.records", 1 << 31, low=1)
         self._subscription: Subscribed | None = None
-        self._group = (config or {}).get("group.id")  # as it is: Kafka trims no names
+        self._group = group_id(config or {})
         self._auto_commit = settings.flag("enable.auto.commit", default=True) and self._group is not None
         self._auto_commit_interval = settings.milliseconds("auto.commit.interval.ms", 5000)
         self._next_commit = 0.0
@@ -387,7 +387,9 @@ class EmbeddedConsumer:
         leader_epochs = {}
         for partition in new.keys() & self._positions.keys():
             with suppress(UnknownTopicOrPartitionError, LeaderNotAvailableError):  # then nothing asks for it
-                leader_epochs[partition] = self._positions[partition].reader.state().leader_epoch
+                state = self._positions[partition].reader.state()
+                if state.log_end_offset > 0:  # an epoch begins with its first record
+                    leader_epochs[partition] = state.leader_epoch
         self._logs.groups().commit(
             self._group,
             new,

@@ -29,6 +29,7 @@ from pykafka_store.errors import (
     BrokerIdNotRegisteredError,
     ElectionNotNeededError,
     GroupIdNotFoundError,
+    InvalidConfigError,
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
@@ -71,6 +72,9 @@ _SOURCES = {
     8: "DYNAMIC_GROUP_CONFIG",
 }
 """Kafka's names of where a config's value comes from, by DescribeConfigs' numbers."""
+_OF_TOPIC, _BUILT_IN = 1, 5
+_ORDER = [*(name for number, name in _SOURCES.items() if number != _BUILT_IN), _SOURCES[_BUILT_IN], "UNKNOWN"]
+"""What counts first in front."""
 
 _RESOURCES = {"topic": ResourceType.TOPIC, "broker": ResourceType.BROKER, "group": ResourceType.GROUP}
 
@@ -82,6 +86,8 @@ _STATES = {
 
 _TIERED = {OffsetAt.EARLIEST_LOCAL, OffsetAt.LATEST_TIERED, OffsetAt.EARLIEST_PENDING_UPLOAD}
 NO_EPOCH = -1
+NEVER_JOINED = 0
+"""The epoch of a group that never had a member, only commits."""
 SETTLING = 5.0
 """Seconds in which a partition is asked again that can't answer just now."""
 STUCK = 1.0
@@ -90,6 +96,8 @@ COORDINATOR_MOVES = {14, 15, 16}
 """The errors that say so: CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator."""
 MOST_PARTITIONS = 100_000
 """librdkafka's limit for a request; a broker's is lower."""
+MOST_REPLICAS = 10_000
+"""librdkafka's limit for brokers."""
 
 
 class RemoteAdmin:
@@ -177,8 +185,13 @@ class RemoteAdmin:
     def describe_configs(self, resource: OurResource) -> tuple[ConfigDescription, ...]:
         (future,) = self._client.describe_configs([self._resource(resource)], **self._timeouts).values()
         entries = sorted(self._result(future).values(), key=lambda each: str(each.name))
+        behind: Mapping[str, TheirEntry] = {}
+        if any(_source_number(each) == _OF_TOPIC for each in entries):
+            broker = self._resource(OurResource("broker", str(self.live_brokers()[0])))
+            (future,) = self._client.describe_configs([broker], **self._timeouts).values()
+            behind = self._result(future)
         return tuple(
-            ConfigDescription(each.name, _value(each), _source(each), _synonyms(each), bool(each.is_sensitive))
+            ConfigDescription(each.name, _value(each), _source(each), _synonyms(each, behind), bool(each.is_sensitive))
             for each in entries
         )
 
@@ -192,6 +205,11 @@ class RemoteAdmin:
         twice = [setting for setting in deletions if setting in changes or list(deletions).count(setting) > 1]
         if twice:
             raise InvalidRequestError(f"The setting {twice[0]} is named twice")
+        if not changes and not deletions:  # librdkafka sends no such request
+            self.describe_configs(resource)  # raises where there is no such topic
+            return
+        if "" in changes or "" in deletions:  # nor such a one
+            raise InvalidConfigError(f"Unknown {resource.type} config name: ")
         entries = [TheirEntry(*pair, incremental_operation=AlterConfigOpType.SET) for pair in changes.items()]
         entries += [TheirEntry(each, None, incremental_operation=AlterConfigOpType.DELETE) for each in deletions]
         asked = self._resource(resource, entries)
@@ -233,6 +251,12 @@ class RemoteAdmin:
                 raise InvalidReplicationFactorError(
                     "Replication factor must be larger than 0, or -1 to use the default value."
                 )
+            if replication_factor is not None and replication_factor > MOST_REPLICAS:
+                raise InvalidReplicationFactorError(
+                    f"Unable to replicate the partition {replication_factor} time(s): The target replication factor of "
+                    f"{replication_factor} cannot be reached because only {len(self.live_brokers())} broker(s) are "
+                    "registered or some brokers have all their log directories cordoned."
+                )
             if partitions is not None and partitions > MOST_PARTITIONS:
                 raise PolicyViolationError("Excessively large number of partitions per request.")
             new = NewTopic(
@@ -250,11 +274,17 @@ class RemoteAdmin:
         self._require_writable()
         if count > MOST_PARTITIONS:
             raise PolicyViolationError("Excessively large number of partitions per request.")
-        if count < 1:  # librdkafka refuses it itself, in other words than a broker
+        if count < 1 or assignments is not None:  # librdkafka refuses some itself, in other words than a broker
             current = len(self.describe_topics([name])[0].partitions)
-            raise InvalidPartitionsError(
-                f"The topic {name} currently has {current} partition(s); {count} would not be an increase."
-            )
+            if count <= current:
+                raise InvalidPartitionsError(
+                    f"The topic {name} currently has {current} partition(s); {count} would not be an increase."
+                )
+            if assignments is not None and len(assignments) != count - current:
+                raise InvalidReplicaAssignmentError(
+                    f"Attempted to add {count - current} additional partition(s), but only {len(assignments)} "
+                    "assignment(s) were specified."
+                )
         new = NewPartitions(name, count, *([list(map(list, assignments))] if assignments is not None else []))
         self._result(self._client.create_partitions([new], **self._timeouts)[name])
         return self._once_known(name, count)
@@ -383,10 +413,20 @@ class RemoteAdmin:
         self, election: ElectionType, partitions: Sequence[TopicPartition] | None = None
     ) -> dict[TopicPartition, StoreError | None]:
         self._require_writable()
-        asked = None if partitions is None else [TheirPartition(*partition) for partition in partitions]
+        answers: dict[TopicPartition, StoreError | None] = {}
+        asked = None
+        if partitions is not None:
+            # librdkafka sends no numbers below zero. This is what a broker says of any that it does not have.
+            answers = {
+                each: UnknownTopicOrPartitionError(f"No such partition as {each}")
+                for each in partitions
+                if each.partition < 0
+            }
+            asked = [TheirPartition(*each) for each in partitions if each not in answers]
+            if not asked:
+                return answers
         # confluent-kafka 2.16 documents timeouts here, and fails on any: only ours counts.
         future = self._client.elect_leaders(TheirElection[election.name], asked)
-        answers: dict[TopicPartition, StoreError | None] = {}
         for partition, error in self._result(future).items():
             told = None if error is None else self._connect().reports.error(error)
             if partitions is not None or not isinstance(told, ElectionNotNeededError):
@@ -451,7 +491,7 @@ class RemoteAdmin:
             _state(found.state),
             found.partition_assignor or "",
             -1 if found.coordinator is None else found.coordinator.id,
-            NO_EPOCH,
+            NEVER_JOINED if found.is_simple_consumer_group else NO_EPOCH,
             tuple(members),
         )
 
@@ -554,19 +594,20 @@ def _source(entry: TheirEntry) -> str:
     return _SOURCES.get(_source_number(entry), "UNKNOWN")
 
 
-def _synonyms(entry: TheirEntry) -> tuple[ConfigEntry, ...]:
+def _synonyms(entry: TheirEntry, behind: Mapping[str, TheirEntry]) -> tuple[ConfigEntry, ...]:
     """What the value could come from, what counts first in front: the order of the sources' numbers, defaults last.
 
-    librdkafka's client gives one for each name, so that the setting itself is missing where its default has the same
-    name.
+    librdkafka's client gives one for each name, the last. So of several with one name the first is in the entry
+    itself, and what a broker sets ``behind`` a topic's setting is asked of the broker.
     """
-    found = [
-        _entry(each)
-        for each in sorted(entry.synonyms.values(), key=lambda each: (_source_number(each) == 5, _source_number(each)))
-    ]
-    if found and all(each.source != _source(entry) for each in found):
-        found.insert(0, _entry(entry))
-    return tuple(found)
+    given = {_source(each): _entry(each) for each in entry.synonyms.values()}
+    if given and _source(entry) not in given:
+        name = entry.name if _source_number(entry) == _OF_TOPIC else next(iter(entry.synonyms))
+        given[_source(entry)] = _entry(entry)._replace(name=name)
+    for name in entry.synonyms:
+        if name in behind and _source_number(behind[name]) != _BUILT_IN:
+            given.setdefault(_source(behind[name]), _entry(behind[name]))
+    return tuple(sorted(given.values(), key=lambda each: _ORDER.index(each.source)))
 
 
 def _not_in_librdkafka(what: str, tool: str) -> UnsupportedVersionError:

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as TheirPartition
 
-from pykafka_store.client_configs import ClientConfig, reset_duration_ms
+from pykafka_store.client_configs import ClientConfig, group_id, reset_duration_ms
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidGroupIdError,
@@ -73,7 +73,7 @@ class RemoteConsumer:
         settings = ClientConfig("consumer", config)
         self._cluster = cluster
         self._on_notice = on_notice
-        self._group = config.get("group.id")  # as it is: Kafka trims no names
+        self._group = group_id(config)
         self._reset = settings.text("auto.offset.reset", "latest")
         self._reset_ms = reset_duration_ms(self._reset)
         self._auto_commit = settings.flag("enable.auto.commit", default=True) and self._group is not None
@@ -198,6 +198,17 @@ class RemoteConsumer:
         """
         if not at:
             return {}
+        deadline = time.monotonic() + CREATION
+        while True:
+            try:
+                return self._asked_offsets(at)
+            except StoreError as error:
+                if not error.retriable or time.monotonic() >= deadline:
+                    raise
+            # A topic was just made: brokers agree on who leads it in a moment, and librdkafka does not wait for that.
+            time.sleep(0.05)
+
+    def _asked_offsets(self, at: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         client = self._link.contact()
         question = [TheirPartition(topic, number, when) for (topic, number), when in at.items()]
         answers = self._link.patiently(lambda seconds: client.offsets_for_times(question, timeout=seconds))

@@ -14,7 +14,7 @@ import org.apache.kafka.common.utils.Exit;
 
 /**
  * Runs Apache Kafka's tools one after another in one Java machine, for starting one takes longer than what most of
- * them do. A request is a line of words in base64: the main class, standard input, the arguments. The answer is a line:
+ * them do. A request is a line of words in base64: standard input, the main class, the arguments. The answer is a line:
  * standard output, standard error and the exit code.
  */
 public class Harness {
@@ -39,13 +39,14 @@ public class Harness {
         System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
         BufferedReader requests = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = requests.readLine()) != null; ) {
+            List<byte[]> parts = new ArrayList<>();
+            for (String word : line.split(" ")) parts.add(Base64.getDecoder().decode(word.substring(1)));
+            System.setIn(new ByteArrayInputStream(parts.get(0)));
             List<String> words = new ArrayList<>();
-            for (String word : line.split(" ")) {
-                words.add(new String(Base64.getDecoder().decode(word.substring(1)), StandardCharsets.UTF_8));
-            }
+            for (byte[] part : parts.subList(1, parts.size())) words.add(new String(part, StandardCharsets.UTF_8));
             out.bytes.reset();
             err.bytes.reset();
-            int code = run(words.get(0), words.get(1), words.subList(2, words.size()));
+            int code = run(words.get(0), words.subList(1, words.size()));
             System.out.flush();
             System.err.flush();
             answers.println("=" + encode(out) + " =" + encode(err) + " " + code);
@@ -65,8 +66,7 @@ public class Harness {
         return Base64.getEncoder().encodeToString(stream.bytes.toByteArray());
     }
 
-    private static int run(String main, String input, List<String> arguments) throws Exception {
-        System.setIn(new ByteArrayInputStream(input.getBytes(StandardCharsets.UTF_8)));
+    private static int run(String main, List<String> arguments) throws Exception {
         Integer[] code = {null};
         List<Runnable> hooks = new ArrayList<>();
         Exit.Procedure leave = (status, message) -> {

@@ -32,7 +32,7 @@ class Command(NamedTuple):
     """The file and the line."""
     tool: str
     arguments: tuple[str, ...]
-    stdin: str
+    stdin: bytes
     listed: dict[Way, str]
     """The ways that differ from Apache's tools, and why that stays."""
 
@@ -69,9 +69,9 @@ def commands() -> list[Command]:
                     found[-1].listed[each] = reason  # type: ignore[index]
                 continue
             words = shlex.split(text.replace("%", f"{prefix}x"))
-            stdin = ""
+            stdin = b""
             if len(words) > 1 and words[1] == "|":
-                stdin = words[0].encode().decode("unicode_escape")
+                stdin = words[0].encode().decode("unicode_escape").encode("latin-1")
                 words = words[2:]
             found.append(Command(f"{path.name}:{number}", words[0], tuple(words[1:]), stdin, {}))
     return found
@@ -111,10 +111,11 @@ class _Harness:
         self._process.communicate()
 
     def run(self, command: Command, address: str) -> Outcome:
-        words = [apache.MAIN_CLASSES[command.tool], command.stdin, "--bootstrap-server", address, *command.words]
+        words = [apache.MAIN_CLASSES[command.tool], "--bootstrap-server", address, *command.words]
+        request = [command.stdin, *(word.encode() for word in words)]
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(" ".join("=" + base64.b64encode(word.encode()).decode() for word in words) + "\n")
+        self._process.stdin.write(" ".join("=" + base64.b64encode(word).decode() for word in request) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline().split()
         assert len(answer) == 3, f"{command.where}: Apache's {command} gave no answer"
@@ -126,7 +127,7 @@ def on_ours(address: str, environ: dict[str, str], folder: Path, wanted: list[Co
     """Our tools in this process."""
     path = folder / "stdin"
     for command in wanted:
-        path.write_text(command.stdin)
+        path.write_bytes(command.stdin)
         out, err = io.BytesIO(), io.StringIO()
         with path.open("rb") as stdin:
             env = Env(stdin=stdin, stdout=out, stderr=err, environ={**os.environ, **environ})
