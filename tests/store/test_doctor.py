@@ -934,3 +934,13 @@ def test_a_first_segment_that_is_lost_is_told_after_a_power_cut_as_well(data: Da
     assert data.check().problems == 1
     with pytest.raises(CorruptRecordError):
         data.read()
+
+
+def test_a_log_of_one_segment_that_is_lost_is_told_after_a_power_cut_as_well(tmp_path: Path) -> None:
+    """Nothing in it was synced; that it was there was."""
+    data = Data(tmp_path, internal_segment_bytes="100000000")
+    (log,) = data.replica().glob("*.log")
+    state = data.replica() / STATE
+    state.write_bytes(of_another_boot(state.read_bytes()))
+    log.unlink()
+    assert f"error: brokers/0/t-0/{log.name}: is missing" in said(data.check())
