@@ -944,3 +944,14 @@ def test_a_log_of_one_segment_that_is_lost_is_told_after_a_power_cut_as_well(tmp
     state.write_bytes(of_another_boot(state.read_bytes()))
     log.unlink()
     assert f"error: brokers/0/t-0/{log.name}: is missing" in said(data.check())
+
+
+def test_what_a_replica_is_copied_from_is_mended_first(tmp_path: Path) -> None:
+    data = Data(tmp_path, 3)
+    shutil.rmtree(data.replica(0))
+    for log in sorted(data.replica(1).glob("*.log"))[1:3]:
+        os.truncate(log.with_suffix(".timeindex"), 0)
+    repaired = data.repair()
+    assert repaired.problems == 0, said(repaired)
+    assert data.check().problems == 0
+    assert data.read() == data.sent

@@ -126,7 +126,8 @@ class _Repair:
         done: set[tuple[object, ...]] = set()
         self._disk.make_directory(os.path.join(self._directory, "locks"))
         try:
-            for each in found:
+            # What replicas are copied from is mended before they are.
+            for each in sorted(found, key=lambda each: each.remedy is Remedy.REMAKE):
                 of_replica = each.place is not None and each.remedy not in {Remedy.REMOVE, Remedy.INDEXES}
                 thing = each.remedy, each.place if of_replica else each.path
                 if thing in done:
