@@ -179,3 +179,15 @@ def test_progress_on_a_terminal_goes_away_and_none_is_in_a_pipe(data: Path) -> N
     assert said.startswith(f"\r{'maintain: c-0, 0 bytes read':<59}\r")
     assert said.endswith(f"\r{'':<59}\r")
     assert subprocess.run(pykafka, capture_output=True, check=True).stderr == b""
+
+
+def test_a_directory_that_goes_away_meanwhile_is_an_error(data: Path) -> None:
+    pykafka = [os.path.join(sysconfig.get_path("scripts"), "pykafka"), "maintain", "--every", "1s"]
+    process = subprocess.Popen(
+        [*pykafka, "--data-dir", str(data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("3 partitions: ")
+    data.rename(data.with_name("away"))
+    _, said = process.communicate(timeout=60)
+    assert (said, process.returncode) == (f"KafkaStorageException: {data} is gone: is its disk mounted?\n", 1)

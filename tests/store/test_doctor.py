@@ -919,3 +919,39 @@ def test_something_else_where_they_should_be(data: Data) -> None:
     (data.path / "groups").unlink()
     (data.path / "locks" / "cluster.lock").mkdir(parents=True)
     assert said(data.repair()) == ["error: locks/cluster.lock: is a directory"]
+
+
+def test_a_first_segment_that_is_lost_is_told_after_a_power_cut_as_well(data: Data) -> None:
+    """Where the log starts is synced before anything goes, so this is no retention that was cut short."""
+    state = data.replica() / STATE
+    state.write_bytes(of_another_boot(state.read_bytes()))
+    first, *_, sealed, _ = data.logs
+    first.unlink()
+    os.truncate(sealed.with_suffix(".index"), 0)
+    for report in (data.check(), data.repair()):
+        assert re.match("error: brokers/0/t-0: the log starts at offset 0, and its first segment at", said(report)[0])
+    data.append()
+    assert data.check().problems == 1
+    with pytest.raises(CorruptRecordError):
+        data.read()
+
+
+def test_a_log_of_one_segment_that_is_lost_is_told_after_a_power_cut_as_well(tmp_path: Path) -> None:
+    """Nothing in it was synced; that it was there was."""
+    data = Data(tmp_path, internal_segment_bytes="100000000")
+    (log,) = data.replica().glob("*.log")
+    state = data.replica() / STATE
+    state.write_bytes(of_another_boot(state.read_bytes()))
+    log.unlink()
+    assert f"error: brokers/0/t-0/{log.name}: is missing" in said(data.check())
+
+
+def test_what_a_replica_is_copied_from_is_mended_first(tmp_path: Path) -> None:
+    data = Data(tmp_path, 3)
+    shutil.rmtree(data.replica(0))
+    for log in sorted(data.replica(1).glob("*.log"))[1:3]:
+        os.truncate(log.with_suffix(".timeindex"), 0)
+    repaired = data.repair()
+    assert repaired.problems == 0, said(repaired)
+    assert data.check().problems == 0
+    assert data.read() == data.sent

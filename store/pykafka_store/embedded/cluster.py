@@ -245,6 +245,8 @@ class EmbeddedCluster:
         from pykafka_store.embedded.maintenance import maintain
 
         self._require_writable()
+        if not self._disk.exists(os.path.join(self.directory, META_PROPERTIES_FILE)):
+            raise StorageError(f"{self.directory} is gone: is its disk mounted?")  # every topic would look deleted
         partitions = [
             TopicPartition(topic, number)
             for topic, count in sorted(self._catalog.partition_counts().items())

@@ -46,6 +46,8 @@ from pykafka_store.format.index import pack_offset_entry, pack_time_entry
 from pykafka_store.format.names import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, aside_directory
 from pykafka_store.model import CheckReport, TopicPartition, random_topic_id, topic_id_bytes
 
+_NO_BOOT = b"\xff" * 16
+"""The boot id of no kernel: a state that has it is looked at as after a power cut."""
 _UPKEEP_PATIENCE = 60.0
 """Seconds to wait until a pass of upkeep is over."""
 
@@ -125,7 +127,8 @@ class _Repair:
         done: set[tuple[object, ...]] = set()
         self._disk.make_directory(os.path.join(self._directory, "locks"))
         try:
-            for each in found:
+            # What replicas are copied from is mended before they are.
+            for each in sorted(found, key=lambda each: each.remedy is Remedy.REMAKE):
                 of_replica = each.place is not None and each.remedy not in {Remedy.REMOVE, Remedy.INDEXES}
                 thing = each.remedy, each.place if of_replica else each.path
                 if thing in done:
@@ -340,7 +343,7 @@ class _Repair:
             # Of the active segment, by the recovery that follows a power cut: everything up to the published end is
             # made to count as synced first, so that it cuts nothing of it.
             state = replica.sync_locked(state, state.synced_at)
-            replica.publish_synced(state._replace(boot_id=bytes(16)))
+            replica.publish_synced(state._replace(boot_id=_NO_BOOT))
             replica.load_locked()
 
     def _index_sealed(self, place: Place, base: int) -> None:

@@ -285,6 +285,11 @@ class _Check:
         except CorruptRecordError as error:
             self._tell(Severity.ERROR, "", f"the log's end can't be found: {error}", "acknowledged bytes are missing")
             return None
+        if state is not None and not disk.exists(self._path(state.active_base_offset)):
+            active, end = state.active_base_offset, state.log_end_offset
+            meaning = f"offsets {active} to {end - 1} are lost here" if end > active else "it is made again, empty"
+            self._tell(Severity.ERROR, f"{active:020d}{LOG_SUFFIX}", "is missing", meaning, base=active)
+            return found
         path = self._path(found.active_base_offset)
         behind = disk.size_of(path) > found.end_position and has_batches_behind(
             disk, path, found.end_position, found.log_end_offset

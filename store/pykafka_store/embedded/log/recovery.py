@@ -104,6 +104,10 @@ def _recover(
             if base > first and base == found.state.log_end_offset:
                 found = _scan_segment(disk, directory, base, published, found.state, label)
     start = max(published.log_start_offset if published else 0, bases[0] if bases else offset)
+    if published and bases and any(published.boot_id):
+        # It was synced before any segment went: one that is missing behind it is damage, for readers to be told. Not so
+        # while a replica catches up (no boot id), which has what it was given so far.
+        start = published.log_start_offset
     end = found.state.log_end_offset
     return found._replace(state=found.state._replace(log_start_offset=min(start, end), high_watermark=end))
 
