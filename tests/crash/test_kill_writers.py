@@ -368,3 +368,36 @@ def test_errors_of_the_processes_are_told(tmp_path: Path) -> None:
     with Forks(tmp_path / "errors") as forks:
         assert forks.wait(forks.start("writer", "/dev/null/nowhere", "t", 0, 0, str(tmp_path / "said"))) == 1
         assert "StorageError" in forks.complaints()
+
+
+def test_a_commit_that_a_kill_cut_short_does_not_come_back_without_its_directories(
+    tmp_path: Path, forks: Forks
+) -> None:
+    """SQLite syncs a commit's frames before it tells of them. Killed in between, nobody sees the commit, until all
+    processes died and the next one reads the WAL from its file. Whoever found the directories of such a topic meanwhile
+    and set them aside must not be the last to have died before it committed anything itself.
+    """
+    for kill_at in range(100):
+        directory = tmp_path / str(kill_at)
+        with EmbeddedCluster(str(directory)) as cluster:
+            cluster.admin().create_topic("held")
+        said = [tmp_path / f"{kill_at}-{who}" for who in ("holder", "victim", "next")]
+        holder = forks.start("lock_holder", str(directory), "held", str(said[0]))
+        _wait_for_lines(said[:1], 1)
+        index = directory / "metadata.db-shm"
+        before = index.read_bytes()[:96]  # both copies of the header, which says how much of the WAL counts
+        assert forks.wait(forks.start("quick_opener", str(directory), str(said[1]))) == 0
+        with open(index, "r+b") as file:
+            file.write(before)  # as if it had been killed just before it wrote that
+        assert (directory / "brokers/0/t-0").is_dir()
+        code = forks.wait(forks.start("opener", str(directory), kill_at, "after", str(said[2])))
+        forks.kill(holder)
+        with EmbeddedCluster(str(directory)) as cluster:
+            known = {topic.name: len(topic.partitions) for topic in cluster.admin().describe_topics()}
+        assert known.pop("held") == 1
+        for name, count in known.items():
+            assert all((directory / f"brokers/0/{name}-{number}").is_dir() for number in range(count)), (kill_at, name)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert kill_at > 10

@@ -281,6 +281,7 @@ class EmbeddedAdmin:
                     directory = os.path.join(parent, partition_directory(name, partition))
                     if self._disk.exists(directory):
                         # Left by a crash between making it and the commit, or by a lost catalogue: it may hold records.
+                        self._catalog.bury_unfinished()
                         self._set_aside(directory, "stray")
                     made.append(directory)
                     create_replica(self._disk, directory, topic_id, boot_id())

@@ -230,7 +230,11 @@ class _Repair:
 
     def stray(self, found: Found) -> None:
         """The cluster's lock keeps topics from being made; the check behind us found it unknown under that lock."""
+        from pykafka_store.embedded.catalog import Catalog
+
         with self._locks.cluster():
+            with closing(Catalog(self._directory)) as catalog:
+                catalog.bury_unfinished()
             again = Doctor(self._directory, self._disk)
             if again.is_stray(found.path):
                 self._set_aside(found.path)
