@@ -124,7 +124,9 @@ class RemoteAdmin:
 
     @property
     def _client(self) -> AdminClient:
-        return self._connect().contact()
+        client = self._connect().contact()
+        client.poll(0)  # its reports, which would pile up in a process that lives long
+        return client
 
     def _result(self, future: Future[Any]) -> Any:
         """What a request was answered. Raises what the broker said."""
