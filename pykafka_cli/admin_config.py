@@ -5,7 +5,6 @@ from __future__ import annotations
 from pykafka_cli.env import Env
 from pykafka_cli.options import Options
 from pykafka_cli.properties import PropertiesError, load_properties
-from pykafka_store.client_configs import shown_name
 
 # AdminClientConfig of Kafka 4.3, but for the families below.
 _ADMIN_SETTINGS = frozenset(
@@ -47,7 +46,8 @@ def read_admin_config(env: Env, path: str, *, address_named: bool) -> dict[str, 
         )
     unknown = [name for name in properties if name not in _ADMIN_SETTINGS and not name.startswith(_FAMILIES)]
     if unknown:
-        env.err(
-            f"WARNING: {path}: no setting of Kafka's admin client, and ignored: {', '.join(map(shown_name, unknown))}"
-        )
+        from pykafka_store.client_configs import shown_name
+
+        names = ", ".join(map(shown_name, unknown))
+        env.err(f"WARNING: {path}: no setting of Kafka's admin client, and ignored: {names}")
     return {name: value for name, value in properties.items() if name not in unknown}

@@ -556,3 +556,50 @@ def test_a_name_that_no_topic_can_have(source: Cluster, a: Path, b: Path) -> Non
     done = mirror("--from", a, "--to", b, "--topic", "t", "--prefix", "no way ")
     assert (done.stdout, done.code) == ("", 1)
     assert "'no way t' contains one or more characters other than ASCII alphanumerics" in done.stderr
+
+
+def test_brokers_fail_and_return_at_both_ends(tmp_path: Path, a: Path, b: Path) -> None:
+    """A mirror goes on with the replicas that are left, says which it left behind, and is killed in between."""
+    for path in (a, b):
+        with open_data_directory(path, create=True) as directory:
+            for number in (1, 2):
+                directory.add_broker(log_dirs=[str(tmp_path / f"{path.name}{number}")])
+    with open_cluster(a) as cluster:
+        configs = {"min.insync.replicas": "2", "retention.ms": "-1"}
+        cluster.admin().create_topic("t", assignments=[[1, 0, 2], [2, 1, 0]], configs=configs)
+
+    def add(start: int, stop: int) -> None:
+        with open_cluster(a) as cluster:
+            for partition in range(2):
+                fill(cluster, "t", start, stop, partition)
+
+    def copied() -> bool:
+        return all(records(b, "t", partition) == records(a, "t", partition) for partition in range(2))
+
+    arguments = ("--from", a, "--to", b, "--topic", "t")
+    add(0, 50)
+    with start(*arguments, "--follow") as process:
+        until(lambda: _held(b, "t") == 100 and copied())
+        for place in ("b1", "a2"):
+            (tmp_path / place).rename(tmp_path / f"{place}.away")
+        add(50, 100)
+        until(lambda: _held(b, "t") == 200 and copied())
+        process.kill()
+        _, told = process.communicate()
+    lines = told.splitlines()
+    assert lines
+    assert all(line.startswith("WARNING: mirror: t-") for line in lines)
+    assert any("broker 1 was left behind" in line for line in lines)
+    add(100, 150)
+    for place in ("b1", "a2"):
+        (tmp_path / f"{place}.away").rename(tmp_path / place)
+    assert mirror(*arguments).code == 0
+    assert copied()
+    for path in (a, b):
+        with open_data_directory(path) as directory:
+            directory.maintain()
+            (described,) = directory.admin().describe_topics(["t"])
+            assert [set(each.isr) for each in described.partitions] == [{0, 1, 2}] * 2
+    for place in ("b1", "b2"):  # what is left of the copy is one replica
+        (tmp_path / place).rename(tmp_path / f"{place}.away")
+    assert copied()

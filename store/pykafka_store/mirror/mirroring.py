@@ -16,8 +16,8 @@ What a kill leaves, and what the next mirror makes of it:
   is synced (a directory) or acknowledged (a cluster).
 
 So in a directory nothing is there twice and nothing is missing; in a cluster nothing is missing, and after a kill some
-records may be there twice, at most those of the ``SAVE_CLUSTER`` seconds before it; in transactions, which hold the
-ledger's entries as well, nobody who reads what is committed sees those. Why the log's word is as good:
+records may be there twice, at most those of the second before it; in transactions, which hold the ledger's entries as
+well, nobody who reads what is committed sees those. Why the log's word is as good:
 
 1. Nobody else writes batches with this producer id: it names the source's partition, and the lock keeps a second
    mirror of the pair away.

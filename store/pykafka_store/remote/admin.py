@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection
 from confluent_kafka import ElectionType as TheirElection
@@ -39,6 +40,7 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
     UnsupportedVersionError,
 )
+from pykafka_store.errors import TimeoutError as RequestTimeoutError
 from pykafka_store.model import (
     ZERO_TOPIC_ID,
     CommittedOffset,
@@ -100,6 +102,27 @@ MOST_REPLICAS = 10_000
 """librdkafka's limit for brokers."""
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class _BrokerGoneError(RequestTimeoutError):
+    """The broker that was asked died before it answered."""
+
+
+def _asked_again(look: Callable[_P, _T]) -> Callable[_P, _T]:
+    """For what changes nothing: Java's client asks another broker, librdkafka leaves that to us."""
+
+    @wraps(look)
+    def ask(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        for _ in range(2):
+            with suppress(_BrokerGoneError):
+                return look(*args, **kwargs)
+        return look(*args, **kwargs)
+
+    return ask
+
+
 class RemoteAdmin:
     def __init__(self, link: Callable[[], Link[AdminClient]], require_writable: Callable[[], None]) -> None:
         self._connect = link
@@ -109,7 +132,9 @@ class RemoteAdmin:
 
     @property
     def _client(self) -> AdminClient:
-        return self._connect().contact()
+        client = self._connect().contact()
+        client.poll(0)  # its reports, which would pile up in a process that lives long
+        return client
 
     def _result(self, future: Future[Any]) -> Any:
         """What a request was answered. Raises what the broker said."""
@@ -127,7 +152,8 @@ class RemoteAdmin:
                     # for that one to come back, and asks nobody who it is now.
                     self._client.list_topics(timeout=STUCK)
         except KafkaException as error:
-            raise link.reports.error(error.args[0]) from None
+            told = link.reports.error(error.args[0])
+            raise (_BrokerGoneError(str(told)) if error.args[0].name() == "_TRANSPORT" else told) from None
 
     @property
     def _timeouts(self) -> dict[str, float]:
@@ -155,6 +181,7 @@ class RemoteAdmin:
             return {}
         return dict(self._client.describe_topics(TopicCollection(list(names)), **self._timeouts))
 
+    @_asked_again
     def describe_topics(self, names: Sequence[str] | None = None) -> list[TopicDescription]:
         asked = [listing.name for listing in self.list_topics()] if names is None else list(names)
         found = []
@@ -182,6 +209,7 @@ class RemoteAdmin:
         answers = self._client.describe_configs(resources, **self._timeouts)
         return {resource.name: list(self._result(future).values()) for resource, future in answers.items()}
 
+    @_asked_again
     def describe_configs(self, resource: OurResource) -> tuple[ConfigDescription, ...]:
         (future,) = self._client.describe_configs([self._resource(resource)], **self._timeouts).values()
         entries = sorted(self._result(future).values(), key=lambda each: str(each.name))

@@ -199,7 +199,7 @@ def _cause(text: str) -> str:
     """librdkafka's report of a broken connection without its name for the thread and the time it took."""
     found = re.fullmatch(r"(?:\S+/(?:bootstrap|\d+): )?(.*?)(?: \(after .*)?", text, re.DOTALL)
     assert found is not None
-    foreign = re.search(r"Invalid response size (\d+)", found[1])
+    foreign = re.search(r"Invalid response size (-?\d+)", found[1])
     return found[1] if foreign is None else _foreign(int(foreign[1]))
 
 
