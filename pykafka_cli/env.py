@@ -94,17 +94,20 @@ class Env:
         create: bool = True,
         read_only: bool = False,
         config: Mapping[str, str] | None = None,
+        patience: float | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> Cluster:
         """Open the cluster that the options and the environment name (DESIGN.md, section 1).
 
-        ``config`` and ``on_notice`` are those of ``pykafka_store.api.open_cluster``.
+        ``config``, ``patience`` and ``on_notice`` are those of ``pykafka_store.api.open_cluster``.
         Raises UsageProblem where they contradict each other or name nothing, else what ``pykafka_store.api`` raises.
         """
         from pykafka_store import api
 
         address = self.address(bootstrap_server, data_dir)
-        return api.open_cluster(address, create=create, read_only=read_only, config=config, on_notice=on_notice)
+        return api.open_cluster(
+            address, create=create, read_only=read_only, config=config, patience=patience, on_notice=on_notice
+        )
 
     def address(self, bootstrap_server: str | None, data_dir: str | None) -> str:
         """What ``pykafka_store.api.open_cluster`` is to open: ``file:DIR`` or ``host:port[,host:port]``."""

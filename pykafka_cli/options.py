@@ -309,11 +309,13 @@ def open_cluster(
     create: bool = True,
     read_only: bool = False,
     config: Mapping[str, str] | None = None,
+    patience: float | None = None,
 ) -> Cluster:
     """Open what ``connection_options`` name.
 
     ``config`` are a console tool's client settings, of which it warns itself. The other tools' are those that
-    ``check_admin_config`` found; what librdkafka does not know of them is told on stderr.
+    ``check_admin_config`` found; what librdkafka does not know of them is told on stderr. ``patience``: how many
+    seconds a cluster has for its first answer at most.
     """
     return env.open_cluster(
         options.maybe_text("bootstrap-server"),
@@ -321,5 +323,6 @@ def open_cluster(
         create=create,
         read_only=read_only,
         config=options.admin_config if config is None else config,
+        patience=patience,
         on_notice=(lambda text: env.err(f"WARNING: {text}")) if config is None else None,
     )

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 DESCRIPTION = "This tool helps to read data from Kafka topics and outputs it to standard output."
 EARLIEST, LATEST = "earliest", "latest"
 FORMS = ("text", "json")
+LEAST_PATIENCE = 1.0
+"""Seconds that a cluster has for its first answer, however short --timeout-ms is."""
 FORMATTER_PROPERTIES = "print.timestamp, print.partition, print.offset, print.delivery, print.epoch, print.headers, \
 print.key, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, \
 value.deserializer, headers.deserializer"
@@ -152,7 +154,9 @@ def console_consumer(env: Env, options: Options) -> None:
         raise _unknown_error(env, str(problem)) from problem
     formatter = _formatter(env, options)
     in_group = "group.id" in config
-    with open_cluster(env, options, config=config) as cluster:
+    # Who gives the records three seconds gives the cluster no more, but a moment to be found at all.
+    patience = None if plan.timeout is None else max(plan.timeout, LEAST_PATIENCE)
+    with open_cluster(env, options, config=config, patience=patience) as cluster:
         try:
             # In a group what is committed is what was printed: that is for the reading to say, not for the consumer.
             own = {"enable.auto.commit": "false"} if in_group else {}

@@ -523,13 +523,15 @@ def open_cluster(
     create: bool = True,
     read_only: bool = False,
     config: Mapping[str, str] | None = None,
+    patience: float | None = None,
     on_notice: Callable[[str], None] | None = None,
 ) -> Cluster:
     """Open what an address names: ``file:DIR``, a directory's path, or ``host:port[,host:port]`` for a Kafka cluster.
 
     A missing directory is made if ``create`` is true. ``read_only`` promises that nothing will be changed; a
     directory that may only be read is opened so by itself. ``config`` are client settings in Java's names that say how
-    to reach a cluster and how to log in; a directory needs none of them. ``on_notice`` gets a line for each that
+    to reach a cluster and how to log in; a directory needs none of them. ``patience``: how many seconds a cluster has
+    for its first answer at most, where its settings leave it more. ``on_notice`` gets a line for each setting that
     librdkafka does not know.
 
     A cluster is first talked to when something is asked of it. Raises StorageError for a directory that can't be
@@ -540,7 +542,7 @@ def open_cluster(
     if is_cluster_address(text):
         from pykafka_store.remote.cluster import RemoteCluster
 
-        return RemoteCluster(text, config, read_only=read_only, on_notice=on_notice)
+        return RemoteCluster(text, config, read_only=read_only, patience=patience, on_notice=on_notice)
     from pykafka_store.embedded.cluster import EmbeddedCluster
 
     return EmbeddedCluster(text.removeprefix("file:"), create=create, read_only=read_only)

@@ -126,6 +126,14 @@ def test_nobody_listens(tmp_path: Path, tool: str, arguments: list[str], config_
         assert "Traceback" not in text
 
 
+@pytest.mark.parametrize(("given", "told"), [("2500", "2.5 s"), ("10", "1 s")])
+def test_a_consumer_gives_a_cluster_no_longer_than_its_records(given: str, told: str) -> None:
+    address = f"127.0.0.1:{apache.free_port()}"
+    done = run("kafka-console-consumer", "--bootstrap-server", address, "--topic", "t", "--timeout-ms", given)
+    assert done.returncode == 1
+    assert f"{address} did not answer within {told}" in done.stderr
+
+
 @pytest.fixture
 def answering() -> Iterator[Callable[[bytes | None], str]]:
     """Makes servers that are no Kafka: each answers what it is told with these bytes and hangs up; None: with silence

@@ -62,10 +62,12 @@ class RemoteCluster:
         config: Mapping[str, str] | None = None,
         *,
         read_only: bool = False,
+        patience: float | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self.address = address
         self.read_only = read_only
+        self.patience = patience
         self._config = dict(config or {})
         self._admin: Link[AdminClient] | None = None
         if on_notice is not None:
@@ -127,7 +129,7 @@ class RemoteCluster:
     def admin_link(self) -> Link[AdminClient]:
         """The connection for admin requests, made when it is first asked for."""
         if self._admin is None:
-            self._admin = Link(self.address, "admin", self._config, AdminClient, {})
+            self._admin = Link(self, "admin", self._config, AdminClient, {})
         return self._admin
 
     def _connection(self) -> dict[str, str]:
@@ -145,7 +147,7 @@ class Link(Generic[_Client]):
 
     def __init__(
         self,
-        address: str,
+        cluster: RemoteCluster,
         kind: configs.Kind,
         given: Mapping[str, str],
         make: Callable[[dict[str, Any]], _Client],
@@ -155,9 +157,9 @@ class Link(Generic[_Client]):
         """``more`` are settings in librdkafka's names. Raises InvalidConfigError; connects to nothing yet."""
         translated = configs.translate(kind, given)
         debug = os.environ.get("PYKAFKA_DEBUG") == "1"
-        self.reports = Reports(address, translated.secrets, debug=debug)
+        self.reports = Reports(cluster.address, translated.secrets, debug=debug)
         settings: dict[str, Any] = {
-            "bootstrap.servers": address,
+            "bootstrap.servers": cluster.address,
             "error_cb": self.reports.heard,
             **configs.TUNING,
             **translated.settings,
@@ -174,6 +176,8 @@ class Link(Generic[_Client]):
         self.timeout = API_TIMEOUT if translated.timeout is None else translated.timeout
         """Seconds for one request."""
         self._patience = FIRST_ANSWER if translated.timeout is None else translated.timeout
+        if cluster.patience is not None:
+            self._patience = min(self._patience, cluster.patience)
         self._answered = False
 
     def contact(self, patience: float | None = None) -> _Client:

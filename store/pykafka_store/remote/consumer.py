@@ -90,7 +90,7 @@ class RemoteConsumer:
         more = dict(TUNING_CONSUMER)
         if self._group is None:
             more["group.id"] = f"pykafka-{uuid.uuid4()}"  # librdkafka asks for one; this one never joins nor commits
-        self._link: Link[Client] = Link(cluster.address, "consumer", config, Client, more, on_notice)
+        self._link: Link[Client] = Link(cluster, "consumer", config, Client, more, on_notice)
         self._client = self._link.client
         self._subscription: _Subscribed | None = None
         self._joined: tuple[str, ...] = ()

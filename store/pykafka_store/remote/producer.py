@@ -77,7 +77,7 @@ class RemoteProducer:
         more = {**TUNING_PRODUCER, "on_delivery": self._report, **(own or {})}
         if on_delivery is not None:
             more["delivery.report.only.error"] = False
-        self._link: Link[Client] = Link(cluster.address, "producer", config, Client, more, on_notice)
+        self._link: Link[Client] = Link(cluster, "producer", config, Client, more, on_notice)
         self._client = self._link.client
         self._partitions: dict[str, int] = {}
         """The number of partitions of each topic that was sent to."""
