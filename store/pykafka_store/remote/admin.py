@@ -29,6 +29,7 @@ from pykafka_store.errors import (
     BrokerIdNotRegisteredError,
     ElectionNotNeededError,
     GroupIdNotFoundError,
+    InvalidConfigError,
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
@@ -85,6 +86,8 @@ _STATES = {
 
 _TIERED = {OffsetAt.EARLIEST_LOCAL, OffsetAt.LATEST_TIERED, OffsetAt.EARLIEST_PENDING_UPLOAD}
 NO_EPOCH = -1
+NEVER_JOINED = 0
+"""The epoch of a group that never had a member, only commits."""
 SETTLING = 5.0
 """Seconds in which a partition is asked again that can't answer just now."""
 STUCK = 1.0
@@ -93,6 +96,8 @@ COORDINATOR_MOVES = {14, 15, 16}
 """The errors that say so: CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator."""
 MOST_PARTITIONS = 100_000
 """librdkafka's limit for a request; a broker's is lower."""
+MOST_REPLICAS = 10_000
+"""librdkafka's limit for brokers."""
 
 
 class RemoteAdmin:
@@ -203,6 +208,11 @@ class RemoteAdmin:
         twice = [setting for setting in deletions if setting in changes or list(deletions).count(setting) > 1]
         if twice:
             raise InvalidRequestError(f"The setting {twice[0]} is named twice")
+        if not changes and not deletions:  # librdkafka sends no such request
+            self.describe_configs(resource)  # raises where there is no such topic
+            return
+        if "" in changes or "" in deletions:  # nor such a one
+            raise InvalidConfigError(f"Unknown {resource.type} config name: ")
         entries = [TheirEntry(*pair, incremental_operation=AlterConfigOpType.SET) for pair in changes.items()]
         entries += [TheirEntry(each, None, incremental_operation=AlterConfigOpType.DELETE) for each in deletions]
         asked = self._resource(resource, entries)
@@ -244,6 +254,12 @@ class RemoteAdmin:
                 raise InvalidReplicationFactorError(
                     "Replication factor must be larger than 0, or -1 to use the default value."
                 )
+            if replication_factor is not None and replication_factor > MOST_REPLICAS:
+                raise InvalidReplicationFactorError(
+                    f"Unable to replicate the partition {replication_factor} time(s): The target replication factor of "
+                    f"{replication_factor} cannot be reached because only {len(self.live_brokers())} broker(s) are "
+                    "registered or some brokers have all their log directories cordoned."
+                )
             if partitions is not None and partitions > MOST_PARTITIONS:
                 raise PolicyViolationError("Excessively large number of partitions per request.")
             new = NewTopic(
@@ -261,11 +277,17 @@ class RemoteAdmin:
         self._require_writable()
         if count > MOST_PARTITIONS:
             raise PolicyViolationError("Excessively large number of partitions per request.")
-        if count < 1:  # librdkafka refuses it itself, in other words than a broker
+        if count < 1 or assignments is not None:  # librdkafka refuses some itself, in other words than a broker
             current = len(self.describe_topics([name])[0].partitions)
-            raise InvalidPartitionsError(
-                f"The topic {name} currently has {current} partition(s); {count} would not be an increase."
-            )
+            if count <= current:
+                raise InvalidPartitionsError(
+                    f"The topic {name} currently has {current} partition(s); {count} would not be an increase."
+                )
+            if assignments is not None and len(assignments) != count - current:
+                raise InvalidReplicaAssignmentError(
+                    f"Attempted to add {count - current} additional partition(s), but only {len(assignments)} "
+                    "assignment(s) were specified."
+                )
         new = NewPartitions(name, count, *([list(map(list, assignments))] if assignments is not None else []))
         self._result(self._client.create_partitions([new], **self._timeouts)[name])
         return self._once_known(name, count)
@@ -394,10 +416,20 @@ class RemoteAdmin:
         self, election: ElectionType, partitions: Sequence[TopicPartition] | None = None
     ) -> dict[TopicPartition, StoreError | None]:
         self._require_writable()
-        asked = None if partitions is None else [TheirPartition(*partition) for partition in partitions]
+        answers: dict[TopicPartition, StoreError | None] = {}
+        asked = None
+        if partitions is not None:
+            # librdkafka sends no numbers below zero. This is what a broker says of any that it does not have.
+            answers = {
+                each: UnknownTopicOrPartitionError(f"No such partition as {each}")
+                for each in partitions
+                if each.partition < 0
+            }
+            asked = [TheirPartition(*each) for each in partitions if each not in answers]
+            if not asked:
+                return answers
         # confluent-kafka 2.16 documents timeouts here, and fails on any: only ours counts.
         future = self._client.elect_leaders(TheirElection[election.name], asked)
-        answers: dict[TopicPartition, StoreError | None] = {}
         for partition, error in self._result(future).items():
             told = None if error is None else self._connect().reports.error(error)
             if partitions is not None or not isinstance(told, ElectionNotNeededError):
@@ -462,7 +494,7 @@ class RemoteAdmin:
             _state(found.state),
             found.partition_assignor or "",
             -1 if found.coordinator is None else found.coordinator.id,
-            NO_EPOCH,
+            NEVER_JOINED if found.is_simple_consumer_group else NO_EPOCH,
             tuple(members),
         )
 

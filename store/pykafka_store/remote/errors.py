@@ -135,7 +135,7 @@ def _class(code: int, name: str) -> type[StoreError]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return re.sub(r"\s*[\r\n]\s*", " ", text)
 
 
 class Reports:
