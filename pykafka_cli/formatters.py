@@ -264,7 +264,21 @@ def _string(encoding: str) -> Deserialize:
     except LookupError:
         message = f"Error when deserializing byte[] to string due to unsupported encoding {encoding}"
         raise FormatterProblem(message) from None
-    return lambda data: codec.decode(data, "replace")[0].encode("utf-8", "replace")
+    if codec.name not in _EITHER_ORDER:
+        return lambda data: codec.decode(data, "replace")[0].encode("utf-8", "replace")
+    marks, default = _EITHER_ORDER[codec.name], codecs.lookup(f"{codec.name}-be")
+
+    def either(data: bytes) -> bytes:
+        return (codec if data.startswith(marks) else default).decode(data, "replace")[0].encode("utf-8", "replace")
+
+    return either
+
+
+# Python reads these without a mark of their order as the processor has it, Java as big-endian.
+_EITHER_ORDER = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 
 
 def _raw(_: str) -> Deserialize:

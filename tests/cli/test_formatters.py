@@ -211,6 +211,11 @@ def test_keys_and_headers_have_deserializers_of_their_own() -> None:
     assert DefaultFormatter(properties).format(run) == b"h:true,i:false\t1\tv\n"
 
 
+@pytest.mark.parametrize("data", [b"\x00\xe9", b"\xfe\xff\x00\xe9", b"\xff\xfe\xe9\x00"])
+def test_utf_16_without_a_mark_of_its_order_is_big_endian_as_in_java(data: bytes) -> None:
+    assert deserialized("StringDeserializer", data, value_deserializer_deserializer_encoding="UTF-16") == "é".encode()
+
+
 def test_a_deserializer_has_properties_below_its_name() -> None:
     assert (
         deserialized("StringDeserializer", b"\xe9", value_deserializer_deserializer_encoding="ISO-8859-1")
