@@ -14,6 +14,7 @@ from pykafka_cli.admin_config import check_admin_config
 from pykafka_cli.env import Env
 from pykafka_cli.java_json import written
 from pykafka_cli.options import (
+    INTEGER,
     CommandFailure,
     KafkaCommand,
     OptionProblem,
@@ -79,9 +80,10 @@ def log_dirs(env: Env, options: Options) -> None:
 def _numbers(text: str) -> set[int]:
     numbers = set()
     for word in filter(None, text.split(",")):
-        if not word.removeprefix("-").isdigit():
-            raise CommandFailure(f'For input string: "{word}"')
-        numbers.add(int(word))
+        try:
+            numbers.add(INTEGER.convert(word, None, None))
+        except click.BadParameter:
+            raise CommandFailure(f'For input string: "{word}"') from None
     return numbers
 
 

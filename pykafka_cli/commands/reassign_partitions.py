@@ -28,7 +28,12 @@ from pykafka_cli.options import (
 from pykafka_cli.params import FILE
 from pykafka_cli.properties import PropertiesError
 from pykafka_store.api import Admin, open_data_directory
-from pykafka_store.errors import NoReassignmentInProgressError, StoreError, UnknownTopicOrPartitionError
+from pykafka_store.errors import (
+    InvalidReplicationFactorError,
+    NoReassignmentInProgressError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.model import ConfigResource, TopicPartition
 from pykafka_store.placement import striped
 
@@ -213,7 +218,10 @@ def _generate(env: Env, options: Options, admin: Admin) -> None:
     proposed: dict[TopicPartition, list[int]] = {}
     for topic in topics:
         mine = [partition for partition in current if partition.topic == topic]
-        placed = striped(brokers, (), len(mine), len(current[mine[0]]))
+        try:
+            placed = striped(brokers, (), len(mine), len(current[mine[0]]))
+        except InvalidReplicationFactorError as error:  # thrown as it is; others come wrapped in an ExecutionException
+            raise _Refusal(f"{error}\n{exception_line(error)}\n") from None
         proposed.update(zip(mine, placed, strict=True))
     env.out(f"Current partition replica assignment\n{_as_json(current, _log_dirs(admin))}\n")
     env.out(f"Proposed partition reassignment configuration\n{_as_json(proposed, {})}")
