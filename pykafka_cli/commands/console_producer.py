@@ -24,7 +24,7 @@ from pykafka_cli.options import (
 from pykafka_cli.params import FILE, TOPIC
 from pykafka_cli.properties import PropertiesError, load_properties, parse_key_values
 from pykafka_cli.readers import BadLineError, Columns, LineReader, Lines, LineTooLongError, ReadError, enlarge_pipe
-from pykafka_store.errors import InvalidConfigError, RecordTooLargeError, StoreError
+from pykafka_store.errors import InvalidConfigError, InvalidTopicError, RecordTooLargeError, StoreError
 
 if TYPE_CHECKING:
     from pykafka_cli.env import Env
@@ -284,18 +284,28 @@ class _Sending:
                 self._send(records.slice(index, index + 1))
                 self.flush()
             except StoreError as error:
-                raise CommandFailure(exception_line(error)) from error
+                raise CommandFailure(_of_a_future(error)) from error
 
     def _send(self, records: Columns) -> None:
-        self._producer.send(
-            self._topic,
-            records.values,
-            keys=records.keys,
-            headers=records.headers,
-            timestamps=records.timestamps,
-            partitions=records.partitions if self._partition is None else self._partition,
-        )
+        try:
+            self._producer.send(
+                self._topic,
+                records.values,
+                keys=records.keys,
+                headers=records.headers,
+                timestamps=records.timestamps,
+                partitions=records.partitions if self._partition is None else self._partition,
+            )
+        except InvalidTopicError:
+            self._refuse_all(records, InvalidTopicError(f"Invalid topics: [{self._topic}]"))
         self.report.sent += len(records.values)
+
+    def _refuse_all(self, records: Columns, error: InvalidTopicError) -> None:
+        """To Kafka's producer a name that no topic may have is the failure of each record."""
+        if self._sync:
+            raise error
+        for index, value in enumerate(records.values):
+            self.report.refused(1, _size(records.keys[index] if records.keys else None), _size(value), error)
 
     def flush(self) -> None:
         self._producer.flush()
@@ -304,9 +314,22 @@ class _Sending:
         """A line too long to be held is a record that is too large."""
         error = RecordTooLargeError(str(line))
         if self._sync:
-            raise CommandFailure(exception_line(error)) from line
+            raise CommandFailure(_of_a_future(error)) from line
         self.report.sent += 1
         self.report.refused(1, "null", f"{line.size} bytes", error)
+
+
+def _of_a_future(error: StoreError) -> str:
+    """The first line of the stack trace with which Kafka's tool ends where it waits for each record."""
+    return f"java.util.concurrent.ExecutionException: {exception_line(error)}"
+
+
+def _size(data: bytes | None) -> str:
+    return _size_text(None if data is None else len(data))
+
+
+def _size_text(size: int | None) -> str:
+    return "null" if size is None else f"{size} bytes"
 
 
 class _Report:
@@ -326,7 +349,7 @@ class _Report:
 
     def failure(self, failure: SendFailure) -> None:
         """Called by the producer for records that were not acknowledged; reading goes on, as in Kafka's tool."""
-        key, value = ("null" if size is None else f"{size} bytes" for size in (failure.key_size, failure.value_size))
+        key, value = (_size_text(size) for size in (failure.key_size, failure.value_size))
         error = failure.error
         if not isinstance(error, StoreError):
             raise error
