@@ -373,7 +373,7 @@ def _pattern(options: Options) -> re.Pattern[str] | None:
     try:
         return java_regex.compile(regex)
     except ValueError as error:
-        raise CommandFailure(str(error)) from error
+        raise IllegalArgument(f"java.util.regex.PatternSyntaxException: {error}") from error
 
 
 def _formatter(env: Env, options: Options) -> Formatter:

@@ -586,7 +586,8 @@ def test_what_kafkas_consumer_refuses_is_told_in_its_words(
 
 def test_an_include_that_is_no_regular_expression_is_refused(directory: Path) -> None:
     done = consume(directory, "--include", "[")
-    assert (done.stdout, done.stderr.count("\n"), done.code) == ("", 1, 1)
+    assert (done.stdout, done.stderr.count("\n"), done.code) == ("", 2, 1)
+    assert "Unknown error when running consumer: " in done.stderr
     assert "[" in done.stderr
 
 
