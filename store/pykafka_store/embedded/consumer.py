@@ -387,7 +387,9 @@ class EmbeddedConsumer:
         leader_epochs = {}
         for partition in new.keys() & self._positions.keys():
             with suppress(UnknownTopicOrPartitionError, LeaderNotAvailableError):  # then nothing asks for it
-                leader_epochs[partition] = self._positions[partition].reader.state().leader_epoch
+                state = self._positions[partition].reader.state()
+                if state.log_end_offset > 0:  # an epoch begins with its first record
+                    leader_epochs[partition] = state.leader_epoch
         self._logs.groups().commit(
             self._group,
             new,
