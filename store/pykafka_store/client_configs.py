@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pykafka_store.errors import InvalidConfigError
+from pykafka_store.errors import InvalidConfigError, InvalidGroupIdError
 
 _COMMON = frozenset(
     [
@@ -107,9 +107,64 @@ _CONSUMER = frozenset(
     ]
 )
 
+_NO_LIMIT = None
+_NUMBERS: Mapping[str, tuple[str, int | None]] = {
+    "auto.commit.interval.ms": ("INT", 0),
+    "batch.size": ("INT", 0),
+    "buffer.memory": ("LONG", 0),
+    "connections.max.idle.ms": ("LONG", _NO_LIMIT),
+    "default.api.timeout.ms": ("INT", 0),
+    "delivery.timeout.ms": ("INT", 0),
+    "fetch.max.bytes": ("INT", 0),
+    "fetch.max.wait.ms": ("INT", 0),
+    "fetch.min.bytes": ("INT", 0),
+    "heartbeat.interval.ms": ("INT", _NO_LIMIT),
+    "linger.ms": ("LONG", 0),
+    "max.block.ms": ("LONG", 0),
+    "max.in.flight.requests.per.connection": ("INT", 1),
+    "max.partition.fetch.bytes": ("INT", 0),
+    "max.poll.interval.ms": ("INT", 1),
+    "max.poll.records": ("INT", 1),
+    "max.request.size": ("INT", 0),
+    "metadata.max.age.ms": ("LONG", 0),
+    "metadata.max.idle.ms": ("LONG", 5000),
+    "metrics.num.samples": ("INT", 1),
+    "metrics.sample.window.ms": ("LONG", 0),
+    "partitioner.availability.timeout.ms": ("LONG", 0),
+    "receive.buffer.bytes": ("INT", -1),
+    "reconnect.backoff.max.ms": ("LONG", 0),
+    "reconnect.backoff.ms": ("LONG", 0),
+    "request.timeout.ms": ("INT", 0),
+    "retries": ("INT", 0),
+    "retry.backoff.max.ms": ("LONG", 0),
+    "retry.backoff.ms": ("LONG", 0),
+    "send.buffer.bytes": ("INT", -1),
+    "session.timeout.ms": ("INT", _NO_LIMIT),
+    "socket.connection.setup.timeout.max.ms": ("LONG", _NO_LIMIT),
+    "socket.connection.setup.timeout.ms": ("LONG", _NO_LIMIT),
+    "transaction.timeout.ms": ("INT", _NO_LIMIT),
+}
+"""Java's type of each number, and the least that it takes."""
+_FLAGS = frozenset(
+    [
+        "allow.auto.create.topics",
+        "auto.include.jmx.reporter",
+        "check.crcs",
+        "enable.auto.commit",
+        "enable.idempotence",
+        "enable.metrics.push",
+        "exclude.internal.topics",
+        "partitioner.adaptive.partitioning.enable",
+        "partitioner.ignore.keys",
+    ]
+)
+_BITS = {"INT": 32, "LONG": 64}
+
 
 class ClientConfig:
-    """Settings of one client, checked by name when made and by value when asked for. All raise InvalidConfigError."""
+    """Settings of one client. Numbers and flags are checked when it is made, whether they have an effect here or not;
+    other values when they are asked for. All raise InvalidConfigError.
+    """
 
     def __init__(self, kind: str, given: Mapping[str, str] | None) -> None:
         """``kind`` is ``producer`` or ``consumer``."""
@@ -118,6 +173,11 @@ class ClientConfig:
         for name in self._given:
             if name not in known and not name.startswith(_COMMON_PREFIXES):
                 raise InvalidConfigError(f"{name} is not a {kind} setting that Kafka knows: check its spelling")
+        for name in self._given:
+            if name in _NUMBERS:
+                self.number(name, 0)
+            elif name in _FLAGS:
+                self.flag(name, default=False)
 
     def text(self, name: str, default: str) -> str:
         return self._given.get(name, default).strip()
@@ -133,12 +193,12 @@ class ClientConfig:
         text = self._given.get(name)
         if text is None:
             return default
-        try:
-            number = int(text.strip())
-        except ValueError:
-            raise InvalidConfigError(
-                f"Invalid value {text} for configuration {name}: Not a number of type INT"
-            ) from None
+        kind, least = _NUMBERS.get(name, ("INT", None))
+        half = 1 << (_BITS[kind] - 1)
+        if not re.fullmatch(r"[+-]?[0-9]+", text.strip()) or not -half <= int(text) < half:
+            raise InvalidConfigError(f"Invalid value {text} for configuration {name}: Not a number of type {kind}")
+        number = int(text)
+        low = least if low is None else low
         if low is not None and number < low:
             raise InvalidConfigError(f"Invalid value {number} for configuration {name}: Value must be at least {low}")
         return number
@@ -160,6 +220,32 @@ class ClientConfig:
                 f"Invalid value {text} for configuration {name}: String must be one of: {', '.join(choices)}"
             )
         return text
+
+
+def check_idempotence(config: ClientConfig) -> bool:
+    """Whether a producer's other settings allow for idempotence. Raises InvalidConfigError where it is asked for and
+    they don't. Source: ProducerConfig#postProcessAndValidateIdempotenceConfigs.
+    """
+    problem = None
+    if config.number("retries", 1) == 0:
+        problem = "Must set retries to non-zero when using the idempotent producer."
+    elif config.text("acks", "all") not in {"all", "-1"}:
+        problem = (
+            "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence."
+        )
+    elif config.number("max.in.flight.requests.per.connection", 5) > 5:
+        problem = "Must set max.in.flight.requests.per.connection to at most 5 to use the idempotent producer."
+    if problem is not None and config.flag("enable.idempotence", default=False):
+        raise InvalidConfigError(problem)
+    return problem is None
+
+
+def group_id(given: Mapping[str, str]) -> str | None:
+    """``group.id`` as it is, for Kafka trims no names. Raises InvalidGroupIdError for one of no letters."""
+    group = given.get("group.id")
+    if group is not None and not group.strip():
+        raise InvalidGroupIdError("The configured group.id should not be an empty string or whitespace.")
+    return group
 
 
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.IGNORECASE)

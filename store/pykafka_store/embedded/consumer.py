@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
-from pykafka_store.client_configs import ClientConfig, reset_duration_ms
+from pykafka_store.client_configs import ClientConfig, group_id, reset_duration_ms
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.groups.assignors import assignor_names
 from pykafka_store.embedded.groups.database import GroupDatabase
@@ -110,7 +110,7 @@ class EmbeddedConsumer:
         self._fetch_size = settings.number("max.partition.fetch.bytes", POLL_BYTES, low=0) or 1
         self._max_poll_records = settings.number("max.poll.records", 1 << 31, low=1)
         self._subscription: Subscribed | None = None
-        self._group = (config or {}).get("group.id")  # as it is: Kafka trims no names
+        self._group = group_id(config or {})
         self._auto_commit = settings.flag("enable.auto.commit", default=True) and self._group is not None
         self._auto_commit_interval = settings.milliseconds("auto.commit.interval.ms", 5000)
         self._next_commit = 0.0

@@ -13,7 +13,7 @@ from operator import add
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, cast
 
-from pykafka_store.client_configs import ClientConfig
+from pykafka_store.client_configs import ClientConfig, check_idempotence
 from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.partition import Appended, Partition
@@ -172,6 +172,7 @@ class EmbeddedProducer:
         self.failed = 0
         settings = ClientConfig("producer", config)
         self._acks_all = settings.choice("acks", "all", _ACKS) in {"all", "-1"}
+        check_idempotence(settings)
         self._retries = settings.number("retries", INT_MAX, low=0)
         self._retry_backoff = settings.milliseconds("retry.backoff.ms", 100)
         self._delivery_timeout = settings.milliseconds("delivery.timeout.ms", 120_000)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from pykafka_store.client_configs import ClientConfig
+from pykafka_store.client_configs import ClientConfig, check_idempotence
 from pykafka_store.errors import InvalidConfigError
 
 Kind = Literal["admin", "producer", "consumer"]
@@ -208,7 +208,7 @@ def _sockets(config: ClientConfig, made: Translated) -> None:
 
 def _producer(config: ClientConfig, made: Translated) -> None:
     settings = made.settings
-    acks = config.choice("acks", "all", ("all", "-1", "0", "1"))
+    config.choice("acks", "all", ("all", "-1", "0", "1"))
     codec = config.choice("compression.type", "none", ("none", "gzip", "snappy", "lz4", "zstd"))
     if config.is_given(f"compression.{codec}.level"):
         settings["compression.level"] = config.number(f"compression.{codec}.level", -1)
@@ -221,17 +221,8 @@ def _producer(config: ClientConfig, made: Translated) -> None:
         settings["request.timeout.ms"] = config.number("request.timeout.ms", 30000, low=0)
     settings["partitioner"] = "random" if config.flag("partitioner.ignore.keys", default=False) else "murmur2_random"
     # Java's default is idempotence where the other settings allow it (ProducerConfig#postProcessAndValidate...).
-    possible = (
-        acks in {"all", "-1"}
-        and config.number("retries", 1) > 0
-        and config.number("max.in.flight.requests.per.connection", 5) <= 5
-    )
-    if "enable.idempotence" not in settings:
-        settings["enable.idempotence"] = "true" if possible else "false"
-    elif config.flag("enable.idempotence", default=True) and not possible:
-        raise InvalidConfigError(
-            "enable.idempotence needs acks=all, retries above 0 and max.in.flight.requests.per.connection up to 5"
-        )
+    possible = check_idempotence(config)
+    settings.setdefault("enable.idempotence", "true" if possible else "false")
 
 
 _ASSIGNORS = {
@@ -243,7 +234,10 @@ _ASSIGNORS = {
 
 def _consumer(config: ClientConfig, made: Translated) -> None:
     settings = made.settings
-    settings.setdefault("isolation.level", "read_uncommitted")
+    # librdkafka takes READ_COMMITTED as well.
+    settings["isolation.level"] = config.choice(
+        "isolation.level", "read_uncommitted", ("read_committed", "read_uncommitted")
+    )
     reset = config.text("auto.offset.reset", "latest")
     if config.is_given("fetch.max.bytes"):  # librdkafka wants room for what surrounds the records
         settings["receive.message.max.bytes"] = max(100_000_000, config.number("fetch.max.bytes", 0, low=0) + 4096)

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as TheirPartition
 
-from pykafka_store.client_configs import ClientConfig, reset_duration_ms
+from pykafka_store.client_configs import ClientConfig, group_id, reset_duration_ms
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidGroupIdError,
@@ -73,7 +73,7 @@ class RemoteConsumer:
         settings = ClientConfig("consumer", config)
         self._cluster = cluster
         self._on_notice = on_notice
-        self._group = config.get("group.id")  # as it is: Kafka trims no names
+        self._group = group_id(config)
         self._reset = settings.text("auto.offset.reset", "latest")
         self._reset_ms = reset_duration_ms(self._reset)
         self._auto_commit = settings.flag("enable.auto.commit", default=True) and self._group is not None
