@@ -773,3 +773,5 @@ def test_both_protocols_read_alike(room: Room, protocol: str) -> None:
     found = room.admin.describe_group("g")
     assert (found.type, found.state) == (protocol.title(), "Stable")
     assert found.assignor == {"classic": "range", "consumer": "uniform"}[protocol]
+    consumer.close()
+    assert room.admin.describe_group("g").assignor == {"classic": "", "consumer": "uniform"}[protocol]
