@@ -283,8 +283,8 @@ def examples(*lines: str) -> str:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def connection_options(command: _Command) -> _Command:
-    """Add the two options that say where the records are."""
+def connection_options(command: _Command, *short: str) -> _Command:
+    """Add the two options that say where the records are, the first with a ``short`` name where it has one."""
     from pykafka_cli.params import DIRECTORY
 
     command = click.option(
@@ -296,6 +296,7 @@ def connection_options(command: _Command) -> _Command:
     )(command)
     return click.option(
         "--bootstrap-server",
+        *short,
         metavar="HOST:PORT|file:DIR",
         help="The Kafka cluster to talk to, or file:DIR for a directory of logs. An address that $PYKAFKA_EMBED lists "
         "is served by the directory of logs.",

@@ -38,7 +38,7 @@ def _connection(command: _F) -> _F:
     command = click.option(
         "--bootstrap-controller", "-C", metavar="HOST:PORT", help="Refused: librdkafka talks to brokers only."
     )(command)
-    return connection_options(command)
+    return connection_options(command, "-b")
 
 
 @click.group(
@@ -113,6 +113,10 @@ def unregister(env: Env, /, id: int, **connection: str | None) -> None:
 
 
 def _address(env: Env, connection: dict[str, str | None]) -> str:
+    if connection["config"] is not None:
+        env.out(
+            "Option --config has been deprecated and will be removed in a future version. Use --command-config instead."
+        )
     if connection["bootstrap_controller"] is not None:
         raise CommandFailure(
             "--bootstrap-controller can't be honoured: librdkafka talks to brokers only (--bootstrap-server)"

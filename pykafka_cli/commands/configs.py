@@ -179,7 +179,7 @@ def configs(ctx: click.Context, env: Env, options: Options) -> None:
             if options.has("alter"):
                 _alter(env, options, cluster.admin(), entity, ctx.meta["words"])
             else:
-                _describe(env, options, cluster.admin(), entity)
+                _describe(env, options, cluster.admin(), entity, ctx.meta["words"])
     except (Refusal, StoreError, OptionProblem, PropertiesError) as error:
         raise CommandFailure(str(error)) from None
 
@@ -349,11 +349,11 @@ def _refused(words: str, what: str) -> CommandFailure:
 # ---------------------------------------------------------------------------------------------------------- describing
 
 
-def _describe(env: Env, options: Options, admin: Admin, entity: Entity) -> None:
+def _describe(env: Env, options: Options, admin: Admin, entity: Entity, words: str) -> None:
     everything = options.has("all")
     match entity.type:
         case "topics":
-            _describe_topics(env, admin, entity.name, everything)
+            _describe_topics(env, admin, entity.name, everything, words)
         case "brokers":
             _describe_brokers(env, admin, entity.name, everything)
         case "groups":
@@ -369,7 +369,7 @@ def _describe(env: Env, options: Options, admin: Admin, entity: Entity) -> None:
             pass  # there are no quotas and no credentials, and of none nothing is printed
 
 
-def _describe_topics(env: Env, admin: Admin, name: str | None, everything: bool) -> None:
+def _describe_topics(env: Env, admin: Admin, name: str | None, everything: bool, words: str) -> None:
     if name is not None:
         try:
             check_topic_name(name)
@@ -379,7 +379,11 @@ def _describe_topics(env: Env, admin: Admin, name: str | None, everything: bool)
     for each in names:
         try:
             found = admin.describe_configs(ConfigResource("topic", each))
-        except UnknownTopicOrPartitionError:
+        except UnknownTopicOrPartitionError as error:
+            if name is not None and everything:  # Kafka's tool looks whether it is there without --all only
+                env.out(f"{_which(everything)} configs for topic {each} are:")
+                what = f"org.apache.kafka.common.errors.{error.kafka_name}: "
+                raise _refused(words, f"java.util.concurrent.ExecutionException: {what}") from None
             if name is not None:
                 env.out(f"The topic '{name}' doesn't exist and doesn't have dynamic config.")
             continue  # else deleted since it was listed

@@ -23,8 +23,10 @@ from pykafka_store.errors import StoreError
 from pykafka_store.model import random_topic_id
 
 RELEASE = "4.3-IV0"
+RELEASES = {RELEASE, "4.3"}
+"""The ways to name it."""
 FEATURES = (
-    ("metadata.version", f"30 ({RELEASE})"), ("kraft.version", "1"), ("transaction.version", "2"),
+    ("metadata.version", "30"), ("kraft.version", "1"), ("transaction.version", "2"),
     ("group.version", "1"), ("eligible.leader.replicas.version", "1"), ("share.version", "1"), ("streams.version", "1"),
 )  # fmt: skip
 META = "meta.properties"
@@ -112,7 +114,7 @@ def _listed(env: Env, what: str, one: str, many: str, lines: list[str]) -> None:
 @click.option("--cluster-id", "-t", metavar="ID", required=True, help="The cluster's id (kafka-storage random-uuid).")
 @click.option("--add-scram", "-S", metavar="CREDENTIAL", multiple=True, help="Refused: a directory has no users.")
 @click.option("--ignore-formatted", "-g", is_flag=True, help="Leave a directory alone that is formatted already.")
-@click.option("--release-version", "-r", metavar="VERSION", help=f"Only {RELEASE}, which is what there is.")
+@click.option("--release-version", "-r", metavar="VERSION", help=f"Only {RELEASE}, or 4.3, which is what there is.")
 @click.option("--feature", "-f", metavar="NAME=LEVEL", multiple=True, help="Refused but for the levels there are.")
 @click.option("--standalone", "-s", is_flag=True, help="As for a controller of its own.")
 @click.option("--no-initial-controllers", "-N", is_flag=True, help="As for a broker.")
@@ -137,9 +139,9 @@ def format(
         raise CommandFailure("--add-scram can't be honoured: a data directory has no users")
     if initial_controllers is not None:
         raise CommandFailure("--initial-controllers can't be honoured: a data directory has no controllers")
-    if release_version not in {None, RELEASE}:
+    if release_version not in {None, *RELEASES}:
         raise CommandFailure(f"--release-version {release_version} can't be honoured: there is only {RELEASE}")
-    levels = {name: level.split(" ")[0] for name, level in FEATURES}
+    levels = dict(FEATURES)
     for each in feature:
         name, _, level = each.partition("=")
         if levels.get(name) != level:
@@ -190,16 +192,17 @@ def random_uuid(env: Env) -> None:
 
 
 @storage.command("version-mapping", epilog=examples("kafka-storage version-mapping"))
-@click.option("--release-version", "-r", metavar="VERSION", help=f"Only {RELEASE}, which is what there is.")
+@click.option("--release-version", "-r", metavar="VERSION", help=f"Only {RELEASE}, or 4.3, which is what there is.")
 @click.pass_obj
 def version_mapping(env: Env, release_version: str | None) -> None:
     """Look up the features of a release."""
-    if release_version not in {None, RELEASE}:
+    if release_version not in {None, *RELEASES}:
         raise CommandFailure(
             f"Unknown release version '{release_version}'. Supported versions are: {RELEASE} to {RELEASE}"
         )
     for name, level in FEATURES:
-        env.out(f"{name}={level}")
+        release = f" ({release_version or RELEASE})" if name == "metadata.version" else ""
+        env.out(f"{name}={level}{release}")
 
 
 def _server(env: Env, config: str | None, data_dir: str | None) -> _Server:

@@ -491,10 +491,17 @@ def _topic_id(options: Options) -> str | None:
         raise _Refusal(f"Input string with prefix `{text[:24]}` is too long to be decoded as a base64 UUID")
     if len(text) == 1:
         raise _Refusal("Input byte[] should at least have 2 bytes for base64 bytes")
-    digits = text.rstrip("=") if len(text) % 4 == 0 else text
+    digits = text.partition("=")[0]
     illegal = re.search(r"[^A-Za-z0-9_-]", digits)
     if illegal is not None:
         raise _Refusal(f"Illegal base64 character {ord(illegal.group()):x}")
+    padding = text[len(digits) :]
+    if padding:
+        over = len(digits) % 4
+        if over == 0 or (over == 2 and not padding.startswith("==")):
+            raise _Refusal("Input byte array has wrong 4-byte ending unit")
+        if over > 1 and len(digits) + len(padding) > (end := len(digits) + (2 if over == 2 else 1)):
+            raise _Refusal(f"Input byte array has incorrect ending byte at {end}")
     if len(digits) % 4 == 1:
         raise _Refusal("Last unit does not have enough valid bits")
     raw = base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4))

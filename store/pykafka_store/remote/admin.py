@@ -75,6 +75,7 @@ _SOURCES = {
 }
 """Kafka's names of where a config's value comes from, by DescribeConfigs' numbers."""
 _OF_TOPIC, _BUILT_IN = 1, 5
+_CHANGEABLE = {_OF_TOPIC, 2, 8}
 _ORDER = [*(name for number, name in _SOURCES.items() if number != _BUILT_IN), _SOURCES[_BUILT_IN], "UNKNOWN"]
 """What counts first in front."""
 
@@ -92,6 +93,8 @@ NEVER_JOINED = 0
 """The epoch of a group that never had a member, only commits."""
 SETTLING = 5.0
 """Seconds in which a partition is asked again that can't answer just now."""
+TAKING_EFFECT = 0.5
+"""Seconds in which a change of settings is looked for."""
 STUCK = 1.0
 """Seconds without an answer after which librdkafka is made to look who the brokers are."""
 COORDINATOR_MOVES = {14, 15, 16}
@@ -211,6 +214,8 @@ class RemoteAdmin:
 
     @_asked_again
     def describe_configs(self, resource: OurResource) -> tuple[ConfigDescription, ...]:
+        if resource == OurResource("group", ""):
+            return ()  # librdkafka does not ask for it, and none can have that id
         (future,) = self._client.describe_configs([self._resource(resource)], **self._timeouts).values()
         entries = sorted(self._result(future).values(), key=lambda each: str(each.name))
         behind: Mapping[str, TheirEntry] = {}
@@ -243,6 +248,20 @@ class RemoteAdmin:
         asked = self._resource(resource, entries)
         for future in self._client.incremental_alter_configs([asked], **self._timeouts).values():
             self._result(future)
+        deadline = time.monotonic() + TAKING_EFFECT
+        with suppress(StoreError):  # they may be altered, not described
+            while time.monotonic() < deadline and not self._in_force(resource, changes, deletions):
+                time.sleep(0.02)
+
+    def _in_force(self, resource: OurResource, changes: Mapping[str, str], deletions: Sequence[str]) -> bool:
+        """Whether the broker that answers knows of changes: it may hear of them a moment later. Of those whose value it
+        spells differently it never seems to.
+        """
+        (future,) = self._client.describe_configs([self._resource(resource)], **self._timeouts).values()
+        own = {name: each.value for name, each in self._result(future).items() if _source_number(each) in _CHANGEABLE}
+        return all(own.get(name) == value for name, value in changes.items()) and not any(
+            name in own for name in deletions
+        )
 
     def _resource(self, resource: OurResource, entries: list[TheirEntry] | None = None) -> ConfigResource:
         if resource.type == "broker":
@@ -341,6 +360,11 @@ class RemoteAdmin:
             self._result(self._client.delete_topics([name], **self._timeouts)[name])
         except UnknownTopicOrPartitionError:
             raise missing_topic(name) from None
+        deadline = time.monotonic() + CREATION
+        with suppress(StoreError):  # it is gone
+            while time.monotonic() < deadline:  # the broker that answers may hear of it a moment later
+                self._result(self._described([name])[name])
+                time.sleep(0.02)
 
     # ------------------------------------------------------------------------------------------------------ offsets
 

@@ -36,6 +36,8 @@ from pykafka_store.model import (
 
 COORDINATOR = 0
 HOST = "/127.0.0.1"
+_WITHOUT_MEMBERS = {"Classic": "", "Consumer": "uniform"}
+"""The assignor of a group that has no members: their choice, or what brokers choose for them."""
 
 
 class Topics(Catalogued, Protocol):
@@ -87,7 +89,7 @@ class GroupAdmin:
             group,
             kind,
             state,
-            row.assignor if members else "",
+            row.assignor if members else _WITHOUT_MEMBERS[kind],
             COORDINATOR,
             row.epoch,
             tuple(
