@@ -278,14 +278,14 @@ class EmbeddedConsumer:
                 self._member.give_up(change.to_revoke)
             if change.taken:
                 self._begin(change.taken)
+                self._knows_its_share = True
                 self._tell("assigned", change.taken)
             if not change.lost and not change.to_revoke:
                 break
             change = self._member.look()
         if self._member.settled and not self._knows_its_share:
             self._knows_its_share = True
-            if not change.taken:
-                self._tell("assigned", ())
+            self._tell("assigned", ())
         if len(self._positions) < len(self._member.owned):  # taken when its topic was just being deleted
             self._begin([partition for partition in self._member.owned if partition not in self._positions])
         if self._reset.is_none:
