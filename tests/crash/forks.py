@@ -32,6 +32,7 @@ from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.consumer import EmbeddedConsumer  # noqa: F401  # imported once, before any fork
 from pykafka_store.embedded.copier import EmbeddedCopier  # noqa: F401
 from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.groups.database import GroupDatabase
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.reader import LogReader  # noqa: F401
 from pykafka_store.embedded.log.replica import ReplicaLog  # noqa: F401
@@ -193,6 +194,14 @@ def quick_opener(directory: str, said: str) -> None:
             Said(said)(f"there {cluster.admin().describe_topics(['t'])[0].topic_id}")
         with cluster.producer() as producer:
             producer.send("t", [b"x"])
+
+
+def groups_maker(directory: str, number: int, crowd: int) -> None:
+    """Open the groups' database of a directory at the moment at which ``crowd`` processes do, which makes it."""
+    open(os.path.join(directory, f"{number}.ready"), "x").close()
+    while sum(name.endswith(".ready") for name in os.listdir(directory)) < crowd:
+        pass
+    GroupDatabase(directory).version()
 
 
 def batch_writer(
@@ -407,6 +416,7 @@ ROLES: dict[str, Callable[..., None]] = {
         topic_maker,
         opener,
         quick_opener,
+        groups_maker,
         mirrorer,
         lock_holder,
         catalogue_holder,

@@ -296,6 +296,16 @@ def test_many_processes_that_make_one_directory_at_once_agree(tmp_path: Path, fo
 
 
 @pytest.mark.slow
+def test_many_processes_that_make_the_groups_database_at_once_agree(tmp_path: Path, forks: Forks) -> None:
+    """No lock is held meanwhile but SQLite's own, and SQLite refuses some of them without a wait."""
+    for round_ in range(40):
+        directory = tmp_path / str(round_)
+        directory.mkdir()
+        pids = [forks.start("groups_maker", str(directory), number, 6) for number in range(6)]
+        assert [forks.wait(pid) for pid in pids] == [0] * 6, forks.complaints()
+
+
+@pytest.mark.slow
 def test_a_directory_killed_while_it_is_made_is_made_by_the_next(tmp_path: Path, forks: Forks, seed: int) -> None:
     chance = random.Random(seed)
     unfinished = 0

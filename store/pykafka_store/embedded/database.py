@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -59,7 +60,7 @@ class Database:
         connection = sqlite3.connect(_uri(self.path, mode), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
         with _closing_on_error(connection):
             if mode == "rwc":
-                connection.execute("PRAGMA journal_mode = WAL")
+                _make_wal(connection)
             connection.execute(f"PRAGMA synchronous = {self.SYNCHRONOUS}")
         return connection
 
@@ -160,7 +161,7 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            if _is_busy(error):
                 raise StorageError(
                     f"{self.path} was held by another process for {BUSY_TIMEOUT:g} s: it may be frozen "
                     f"(fuser -v {self.path} names it)"
@@ -172,6 +173,25 @@ def _uri(path: str, mode: Mode) -> str:
     """What sqlite3.connect wants to hear of a path that may hold any characters."""
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return f"file:{quoted}?mode={mode}"
+
+
+def _make_wal(connection: sqlite3.Connection) -> None:
+    """Of several processes that make one file at once, SQLite refuses some without a wait: it can't see that none of
+    them waits for another. Once the file is made, nothing is changed here.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.001)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextmanager
