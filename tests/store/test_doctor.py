@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -358,6 +359,14 @@ MENDED = {
 }
 
 
+def _tables(catalogue: bytes) -> list[str]:
+    """All that a catalogue says, but how often it was changed."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        # In memory there is no WAL: bytes 18 and 19 say that this file has none.
+        connection.deserialize(catalogue[:18] + b"\x01\x01" + catalogue[20:])
+        return [line for line in connection.iterdump() if not line.startswith('INSERT INTO "changes"')]
+
+
 @pytest.mark.parametrize("name", MENDED)
 def test_what_can_be_mended(data: Data, name: str) -> None:
     case = MENDED[name]
@@ -376,7 +385,10 @@ def test_what_can_be_mended(data: Data, name: str) -> None:
         kept = [Path(each) / path.relative_to(data.path) for each in repaired.kept]
         moved = [Path(each) / path.name for each in repaired.kept]
         found = [each.read_bytes() for each in (path, *kept, *moved) if each.exists()]
-        assert content in found or path.name.endswith(("-wal", "-shm")), path
+        if path.name == "metadata.db":
+            assert _tables(content) in map(_tables, found)  # before a directory is set aside something is committed
+        else:
+            assert content in found or path.name.endswith(("-wal", "-shm")), path
     assert data.read() == data.sent
     data.append()
     assert data.read() == data.sent
