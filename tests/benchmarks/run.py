@@ -410,9 +410,7 @@ def row_cluster(work: Path, rounds: int) -> list[Row]:
         ours_in, kcat_in, java_in, directory_in = in_turns(
             rounds,
             partial(into, lambda topic: [tool("kafka-console-producer"), *address, "--topic", topic]),
-            partial(
-                into, lambda topic: [kcat, "-P", "-b", broker.bootstrap, "-t", topic, "-l", str(lines)], stdin=None
-            ),
+            partial(into, lambda topic: [kcat, "-P", "-b", broker.bootstrap, "-t", topic, "-l", str(lines)]),
             partial(into, lambda topic: apache.command("kafka-console-producer", *address, "--topic", topic)),
             on_directory,
         )
