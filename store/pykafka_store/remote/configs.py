@@ -115,8 +115,9 @@ TUNING: Mapping[str, str | int | float | bool] = {
 TUNING_PRODUCER: Mapping[str, str | int | float | bool] = {
     # A batch is bounded by batch.size alone, as Java's is.
     "batch.num.messages": 1000000,
-    # buffer.memory bounds the bytes; this bounds what librdkafka needs besides for many small records.
-    "queue.buffering.max.messages": 500000,
+    # buffer.memory bounds the bytes; this bounds what librdkafka needs besides for many small records. A longer queue
+    # makes nothing faster: its memory is no longer in the processor's caches when it is used again.
+    "queue.buffering.max.messages": 100000,
     # A report costs more than the sending of a record; the engine asks for those that it needs.
     "delivery.report.only.error": True,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,10 +40,13 @@ if TYPE_CHECKING:
 CHOOSE = -1
 """The partition that leaves the choice to librdkafka's partitioner."""
 
+FRESH = 10.0
+"""Seconds after which a topic of one partition may have got more."""
+
 NOW = 0
 """The timestamp that librdkafka takes for the present. It can't send the first millisecond of 1970."""
 
-FULL_QUEUE_POLL = 0.01
+FULL_QUEUE_POLL = 0.003
 """Seconds between attempts while librdkafka's queue is full: what brokers take makes no event to wait for."""
 
 BATCH_SIZE = 1_000_000
@@ -81,6 +85,8 @@ class RemoteProducer:
         self._client = self._link.client
         self._partitions: dict[str, int] = {}
         """The number of partitions of each topic that was sent to."""
+        self._learned: dict[str, float] = {}
+        """When that was asked for, by our clock."""
         self._batch_size = settings.number("batch.size", BATCH_SIZE, low=0)
         self._limits: dict[str, int | None] = {}
         """Of each topic whose brokers take less than ``batch.size`` at once: how many bytes."""
@@ -109,6 +115,7 @@ class RemoteProducer:
         count = self._partitions.get(topic)
         if count is None:
             count = self._partitions[topic] = self._known_partitions(topic)
+            self._learned[topic] = time.monotonic()
             self._limits[topic] = self._smaller_limit(topic)
         explicit = self._choices(topic, count, values, keys, partitions)
         limit = self._limits[topic]
@@ -197,7 +204,9 @@ class RemoteProducer:
             self._require_partition(topic, partitions)
             return partitions
         if self._partitioner is None:
-            return CHOOSE if partitions is None else [CHOOSE if given is None else given for given in partitions]
+            # Where there is only one, there is nothing to choose, and librdkafka's choosing costs a tenth of the time.
+            choose = 0 if count == 1 and time.monotonic() < self._learned[topic] + FRESH else CHOOSE
+            return choose if partitions is None else [choose if given is None else given for given in partitions]
         chosen = []
         for index, value in enumerate(values):
             given = None if partitions is None else partitions[index]
@@ -220,21 +229,27 @@ class RemoteProducer:
 
     def _all_fit(self, values: Sequence[bytes | None]) -> bool:
         """Whether no record of these values alone is too large: the longest bounds them all."""
-        longest = max(len(value or b"") for value in values)
+        longest = max(map(len, filter(None, values)), default=0)
         return record_size_upper_bound(None, b"", ()) + longest <= self._max_request_size
 
     def _send_values(self, topic: str, values: Sequence[bytes | None], partition: int) -> None:
         """The usual case, with as little Python a record as there can be."""
         produce = self._client.produce
-        for value in values:
-            try:
-                produce(topic, value, None, partition)
-            except BufferError:
-                self._produce_later(topic, value, None, partition, NOW, None)
-            except KafkaException as error:
-                self._refuse(topic, partition, None, value, self._link.reports.error(error.args[0]))
-                continue
-            self._sent += 1
+        left = iter(values)
+        try:
+            for value in left:
+                try:
+                    produce(topic, value, None, partition)
+                except BufferError:
+                    self._produce_later(topic, value, None, partition, NOW, None)
+                except KafkaException as error:
+                    self._sent -= 1
+                    self._refuse(topic, partition, None, value, self._link.reports.error(error.args[0]))
+        except BaseException:  # Ctrl-C, most likely: whether the last one was taken nobody knows
+            self._sent -= 1
+            raise
+        finally:
+            self._sent += len(values) - length_hint(left)
         self._client.poll(0)
         self._tell()
 
@@ -366,7 +381,8 @@ class RemoteProducer:
 
     def _tell(self) -> None:
         """Hand on what was reported. Raises the first failure where nobody asked for them."""
-        self.acknowledged = self._sent - self._lost - len(self._client)
+        # What is being sent just now is counted when that is over.
+        self.acknowledged = max(self.acknowledged, self._sent - self._lost - len(self._client))
         delivered, self._delivered = self._delivered, []
         if self._on_delivery is not None:
             for delivery in delivered:
