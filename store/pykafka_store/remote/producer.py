@@ -245,6 +245,8 @@ class RemoteProducer:
                 except KafkaException as error:
                     self._sent -= 1
                     self._refuse(topic, partition, None, value, self._link.reports.error(error.args[0]))
+        except StoreError:
+            raise  # a failure that was told of, and is counted
         except BaseException:  # Ctrl-C, most likely: whether the last one was taken nobody knows
             self._sent -= 1
             raise
