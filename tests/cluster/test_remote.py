@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from pykafka_store.api import Cluster, open_cluster
-from pykafka_store.errors import UnsupportedVersionError
+from pykafka_store.errors import StoreError, UnsupportedVersionError
 from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_store.remote.cluster import RemoteCluster
 from tests.cluster.test_seam import fill, fresh, made, read, until, values_of
 from tests.cluster.test_tools import run
 from tests.support import apache
@@ -138,3 +140,45 @@ def test_librdkafka_says_nothing_by_itself(broker: apache.Broker) -> None:
     addresses = f"127.0.0.1:{apache.free_port()},{broker.bootstrap}"
     done = run("kafka-topics", "--bootstrap-server", addresses, "--list", environ={"PYKAFKA_DEBUG": ""})
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+class DyingClient:
+    """librdkafka's producer as far as it is asked here: it takes ``room`` records, and its ``poll`` raises."""
+
+    def __init__(self, room: int, refusal: Exception) -> None:
+        self._room = room
+        self._refusal = refusal
+
+    def produce(self, *_record: object) -> None:
+        if not self._room:
+            raise self._refusal
+        self._room -= 1
+
+    def poll(self, _seconds: float) -> int:
+        raise KafkaException(KafkaError(KafkaError._FENCED, "Fatal error: fenced", True))
+
+    def flush(self, _seconds: float) -> int:
+        return 0
+
+    def purge(self) -> None: ...
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("refusal", [BufferError(), KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))])
+def test_what_makes_an_end_of_a_producer_is_our_error_wherever_it_comes(
+    monkeypatch: pytest.MonkeyPatch, refusal: Exception, *, keyed: bool
+) -> None:
+    """confluent-kafka raises it out of whatever serves its callbacks; and what was not taken is not counted."""
+    for room in (2, 3):
+        with RemoteCluster("127.0.0.1:1") as cluster:
+            producer = cluster.producer()
+            monkeypatch.setattr(producer, "_known_partitions", lambda _topic: 1)
+            monkeypatch.setattr(producer, "_smaller_limit", lambda _topic: None)
+            monkeypatch.setattr(producer, "_client", DyingClient(room, refusal))
+            with pytest.raises(StoreError):
+                producer.send("t", [b"a", b"b", b"c"], keys=[b"k"] * 3 if keyed else None)
+            producer.flush()
+            assert producer.acknowledged == room

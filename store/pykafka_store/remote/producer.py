@@ -141,16 +141,17 @@ class RemoteProducer:
 
     def flush(self) -> None:
         """See :meth:`pykafka_store.api.Producer.flush`. Ends when ``delivery.timeout.ms`` has, at the latest."""
-        while self._flush(SLICE):
+        while self._served(self._client.flush, SLICE):
             self._tell()
         self._tell()
 
-    def _flush(self, seconds: float) -> int:
-        """How many records still wait after so long. Raises StoreError for what makes an end of the client, such as
-        another producer with its transactional id; what waited is reported as failed then.
+    def _served(self, serve: Callable[[float], int], seconds: float) -> int:
+        """What librdkafka's ``flush`` or ``poll`` answers within so long. Either calls our callbacks, and raises what
+        makes an end of the client, such as another producer with its transactional id. Raises StoreError for that; what
+        waited is reported as failed then.
         """
         try:
-            return self._client.flush(seconds)
+            return serve(seconds)
         except KafkaException as error:
             self._purge()
             with suppress(StoreError):  # what came of it; the cause is what is to be told
@@ -241,18 +242,17 @@ class RemoteProducer:
                 try:
                     produce(topic, value, None, partition)
                 except BufferError:
-                    self._produce_later(topic, value, None, partition, NOW, None)
+                    if not self._produce_later(topic, value, None, partition, NOW, None):
+                        self._sent -= 1
                 except KafkaException as error:
-                    self._sent -= 1
                     self._refuse(topic, partition, None, value, self._link.reports.error(error.args[0]))
-        except StoreError:
-            raise  # a failure that was told of, and is counted
-        except BaseException:  # Ctrl-C, most likely: whether the last one was taken nobody knows
+                    self._sent -= 1
+        except BaseException:  # the last one was not taken; after Ctrl-C nobody knows
             self._sent -= 1
             raise
         finally:
             self._sent += len(values) - length_hint(left)
-        self._client.poll(0)
+        self._served(self._client.poll, 0)
         self._tell()
 
     def _send_columns(
@@ -284,12 +284,13 @@ class RemoteProducer:
             try:
                 produce(topic, value, key, partition, None, None, when, listed)
             except BufferError:
-                self._produce_later(topic, value, key, partition, when, listed)
+                if not self._produce_later(topic, value, key, partition, when, listed):
+                    continue
             except KafkaException as error:
                 self._refuse(topic, partition, key, value, self._link.reports.error(error.args[0]))
                 continue
             self._sent += 1
-        self._client.poll(0)
+        self._served(self._client.poll, 0)
         self._tell()
 
     def _refusal(
@@ -330,24 +331,24 @@ class RemoteProducer:
         partition: int,
         timestamp: int,
         headers: list[Any] | None,
-    ) -> None:
-        """Wait for brokers to take some of what is queued, ``max.block.ms`` at most."""
+    ) -> bool:
+        """Wait for brokers to take some of what is queued, ``max.block.ms`` at most. False if it was refused."""
         deadline = time.monotonic() + self._max_block
         while True:
-            self._client.poll(FULL_QUEUE_POLL)
+            self._served(self._client.poll, FULL_QUEUE_POLL)
             self._tell()
             try:
                 self._client.produce(topic, value, key, partition, None, None, timestamp, headers)
             except BufferError:
                 if time.monotonic() < deadline:
                     continue
-                self._sent -= 1  # the caller counts it
                 why = f"No room for the record in buffer.memory within max.block.ms ({self._max_block:g} s)"
                 self._refuse(topic, partition, key, value, TimeoutError(why))
+                return False
             except KafkaException as error:
-                self._sent -= 1
                 self._refuse(topic, partition, key, value, self._link.reports.error(error.args[0]))
-            return
+                return False
+            return True
 
     # ------------------------------------------------------------------------------------------------------- reports
 
@@ -410,7 +411,7 @@ class RemoteProducer:
             return
         # The caller gives up. What is queued has a short time to be sent; the caller's error is the one to be told.
         with suppress(StoreError):
-            self._flush(LAST_CHANCE)
+            self._served(self._client.flush, LAST_CHANCE)
         self._purge()
         with suppress(StoreError):
             self._tell()
