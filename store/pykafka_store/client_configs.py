@@ -128,6 +128,7 @@ _NUMBERS: Mapping[str, tuple[str, int | None]] = {
     "max.request.size": ("INT", 0),
     "metadata.max.age.ms": ("LONG", 0),
     "metadata.max.idle.ms": ("LONG", 5000),
+    "metadata.recovery.rebootstrap.trigger.ms": ("LONG", 0),
     "metrics.num.samples": ("INT", 1),
     "metrics.sample.window.ms": ("LONG", 0),
     "partitioner.availability.timeout.ms": ("LONG", 0),

@@ -91,8 +91,6 @@ _REFUSED = {
 CONNECTION = frozenset(_RENAMED) | _OURS | _OURS_SECURITY
 """The settings that every client has: how to reach a cluster, and how to log in."""
 
-_NUMERIC = (".ms", ".bytes", ".connection", "retries")
-
 # librdkafka's older names, which its complaints are about.
 _CANONICAL = {
     "compression.codec": "compression.type",
@@ -167,10 +165,6 @@ def translate(kind: Kind, given: Mapping[str, str]) -> Translated:
     config = ClientConfig(kind, given) if kind != "admin" else ClientConfig("producer", _known_to_admin(given))
     if config.is_given("default.api.timeout.ms"):
         made.timeout = config.milliseconds("default.api.timeout.ms", 0)
-    if kind != "admin":
-        for name in given:
-            if name in renamed and name.endswith(_NUMERIC):
-                config.number(name, 0)  # refused in Kafka's words
     _sockets(config, made)
     if kind == "producer":
         _producer(config, made)
