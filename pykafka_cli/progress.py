@@ -1,4 +1,4 @@
-"""A line on the terminal that says what is being looked at, for as long as it is."""
+"""A line on the terminal that says how far something is, for as long as it is at work."""
 
 from __future__ import annotations
 
@@ -9,14 +9,35 @@ _INTERVAL = 0.1
 """Seconds between two updates."""
 
 
+class TerminalLine:
+    """A line on stderr, which must be a terminal, written over itself and gone in the end."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._shown = False
+
+    def write(self, text: str) -> None:
+        width = self._env.width - 1
+        self._shown = True
+        self._put(f"\r{text[:width]:<{width}}")
+
+    def clear(self) -> None:
+        if self._shown:
+            self._shown = False
+            self._put(f"\r{'':<{self._env.width - 1}}\r")
+
+    def _put(self, text: str) -> None:
+        self._env.stderr.write(text)
+        self._env.stderr.flush()
+
+
 class ProgressLine:
-    """Of one command, on stderr, which must be a terminal."""
+    """What a command looks at, and how much it has read."""
 
     def __init__(self, env: Env, command: str) -> None:
         self._env = env
         self._command = command
-        self._width = env.width
-        self._shown = False
+        self._line = TerminalLine(env)
         self._next = 0.0
 
     def show(self, what: object, read: int) -> None:
@@ -24,15 +45,8 @@ class ProgressLine:
         now = self._env.monotonic()
         if now < self._next:
             return
-        self._next, self._shown = now + _INTERVAL, True
-        self._write(f"{self._command}: {what}, {size(read)} read")
+        self._next = now + _INTERVAL
+        self._line.write(f"{self._command}: {what}, {size(read)} read")
 
     def clear(self) -> None:
-        if self._shown:
-            self._shown = False
-            self._write("", end="\r")
-
-    def _write(self, text: str, end: str = "") -> None:
-        width = self._width - 1
-        self._env.stderr.write(f"\r{text[:width]:<{width}}{end}")
-        self._env.stderr.flush()
+        self._line.clear()

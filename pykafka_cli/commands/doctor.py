@@ -57,9 +57,7 @@ def doctor(context: click.Context, data_dir: str | None, repair: bool) -> None:
             env.address(None, data_dir).removeprefix("file:"),
             repair=repair,
             on_finding=show,
-            on_progress=(lambda partition, read: progress.show(partition or "catalogue", read))
-            if env.stderr_is_terminal
-            else None,
+            on_progress=looking if env.stderr_is_terminal else None,
         )
     finally:
         progress.clear()

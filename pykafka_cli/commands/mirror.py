@@ -18,6 +18,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, Terminated
 from pykafka_cli.options import examples
 from pykafka_cli.params import FILE, GROUP, TOPIC
+from pykafka_cli.progress import TerminalLine
 from pykafka_cli.properties import PropertiesError
 from pykafka_cli.words import counted, size
 from pykafka_store.api import is_cluster_address, open_cluster, open_data_directory, open_kafka_cluster
@@ -241,33 +242,23 @@ class _Progress:
         self._follow = follow
         self._shown = env.stderr_is_terminal
         self._started = self._next = env.monotonic()
-        self._width = 0
+        self._line = TerminalLine(env)
 
     def show(self, progress: Progress) -> None:
         now = self._env.monotonic()
         if not self._shown or now < self._next:
             return
         self._next = now + SHOW_EVERY
-        self._write(progress_line(progress, now - self._started, follow=self._follow))
+        self._line.write(progress_line(progress, now - self._started, follow=self._follow))
 
     def ending(self) -> None:
         """An end was asked for. What is on its way may take long, to a cluster that does not answer."""
         if self._shown:
             with suppress(RuntimeError):  # the signal came in the middle of a write
-                self._write("mirror: ending; Ctrl-C once more ends it at once")
+                self._line.write("mirror: ending; Ctrl-C once more ends it at once")
 
     def clear(self) -> None:
-        if self._width:
-            self._write("")
-            self._env.stderr.write("\r")
-            self._env.stderr.flush()
-            self._width = 0
-
-    def _write(self, text: str) -> None:
-        text = text[: self._env.width - 1]
-        self._env.stderr.write(f"\r{text:<{self._width}}")
-        self._env.stderr.flush()
-        self._width = len(text)
+        self._line.clear()
 
     def __enter__(self) -> Self:
         self._started = self._env.monotonic()

@@ -18,6 +18,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.options import connection_options, examples
 from pykafka_cli.params import DURATION, FILE, GROUP, TOPIC
+from pykafka_cli.progress import TerminalLine
 from pykafka_cli.properties import PropertiesError
 from pykafka_cli.words import counted
 from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
@@ -225,24 +226,17 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
     """One line on a terminal, rewritten in place and gone in the end."""
 
     def __init__(self, env: Env, *, shown: bool) -> None:
-        self._env = env
-        self._width = env.width - 1 if shown else 0
+        self._line = TerminalLine(env) if shown else None
         self._text = ""
 
     def show(self, text: str) -> None:
-        if self._width and text != self._text:
+        if self._line is not None and text != self._text:
             self._text = text
-            self._write(text[: self._width])
-
-    def _write(self, text: str) -> None:
-        self._env.stderr.write(f"\r{text:<{self._width}}")
-        self._env.stderr.flush()
+            self._line.write(text)
 
     def __exit__(self, *_: object) -> None:
-        if self._text:
-            self._write("")
-            self._env.stderr.write("\r")
-            self._env.stderr.flush()
+        if self._line is not None:
+            self._line.clear()
 
 
 # ------------------------------------------------------------------------------------------------- what does not hold
