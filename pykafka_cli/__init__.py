@@ -1,5 +1,9 @@
 """Kafka's command line tools over a directory of Kafka-format logs, or over a cluster."""
 
+from pykafka_cli.later import put_off_clicks_imports
+
+put_off_clicks_imports()
+
 __version__ = "0.1.0"
 
 KAFKA_VERSION = "4.3.1"
@@ -12,6 +16,9 @@ KAFKA_TOOLS = (
     "consumer-groups",
     "groups",
     "configs",
+    "client-metrics",
+    "acls",
+    "delegation-tokens",
     "get-offsets",
     "delete-records",
     "dump-log",
@@ -21,6 +28,21 @@ KAFKA_TOOLS = (
     "metadata-quorum",
     "broker-api-versions",
     "cluster",
+    "features",
+    "transactions",
+    "streams-application-reset",
     "storage",
+    "server-start",
+    "server-stop",
+    "run-class",
+    "producer-perf-test",
+    "consumer-perf-test",
+    "e2e-latency",
+    "verifiable-producer",
+    "verifiable-consumer",
 )
-"""The subcommands of ``pykafka`` that are programs of their own too, called ``kafka-`` and the name."""
+"""The subcommands of ``pykafka`` that are programs of their own too, called ``kafka-`` and the name.
+
+A new one is a name here, its module in ``commands/`` (tool/frame.py shows one), a line in ``[project.scripts]`` of
+pyproject.toml, and a section in COMPAT.md.
+"""

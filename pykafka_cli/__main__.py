@@ -1,5 +1,9 @@
-"""``python -m pykafka_cli`` is ``pykafka``."""
+"""``python -m pykafka_cli`` is ``pykafka``; with the name of one of Kafka's tools behind it, that tool by that name."""
 
-from pykafka_cli.main import pykafka
+import sys
 
-pykafka()
+from pykafka_cli import KAFKA_TOOLS, main
+
+if len(sys.argv) > 1 and sys.argv[1] in {f"kafka-{tool}" for tool in KAFKA_TOOLS}:
+    getattr(main, sys.argv.pop(1).replace("-", "_"))()
+main.pykafka()

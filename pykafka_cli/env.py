@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from pykafka_cli.errors import UsageProblem
+from pykafka_cli.errors import Refusal, UsageProblem
 
 if TYPE_CHECKING:
     from pykafka_store.api import Cluster
+    from pykafka_store.directory import DataDirectory
 
 
 class Env:
@@ -39,6 +40,8 @@ class Env:
         self.monotonic = monotonic
         self.error_reported = False
         """Whether an error was reported that Kafka's tools exit 0 on; PYKAFKA_STRICT_EXIT=1 makes it exit 1."""
+        self.hint = ""
+        """The line on stderr that the command is to end with: what was probably meant (output/hints.py)."""
 
     @classmethod
     def of_process(cls) -> Env:
@@ -77,7 +80,7 @@ class Env:
         """Write a line to stderr, after what was written to stdout before it."""
         with contextlib.suppress(OSError):  # main.py flushes again and says what is wrong
             self.stdout.flush()
-        with contextlib.suppress(OSError):  # nobody is left to be told
+        with contextlib.suppress(OSError):  # the reader of stderr has gone
             self.stderr.write(text + "\n")
             self.stderr.flush()
 
@@ -95,22 +98,61 @@ class Env:
         read_only: bool = False,
         config: Mapping[str, str] | None = None,
         patience: float | None = None,
+        controllers: bool = False,
         on_notice: Callable[[str], None] | None = None,
     ) -> Cluster:
-        """Open the cluster that the options and the environment name (DESIGN.md, section 1).
+        """Open the cluster that the options and the environment name: ``address`` says which that is.
 
-        ``config``, ``patience`` and ``on_notice`` are those of ``pykafka_store.api.open_cluster``.
-        Raises UsageProblem where they contradict each other or name nothing, else what ``pykafka_store.api`` raises.
+        ``create`` and the others are those of ``pykafka_store.open.open_cluster``. A directory that is made is told of.
+        Raises UsageProblem where they contradict each other or name nothing, else what ``open_cluster`` raises.
         """
-        from pykafka_store import api
+        from pykafka_store.open import open_cluster
 
         address = self.address(bootstrap_server, data_dir)
-        return api.open_cluster(
-            address, create=create, read_only=read_only, config=config, patience=patience, on_notice=on_notice
+        named = data_dir is not None or (bootstrap_server or "").startswith("file:")
+        return open_cluster(
+            address,
+            create=create,
+            read_only=read_only,
+            config=config,
+            patience=patience,
+            controllers=controllers,
+            on_notice=on_notice,
+            on_made=lambda path: self.tell_made(path, named=named),
         )
 
+    def open_data_directory(self, path: str) -> DataDirectory:
+        """Open a data directory to ask what only one can be asked. One that is missing is made, as ``open_cluster``
+        does it: a probe that asks before anything is there gets the answer of a broker that has just started.
+        """
+        from pykafka_store.open import open_data_directory
+
+        named = path not in {self.environ.get("PYKAFKA_DATA_DIR"), self._default_data_dir()}
+        return open_data_directory(
+            path, create=self.auto_create, on_made=lambda made: self.tell_made(made, named=named)
+        )
+
+    @property
+    def auto_create(self) -> bool:
+        """Whether a directory or a topic that is missing is made because it is used: PYKAFKA_AUTO_CREATE, by default
+        as a broker does it with topics (auto.create.topics.enable). Raises Refusal for what is no flag.
+        """
+        text = self.environ.get("PYKAFKA_AUTO_CREATE", "").strip().lower()
+        if text not in {"", "0", "1", "false", "true"}:
+            raise Refusal(f"PYKAFKA_AUTO_CREATE is 0 or 1, and not {text}")
+        return text not in {"0", "false"}
+
+    def tell_made(self, directory: str, *, named: bool) -> None:
+        """Tell of a data directory that was made, for its name may be a misspelt one.
+
+        Where the command line does not name it (``named``), it is told to a person only: a script with PYKAFKA_DATA_DIR
+        or PYKAFKA_EMBED set is to print what it prints with a broker.
+        """
+        if named or self.stderr_is_terminal:
+            self.err(f"Made a new data directory: {directory}")
+
     def address(self, bootstrap_server: str | None, data_dir: str | None) -> str:
-        """What ``pykafka_store.api.open_cluster`` is to open: ``file:DIR`` or ``host:port[,host:port]``."""
+        """What ``pykafka_store.open.open_cluster`` is to open: ``file:DIR`` or ``host:port[,host:port]``."""
         directory = data_dir
         if bootstrap_server is not None:
             if bootstrap_server.startswith("file:"):
@@ -129,34 +171,61 @@ class Env:
                         f"--data-dir {directory} and --bootstrap-server {bootstrap_server} name two clusters: leave "
                         f"one out, or set PYKAFKA_EMBED={bootstrap_server} to have that address served by the directory"
                     )
-                _check_host_ports(bootstrap_server)
-                return bootstrap_server
+                return _servers(bootstrap_server)
         if directory == "":
             raise UsageProblem("--data-dir names no directory")
         return "file:" + (directory or self.environ.get("PYKAFKA_DATA_DIR") or self._default_data_dir())
 
+    def directory(self, bootstrap_server: str | None, data_dir: str | None) -> str | None:
+        """The path of the data directory that is to be opened; None where it is a cluster."""
+        address = self.address(bootstrap_server, data_dir)
+        return address.removeprefix("file:") if address.startswith("file:") else None
+
+    def data_directory(self, data_dir: str | None) -> str:
+        """The path of the data directory for a command that works on no cluster."""
+        return self.address(None, data_dir).removeprefix("file:")
+
     def _is_embedded(self, bootstrap_server: str) -> bool:
-        """Whether PYKAFKA_EMBED lists every one of these addresses."""
-        listed = {part.strip() for part in self.environ.get("PYKAFKA_EMBED", "").split(",") if part.strip()}
-        return "*" in listed or all(part.strip() in listed for part in bootstrap_server.split(","))
+        """Whether PYKAFKA_EMBED lists every one of these addresses; a ``scheme://`` in front of one says nothing."""
+        listed = set(_without_schemes(self.environ.get("PYKAFKA_EMBED", ""))) - {""}
+        return "*" in listed or listed.issuperset(_without_schemes(bootstrap_server))
+
+    def state_directory(self, name: str) -> str:
+        """Where this user's processes keep out of each other's way, for what is done to clusters."""
+        return os.path.join(self._base_directory("XDG_STATE_HOME", "state"), "pykafka", name)
 
     def _default_data_dir(self) -> str:
-        """A directory for each user, by the XDG Base Directory specification."""
-        base = self.environ.get("XDG_DATA_HOME", "")
+        """A directory for each user."""
+        return os.path.join(self._base_directory("XDG_DATA_HOME", "share"), "pykafka")
+
+    def _base_directory(self, variable: str, default: str) -> str:
+        """A directory of the XDG Base Directory specification."""
+        base = self.environ.get(variable, "")
         if not os.path.isabs(base):  # the specification: a relative path is to be ignored
             home = self.environ.get("HOME") or os.path.expanduser("~")
-            base = os.path.join(home, ".local", "share")
-        return os.path.join(base, "pykafka")
+            base = os.path.join(home, ".local", default)
+        return base
 
 
-def _check_host_ports(bootstrap_server: str) -> None:
-    """Refuse what is no ``host:port`` list, lest it be taken for the name of a directory.
+def _servers(bootstrap_server: str) -> str:
+    """The servers of a cluster's address, as ``pykafka_store.open.bootstrap_servers`` has them.
 
-    The two messages are those of org.apache.kafka.tools.ToolsUtils#validateBootstrapServer.
+    Raises UsageProblem for one that is no ``host:port`` list, lest it be taken for the name of a directory, with the
+    two messages of org.apache.kafka.tools.ToolsUtils#validateBootstrapServer, and Refusal for a port that is none.
     """
-    from pykafka_store import api
+    from pykafka_store.errors import InvalidConfigError
+    from pykafka_store.open import bootstrap_servers, is_cluster_address
 
     if not bootstrap_server.strip():
         raise UsageProblem("Error while validating the bootstrap address\n")
-    if not api.is_cluster_address(bootstrap_server):
+    if not is_cluster_address(bootstrap_server):
         raise UsageProblem("Please provide valid host:port like host1:9091,host2:9092\n")
+    try:
+        return bootstrap_servers(bootstrap_server)
+    except InvalidConfigError as error:
+        raise Refusal(str(error)) from None
+
+
+def _without_schemes(addresses: str) -> list[str]:
+    """The addresses of a list, each without the ``scheme://`` that Java's clients drop."""
+    return [part.strip().rpartition("://")[2] for part in addresses.rstrip(",").split(",")]

@@ -11,12 +11,25 @@ class UsageProblem(Exception):  # noqa: N818 - it is the user's problem, no erro
     """The command line makes no sense: the message, then the command's help, on stderr; exit 1."""
 
 
-class OptionProblem(Exception):  # noqa: N818 - as above
+class Refusal(ValueError):  # noqa: N818 - as above
+    """What the tool itself refuses: the value of an option, or a file that an option names. The text is for the user.
+
+    A tool that tells its errors in a frame of its own says so with ``tool.frame.failing_as``; else it is one line on
+    stderr and exit 1.
+    """
+
+
+class OptionProblem(Refusal):
     """The option parser's own complaint, in jopt-simple's words.
 
     Raised while parsing, it ends the command as the command's ``bad_options`` says, for Kafka's tools differ in that.
     Raised when a value is read, which is when a bad number is noticed, it is one line on stderr and exit 1.
     """
+
+    def __init__(self, message: str, unknown: str = "") -> None:
+        """``unknown`` is the word that should have been an option, where it is none."""
+        super().__init__(message)
+        self.unknown = unknown
 
 
 class CommandFailure(Exception):  # noqa: N818 - it says that a command failed
@@ -26,6 +39,10 @@ class CommandFailure(Exception):  # noqa: N818 - it says that a command failed
         super().__init__(message)
         self.stream = stream
         self.exit_code = exit_code
+
+
+class QuietFailure(Exception):  # noqa: N818 - as above
+    """The command could not do its work, and all that is to be said of it is said; exit 1."""
 
 
 class Terminated(KeyboardInterrupt):

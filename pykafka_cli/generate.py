@@ -71,7 +71,8 @@ def _completion(shell: str, program: str, command: click.Command) -> str:
 def _page(command: click.Command, program: str) -> str:
     from click_man.man import ManPage
 
-    context = click.Context(command, info_name=program)
+    # With its own settings, as a run has: click keeps the option of help that the first context asks for.
+    context = click.Context(command, info_name=program, **command.context_settings)
     page = ManPage(program)
     page.version = f"pykafka {__version__}"
     page.short_help = _roff(command.get_short_help_str(limit=120).rstrip("."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -15,11 +16,18 @@ import click
 
 from pykafka_cli import KAFKA_TOOLS, KAFKA_VERSION, __version__
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure, OptionProblem, Terminated, UsageProblem
-from pykafka_cli.options import examples
+from pykafka_cli.errors import CommandFailure, QuietFailure, Refusal, Terminated, UsageProblem
+from pykafka_cli.tool.options import examples
 
-COMMANDS = (*KAFKA_TOOLS, "wait", "mirror", "brokers", "maintain", "doctor", "quickstart", "link")
-"""The subcommands of ``pykafka``, in the order of its help. Each lives in the module of its name in ``commands``."""
+COMMANDS = (
+    *KAFKA_TOOLS, "wait", "expect", "load", "sandbox", "serve", "mirror", "sink", "source", "brokers", "maintain",
+    "doctor", "quickstart", "link",
+)  # fmt: skip
+"""The subcommands of ``pykafka``, in the order of its help. Each lives in the module of its name in ``commands``.
+
+A new tool is a module there and a name here, or in KAFKA_TOOLS if Kafka has it, which then has its program in
+``[project.scripts]`` of pyproject.toml, too. Man pages and completions follow from these (generate.py).
+"""
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -45,6 +53,10 @@ ENVIRONMENT = (
         "Without it: pykafka below $XDG_DATA_HOME, else ~/.local/share/pykafka."),
     ("PYKAFKA_EMBED", "Addresses (host:port, by commas; * for all) that the directory of logs serves, so that a script "
         "written for a broker runs without one."),
+    ("PYKAFKA_AUTO_CREATE", "0: a topic or a directory that does not exist is an error, and not made because it is "
+        "used; kafka-topics --create makes both."),
+    ("PYKAFKA_OLD_OPTIONS", "1: options and classes that Kafka 4 removed (--zookeeper, the producer's --broker-list, "
+        "--whitelist, --new-consumer, kafka.tools.*) do what they did, with a warning that names today's."),
     ("PYKAFKA_STRICT_EXIT", "1: exit 1 after any reported error, also where Kafka's tools exit 0."),
     ("PYKAFKA_DEBUG", "1: show the traceback of an unexpected error."),
 )  # fmt: skip
@@ -56,6 +68,15 @@ class PykafkaGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not ctx.resilient_parsing and args[0] not in COMMANDS:
+            from pykafka_cli.output.hints import suggest
+
+            suggest(ctx.obj, args[0].removeprefix("kafka-").removesuffix(".sh"), COMMANDS)
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         return load_command(cmd_name) if cmd_name in COMMANDS else None
@@ -82,8 +103,13 @@ def pykafka_group() -> PykafkaGroup:
             "pykafka console-consumer --topic orders --from-beginning --max-messages 3",
         ),
     )
-    @click.version_option(
-        __version__, prog_name="pykafka", message=f"%(prog)s %(version)s, after Apache Kafka {KAFKA_VERSION}"
+    @click.option(
+        "--version",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_print_version,
+        help="Show the version, and whether its hot modules are compiled, and exit.",
     )
     def pykafka() -> None:
         """Kafka's command line without the broker.
@@ -95,11 +121,23 @@ def pykafka_group() -> PykafkaGroup:
     return pykafka
 
 
+def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    from pykafka_store.compiled import COMPILED
+
+    way = "compiled" if COMPILED else "pure Python"
+    click.echo(f"pykafka {__version__} ({way}), after Apache Kafka {KAFKA_VERSION}")
+    ctx.exit()
+
+
 def run(load: Callable[[], click.Command], program: str, arguments: list[str], env: Env) -> int:
-    """Load a command, run it, and return its exit code (DESIGN.md, section 9). All that can go wrong is told here."""
+    """Run a command and return its exit code (README.md, "Exit codes"). All that can go wrong is told here."""
     try:
         code = _run(load(), program, arguments, env)
         env.stdout.flush()
+        if env.hint:
+            env.err(env.hint)
     except BrokenPipeError:
         return EXIT_DONE  # the reader of our output has all it wants (``| head -1``)
     except Terminated:
@@ -107,8 +145,10 @@ def run(load: Callable[[], click.Command], program: str, arguments: list[str], e
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OSError as error:
-        # The disk, a file that the user named, or stdout itself: foreseen, and it says itself what is wrong.
+        # The disk, a file that the user named, or stdout itself: a foreseen error, whose own text is told.
         where = f" ({error.filename})" if error.filename else ""
+        if error.errno == errno.EMFILE:  # which file was the one too many says nothing, and may be one of Python's
+            where = ": raise the limit (ulimit -n)"
         env.err(f"{program}: {error.strerror or error}{where}")
         return EXIT_FAILED
     except Exception as error:
@@ -142,7 +182,9 @@ def _run(command: click.Command, program: str, arguments: list[str], env: Env) -
         else:
             env.err(str(failure))
         return failure.exit_code
-    except (OptionProblem, UsageProblem) as problem:
+    except QuietFailure:
+        return EXIT_FAILED
+    except (Refusal, UsageProblem) as problem:
         env.err(str(problem))
         return EXIT_FAILED
     except click.exceptions.Exit as done:
@@ -164,6 +206,7 @@ def _run(command: click.Command, program: str, arguments: list[str], env: Env) -
 def _main(program: str, load: Callable[[], click.Command]) -> NoReturn:
     """The whole of a program: run it in this process's world, and leave with its exit code."""
     env = Env.of_process()
+    _raise_limit_of_open_files()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _raise_terminated)
     complete_var = f"_{program.replace('-', '_').upper()}_COMPLETE"
@@ -178,6 +221,18 @@ def _main(program: str, load: Callable[[], click.Command]) -> NoReturn:
     os._exit(code)
 
 
+def _raise_limit_of_open_files() -> None:
+    """Have as many descriptors as the hard limit allows, as the Java machine does (MaxFDLimit): the soft one is meant
+    for programs that use select().
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS promises more than it gives: then it stays as it is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
     raise Terminated
 
@@ -186,65 +241,11 @@ def pykafka() -> NoReturn:
     _main("pykafka", pykafka_group)
 
 
-def kafka_topics() -> NoReturn:
-    _main("kafka-topics", lambda: load_command("topics"))
-
-
-def kafka_console_producer() -> NoReturn:
-    _main("kafka-console-producer", lambda: load_command("console-producer"))
-
-
-def kafka_console_consumer() -> NoReturn:
-    _main("kafka-console-consumer", lambda: load_command("console-consumer"))
-
-
-def kafka_consumer_groups() -> NoReturn:
-    _main("kafka-consumer-groups", lambda: load_command("consumer-groups"))
-
-
-def kafka_groups() -> NoReturn:
-    _main("kafka-groups", lambda: load_command("groups"))
-
-
-def kafka_get_offsets() -> NoReturn:
-    _main("kafka-get-offsets", lambda: load_command("get-offsets"))
-
-
-def kafka_configs() -> NoReturn:
-    _main("kafka-configs", lambda: load_command("configs"))
-
-
-def kafka_delete_records() -> NoReturn:
-    _main("kafka-delete-records", lambda: load_command("delete-records"))
-
-
-def kafka_dump_log() -> NoReturn:
-    _main("kafka-dump-log", lambda: load_command("dump-log"))
-
-
-def kafka_leader_election() -> NoReturn:
-    _main("kafka-leader-election", lambda: load_command("leader-election"))
-
-
-def kafka_reassign_partitions() -> NoReturn:
-    _main("kafka-reassign-partitions", lambda: load_command("reassign-partitions"))
-
-
-def kafka_log_dirs() -> NoReturn:
-    _main("kafka-log-dirs", lambda: load_command("log-dirs"))
-
-
-def kafka_metadata_quorum() -> NoReturn:
-    _main("kafka-metadata-quorum", lambda: load_command("metadata-quorum"))
-
-
-def kafka_broker_api_versions() -> NoReturn:
-    _main("kafka-broker-api-versions", lambda: load_command("broker-api-versions"))
-
-
-def kafka_cluster() -> NoReturn:
-    _main("kafka-cluster", lambda: load_command("cluster"))
-
-
-def kafka_storage() -> NoReturn:
-    _main("kafka-storage", lambda: load_command("storage"))
+def __getattr__(name: str) -> Callable[[], NoReturn]:
+    """Kafka's tools by their own names: ``kafka_topics`` and so on, one for each of KAFKA_TOOLS, which
+    ``[project.scripts]`` of pyproject.toml starts.
+    """
+    tool = name.removeprefix("kafka_").replace("_", "-")
+    if not name.startswith("kafka_") or tool not in KAFKA_TOOLS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return lambda: _main(f"kafka-{tool}", lambda: load_command(tool))

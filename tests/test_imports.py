@@ -12,16 +12,16 @@ import pytest
 
 from pykafka_cli import KAFKA_TOOLS
 from pykafka_cli.main import load_command
-from pykafka_cli.options import KafkaCommand
+from pykafka_cli.tool.options import KafkaCommand
 
 HEAVY = {
     "asyncio", "confluent_kafka", "cramjam", "dataclasses", "filelock", "google_crc32c", "json", "logging",
-    "sqlite_utils", "subprocess", "tabulate", "tempfile", "unittest", "urllib", "urllib.parse",
+    "dis", "sqlite_utils", "subprocess", "tabulate", "tempfile", "unittest", "urllib", "urllib.parse",
 }  # fmt: skip
 """Modules that take milliseconds and that listing topics has no use for."""
 
-MODULES = 120
-"""Those that ``kafka-topics --list`` may import, ours and click's and the standard library's: 109 when this was
+MODULES = 112
+"""Those that ``kafka-topics --list`` may import, ours and click's and the standard library's: 107 when this was
 written, half of them for click alone.
 """
 
@@ -65,10 +65,24 @@ def test_listing_topics_imports_no_more_than_it_needs(environ: dict[str, str]) -
     assert modules & HEAVY == set()
 
 
+def test_a_lock_is_taken_without_an_import_that_costs_more_than_the_start(environ: dict[str, str]) -> None:
+    modules = modules_of(environ, "kafka-topics", "--create", "--topic", "locked")
+    assert "pykafka_store.embedded.admin.topics" in modules
+    assert modules & {"filelock", "logging", "traceback", "pathlib"} == set()
+
+
+def test_the_console_tools_import_no_more_than_they_need(environ: dict[str, str]) -> None:
+    for words in (["kafka-console-producer"], ["kafka-console-consumer", "--exit-at-end"]):
+        modules = modules_of(environ, *words, "--topic", "orders")
+        assert modules & (HEAVY - {"google_crc32c"}) == set()
+        assert modules & {"_hashlib", "pathlib", "random"} == set()
+
+
 def test_a_command_does_not_import_another(environ: dict[str, str]) -> None:
     for words in (["kafka-topics", "--list"], ["pykafka", "topics", "--list"]):
-        commands = {name for name in modules_of(environ, *words) if name.startswith("pykafka_cli.commands.")}
-        assert commands == {"pykafka_cli.commands.topics"}
+        modules = (name.split(".") for name in modules_of(environ, *words))
+        commands = {parts[2] for parts in modules if parts[:2] == ["pykafka_cli", "commands"] and len(parts) > 2}
+        assert commands == {"topics"}
 
 
 def test_the_version_needs_no_engine(environ: dict[str, str]) -> None:
@@ -95,3 +109,57 @@ def test_listing_topics_imports_few_modules(environ: dict[str, str]) -> None:
     bare = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     imported = modules_of(environ, "kafka-topics", "--list") - set(bare.stdout.split())
     assert len(imported) <= MODULES, sorted(imported)
+
+
+def test_a_cluster_needs_confluent_kafka_and_says_how_to_install_it(environ: dict[str, str]) -> None:
+    without = "import sys; sys.modules['confluent_kafka'] = None\n"
+    command = [sys.executable, "-c", without + REPORTING, "kafka-topics", "--bootstrap-server", "127.0.0.1:1", "--list"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "A Kafka cluster needs confluent-kafka: pip install 'pykafka-toolkit[cluster]'\n" in done.stderr
+
+
+def test_what_librdkafka_has_no_request_for_needs_kio_and_says_how_to_install_it(environ: dict[str, str]) -> None:
+    without = "import sys; sys.modules['kio'] = None\n"
+    words = ["kafka-features", "--bootstrap-server", "127.0.0.1:1", "describe"]
+    done = subprocess.run(
+        [sys.executable, "-c", without + REPORTING, *words], env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "This request to a Kafka cluster needs kio: pip install 'pykafka-toolkit[cluster]'\n" in done.stderr
+
+
+def test_a_consumer_without_a_group_imports_nothing_of_groups(environ: dict[str, str]) -> None:
+    alone = ["kafka-console-consumer", "--topic", "orders", "--exit-at-end"]
+    for words, expected in ((alone, False), ([*alone, "--group", "g"], True)):
+        modules = modules_of(environ, *words)
+        assert "pykafka_store.embedded.clients.consumer" in modules
+        assert any(name.startswith("pykafka_store.embedded.groups") for name in modules) is expected
+
+
+def test_what_comes_later_is_the_whole_module_when_it_is_asked_for() -> None:
+    code = """
+import sys
+import pykafka_cli
+import inspect, platform
+assert "dis" not in sys.modules and "subprocess" not in sys.modules
+assert inspect.cleandoc("one line") == "one line" and "dis" not in sys.modules
+from gettext import gettext, ngettext
+assert (gettext("one line"), ngettext("one", "many", 2)) == ("one line", "many")
+assert "locale" not in sys.modules
+lines = ["", "  two\\n    lines", "\\ttabs\\n\\t  and\\n\\n\\t spaces  \\n\\n", " a\\n", "a\\n  b\\n c"]
+ours = inspect.cleandoc
+cleaned = [ours(text) for text in lines]
+assert "dis" not in sys.modules
+assert inspect.getdoc(int) and "dis" in sys.modules
+assert cleaned == [sys.modules["inspect"].cleandoc(text) for text in lines]
+import datetime
+assert datetime.datetime(2026, 11, 29, tzinfo=datetime.UTC).isoformat() == "2026-11-29T00:00:00+00:00"
+assert datetime.datetime.strptime("2026", "%Y").year == 2026
+from inspect import signature
+assert str(signature(lambda a, b=1: a)) == "(a, b=1)" and inspect.signature is signature
+system = platform.system()
+assert platform.machine() and platform.system() == system == sys.modules["platform"].system()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,28 +3,73 @@
 from __future__ import annotations
 
 import configparser
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from pykafka_cli import KAFKA_TOOLS, __version__, main
+from pykafka_cli import KAFKA_TOOLS, KAFKA_VERSION, __version__, main
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel without compiled modules, which is one for all machines."""
+    return build(tmp_path_factory.mktemp("wheel"), PYKAFKA_PURE="1")
+
+
+def build(out: Path, **environ: str) -> Path:
     """The wheel, built from the working tree with what is installed here."""
     pytest.importorskip("hatchling", reason="hatchling builds the wheel")
-    out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environ})
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = out.glob("*.whl")
     return built
+
+
+def hot_modules() -> list[str]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        hook = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    return [name.removeprefix("store/").removesuffix(".py") for name in hook["modules"]]
+
+
+@pytest.mark.timeout(600)  # mypy, mypyc and a C compiler, on a machine that does other things as well
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_the_hot_modules_are_compiled_where_there_is_a_compiler(tmp_path: Path) -> None:
+    built = build(tmp_path / "out", PYKAFKA_PURE="", PYKAFKA_COMPILE="1")
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(site)
+    compiled = {str(path.relative_to(site)) for path in site.rglob(f"*{suffix}")}
+    assert compiled == {name + suffix for name in [*hot_modules(), "pykafka_compiled__mypyc"]}
+    assert not built.name.endswith("-any.whl")
+    assert version_of(site) == f"pykafka {__version__} (compiled), after Apache Kafka {KAFKA_VERSION}"
+
+
+def test_without_a_compiler_the_same_package_is_pure_python(tmp_path: Path) -> None:
+    built = build(tmp_path / "out", PYKAFKA_PURE="", PYKAFKA_COMPILE="", CC=str(tmp_path / "no-cc"))
+    assert built.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(tmp_path / "site")
+    said = version_of(tmp_path / "site")
+    assert said == f"pykafka {__version__} (pure Python), after Apache Kafka {KAFKA_VERSION}"
+
+
+def version_of(site: Path) -> str:
+    environ = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "pykafka_cli", "--version"]
+    done = subprocess.run(command, env=environ, cwd="/", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
 
 
 def test_a_wheel_puts_two_packages_into_site_packages(wheel: Path) -> None:

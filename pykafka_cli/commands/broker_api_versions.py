@@ -7,24 +7,24 @@ broker.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
-from pykafka_cli.admin_config import check_admin_config
 from pykafka_cli.env import Env
-from pykafka_cli.options import (
-    CommandFailure,
-    KafkaCommand,
-    OptionProblem,
-    Options,
+from pykafka_cli.errors import CommandFailure
+from pykafka_cli.output.kafka_log import exception_line
+from pykafka_cli.tool.frame import (
+    check_admin_config,
+    command_config_option,
     connection_options,
-    examples,
+    directory_named,
+    failing_as,
+    one_line,
 )
-from pykafka_cli.params import FILE
-from pykafka_cli.properties import PropertiesError
-from pykafka_store.api import open_data_directory
+from pykafka_cli.tool.options import KafkaCommand, Options, examples
 from pykafka_store.errors import StoreError
+from pykafka_store.nodes import ApiVersion
 
 APIS = """
 Produce 0 0-13 yes, Fetch 1 4-18 yes, ListOffsets 2 1-11 yes, Metadata 3 0-13 yes, OffsetCommit 8 2-10 yes,
@@ -32,14 +32,14 @@ OffsetFetch 9 1-10 yes, FindCoordinator 10 0-6 yes, JoinGroup 11 0-9 yes, Heartb
 SyncGroup 14 0-5 yes, DescribeGroups 15 0-6 yes, ListGroups 16 0-5 yes, SaslHandshake 17 0-1 no,
 ApiVersions 18 0-4 yes, CreateTopics 19 2-7 yes, DeleteTopics 20 1-6 yes, DeleteRecords 21 0-2 yes,
 InitProducerId 22 0-5 no, OffsetForLeaderEpoch 23 2-4 yes, AddPartitionsToTxn 24 0-5 no, AddOffsetsToTxn 25 0-4 no,
-EndTxn 26 0-5 no, WriteTxnMarkers 27 1-2 no, TxnOffsetCommit 28 0-5 no, DescribeAcls 29 1-3 no, CreateAcls 30 1-3 no,
-DeleteAcls 31 1-3 no, DescribeConfigs 32 1-4 yes, AlterConfigs 33 0-2 no, AlterReplicaLogDirs 34 1-2 yes,
-DescribeLogDirs 35 1-5 yes, SaslAuthenticate 36 0-2 no, CreatePartitions 37 0-3 yes, CreateDelegationToken 38 1-3 no,
-RenewDelegationToken 39 1-2 no, ExpireDelegationToken 40 1-2 no, DescribeDelegationToken 41 1-3 no,
+EndTxn 26 0-5 no, WriteTxnMarkers 27 1-2 no, TxnOffsetCommit 28 0-5 no, DescribeAcls 29 1-3 yes, CreateAcls 30 1-3 yes,
+DeleteAcls 31 1-3 yes, DescribeConfigs 32 1-4 yes, AlterConfigs 33 0-2 no, AlterReplicaLogDirs 34 1-2 yes,
+DescribeLogDirs 35 1-5 yes, SaslAuthenticate 36 0-2 no, CreatePartitions 37 0-3 yes, CreateDelegationToken 38 1-3 yes,
+RenewDelegationToken 39 1-2 yes, ExpireDelegationToken 40 1-2 yes, DescribeDelegationToken 41 1-3 yes,
 DeleteGroups 42 0-2 yes, ElectLeaders 43 0-2 yes, IncrementalAlterConfigs 44 0-1 yes,
 AlterPartitionReassignments 45 0-1 yes, ListPartitionReassignments 46 0-0 yes, OffsetDelete 47 0-0 yes,
-DescribeClientQuotas 48 0-1 no, AlterClientQuotas 49 0-1 no, DescribeUserScramCredentials 50 0-0 no,
-AlterUserScramCredentials 51 0-0 no, DescribeQuorum 55 0-2 yes, UpdateFeatures 57 0-2 no, DescribeCluster 60 0-2 yes,
+DescribeClientQuotas 48 0-1 yes, AlterClientQuotas 49 0-1 yes, DescribeUserScramCredentials 50 0-0 yes,
+AlterUserScramCredentials 51 0-0 yes, DescribeQuorum 55 0-2 yes, UpdateFeatures 57 0-2 no, DescribeCluster 60 0-2 yes,
 DescribeProducers 61 0-0 no, UnregisterBroker 64 0-0 yes, DescribeTransactions 65 0-0 no, ListTransactions 66 0-2 no,
 ConsumerGroupHeartbeat 68 0-1 yes, ConsumerGroupDescribe 69 0-1 yes, GetTelemetrySubscriptions 71 0-0 no,
 PushTelemetry 72 0-0 no, ListConfigResources 74 0-1 yes, DescribeTopicPartitions 75 0-0 yes,
@@ -60,36 +60,74 @@ AlterShareGroupOffsets 91 0-0 no, DeleteShareGroupOffsets 92 0-0 no
     epilog=examples("kafka-broker-api-versions", "kafka-broker-api-versions | grep ElectLeaders"),
 )
 @connection_options
-@click.option(
-    "--command-config",
-    metavar="FILE",
-    type=FILE,
-    help="Property file of the admin client. A data directory needs none of its settings.",
-)
+@command_config_option
 def broker_api_versions(env: Env, options: Options) -> None:
     """This tool helps to retrieve broker version information."""
-    try:
+    with failing_as(one_line):
         check_admin_config(env, options)
-        address = env.address(options.maybe_text("bootstrap-server"), options.maybe_text("data-dir"))
-        if not address.startswith("file:"):
-            raise CommandFailure(
-                "librdkafka does not tell what a broker can be asked: use Apache Kafka's kafka-broker-api-versions"
-            )
-        with open_data_directory(address.removeprefix("file:")) as directory:
+        path = directory_named(env, options)
+        if path is None:
+            _ask_cluster(env, options)
+            return
+        with env.open_data_directory(path) as directory:
             brokers = directory.brokers()
-    except (StoreError, OptionProblem, PropertiesError) as error:
-        raise CommandFailure(str(error)) from None
     for broker in brokers:
         fenced = "true" if not broker.running or broker.problems else "false"
-        env.out(f"{broker.log_dirs[0]} (id: {broker.id} rack: null isFenced: {fenced}) -> (")
-        env.out(",\n".join(_lines()))
-        env.out(")")
+        _show(env, f"{broker.log_dirs[0]} (id: {broker.id} rack: null isFenced: {fenced})", _of_directory())
 
 
-def _lines() -> Iterator[str]:
-    """Source: NodeApiVersions#toString."""
+def _ask_cluster(env: Env, options: Options) -> None:
+    from pykafka_store.open import open_kafka_cluster
+
+    address = env.address(options.maybe_text("bootstrap-server"), options.maybe_text("data-dir"))
+    with open_kafka_cluster(address, options.admin_config) as cluster:
+        for node, found in cluster.admin().api_versions().items():
+            fenced = "true" if node.fenced else "false"
+            name = f"{node.host}:{node.port} (id: {node.id} rack: {node.rack or 'null'} isFenced: {fenced})"
+            if isinstance(found, StoreError):
+                env.out(f"{name} -> ERROR: {exception_line(found)}")
+            else:
+                _show(env, name, found)
+
+
+def _show(env: Env, node: str, found: Sequence[ApiVersion]) -> None:
+    env.out(f"{node} -> (")
+    env.out(",\n".join(_lines(found)))
+    env.out(")")
+
+
+def _known() -> dict[int, tuple[ApiVersion, str, bool]]:
+    """Number -> the request as a client of Kafka 4.3 has it, its name, and whether a directory can do it."""
+    found = {}
     for entry in APIS.replace("\n", " ").split(","):
         name, number, versions, there = entry.split()
         lowest, highest = versions.split("-")
-        span = lowest if lowest == highest else f"{lowest} to {highest}"
-        yield f"\t{name}({number}): " + (f"{span} [usable: {highest}]" if there == "yes" else "UNSUPPORTED")
+        found[int(number)] = ApiVersion(int(number), int(lowest), int(highest)), name, there == "yes"
+    return found
+
+
+def _of_directory() -> list[ApiVersion]:
+    return [version for version, _, there in _known().values() if there]
+
+
+def _lines(found: Sequence[ApiVersion]) -> Iterator[str]:
+    """Source: NodeApiVersions#toString."""
+    known = _known()
+    theirs = {version.key: version for version in found}
+    for key in sorted({*known, *theirs}):
+        if key not in theirs:
+            yield f"\t{known[key][1]}({key}): UNSUPPORTED"
+            continue
+        _, least, greatest = theirs[key]
+        span = str(least) if least == greatest else f"{least} to {greatest}"
+        if key not in known:
+            yield f"\tUNKNOWN({key}): {span}"
+            continue
+        ours, name, _ = known[key]
+        if ours.least > greatest:
+            usable = "unusable: node too old"
+        elif ours.greatest < least:
+            usable = "unusable: node too new"
+        else:
+            usable = f"usable: {min(ours.greatest, greatest)}"
+        yield f"\t{name}({key}): {span} [{usable}]"

@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
 
+from pykafka_cli.click_types import DIRECTORY
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
-from pykafka_cli.options import examples
-from pykafka_cli.params import DIRECTORY
-from pykafka_cli.render import table
-from pykafka_store.api import DataDirectory, open_cluster, open_data_directory
-from pykafka_store.errors import StoreError
+from pykafka_cli.output.forms import tabulated
+from pykafka_cli.tool.frame import data_dir_option, failing_as
+from pykafka_cli.tool.options import examples
+from pykafka_store.directory import DataDirectory
 from pykafka_store.model import BrokerDescription
-
-_data_dir = click.option(
-    "--data-dir",
-    metavar="DIR",
-    type=DIRECTORY,
-    help="The directory that holds the logs. Without it: $PYKAFKA_DATA_DIR, else a directory of each user.",
-)
+from pykafka_store.open import open_cluster, open_data_directory
 
 
 @click.group(
@@ -45,7 +40,7 @@ def brokers() -> None:
 
 
 @brokers.command("list", epilog=examples("pykafka brokers list --output json"))
-@_data_dir
+@data_dir_option
 @click.option(
     "--output", type=click.Choice(["table", "json"]), default="table", help="A table, or one JSON object a line."
 )
@@ -63,7 +58,7 @@ def list_(env: Env, data_dir: str | None, output: str) -> None:
         for each in found
         for path in each.log_dirs
     ]
-    env.out(table(("ID", "STATE", "REPLICAS", "LEADERS", "IN SYNC", "LOG DIRECTORY"), rows))
+    env.out(tabulated(("ID", "STATE", "REPLICAS", "LEADERS", "IN SYNC", "LOG DIRECTORY"), rows))
     for each in found:
         for problem in each.problems:
             env.out(f"broker {each.id}: {problem}")
@@ -80,7 +75,7 @@ def list_(env: Env, data_dir: str | None, output: str) -> None:
     help="A directory of its own on any local disk, made if it is missing. May be repeated. Without it: one below the "
     "data directory.",
 )
-@_data_dir
+@data_dir_option
 @click.pass_obj
 def add(env: Env, id: int | None, log_dirs: tuple[str, ...], data_dir: str | None) -> None:
     """Add a broker, with the next free number unless ID says another.
@@ -94,7 +89,7 @@ def add(env: Env, id: int | None, log_dirs: tuple[str, ...], data_dir: str | Non
 
 @brokers.command("stop", epilog=examples("pykafka brokers stop 1"))
 @click.argument("id", type=click.IntRange(min=0))
-@_data_dir
+@data_dir_option
 @click.pass_obj
 def stop(env: Env, id: int, data_dir: str | None) -> None:
     """Take a broker out of service: others lead what it led."""
@@ -105,7 +100,7 @@ def stop(env: Env, id: int, data_dir: str | None) -> None:
 
 @brokers.command("start", epilog=examples("pykafka brokers start 1"))
 @click.argument("id", type=click.IntRange(min=0))
-@_data_dir
+@data_dir_option
 @click.pass_obj
 def start(env: Env, id: int, data_dir: str | None) -> None:
     """Bring a broker back, and its replicas up to date."""
@@ -121,7 +116,7 @@ def start(env: Env, id: int, data_dir: str | None) -> None:
 
 @brokers.command("remove", epilog=examples("pykafka brokers remove 1"))
 @click.argument("id", type=click.IntRange(min=0))
-@_data_dir
+@data_dir_option
 @click.pass_obj
 def remove(env: Env, id: int, data_dir: str | None) -> None:
     """Forget a broker that holds no replica."""
@@ -133,14 +128,12 @@ def remove(env: Env, id: int, data_dir: str | None) -> None:
 @contextmanager
 def _opened(env: Env, data_dir: str | None, *, create: bool = False) -> Iterator[DataDirectory]:
     """The data directory; what goes wrong in it is one line."""
-    address = env.address(None, data_dir).removeprefix("file:")
-    try:
+    path = env.data_directory(data_dir)
+    with failing_as(lambda error: CommandFailure(f"brokers: {error}")):
         if create:
-            open_cluster(f"file:{address}").close()
-        with open_data_directory(address) as directory:
+            open_cluster(f"file:{path}", on_made=partial(env.tell_made, named=data_dir is not None)).close()
+        with open_data_directory(path) as directory:
             yield directory
-    except StoreError as error:
-        raise CommandFailure(f"brokers: {error}") from None
 
 
 def _state(broker: BrokerDescription) -> str:

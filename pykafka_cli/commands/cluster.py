@@ -10,33 +10,32 @@ from typing import Any, TypeVar
 
 import click
 
-from pykafka_cli.admin_config import read_admin_config
-from pykafka_cli.argparse4j import ArgparseGroup
+from pykafka_cli.click_types import FILE
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure, UsageProblem
-from pykafka_cli.kafka_log import exception_line
-from pykafka_cli.options import connection_options, examples
-from pykafka_cli.params import FILE
-from pykafka_cli.properties import PropertiesError
-from pykafka_store.api import Cluster, open_data_directory
+from pykafka_cli.errors import CommandFailure, Refusal
+from pykafka_cli.output.kafka_log import exception_line
+from pykafka_cli.tool.argparse4j import ArgparseGroup
+from pykafka_cli.tool.connection import Connection
+from pykafka_cli.tool.frame import command_config_option, connection_options, failing_as, one_line
+from pykafka_cli.tool.options import examples
 from pykafka_store.errors import StoreError
+from pykafka_store.model import BrokerDescription
+from pykafka_store.nodes import NodeDescription
+from pykafka_store.open import open_data_directory
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _connection(command: _F) -> _F:
-    command = click.option(
-        "--command-config",
-        "-c",
-        metavar="FILE",
-        type=FILE,
-        help="Property file of the admin client. A data directory needs none of its settings.",
-    )(command)
+    command = command_config_option(command, "-c")
     command = click.option("--config", metavar="FILE", type=FILE, help="Deprecated: the same as --command-config.")(
         command
     )
     command = click.option(
-        "--bootstrap-controller", "-C", metavar="HOST:PORT", help="Refused: librdkafka talks to brokers only."
+        "--bootstrap-controller",
+        "-C",
+        metavar="HOST:PORT",
+        help="A controller of the Kafka cluster to talk to instead.",
     )(command)
     return connection_options(command, "-b")
 
@@ -56,11 +55,11 @@ def cluster() -> None:
 @click.pass_obj
 def cluster_id(env: Env, /, **connection: str | None) -> None:
     """Get information about the ID of a cluster."""
-    try:
-        with _opened(env, connection) as opened:
+    with failing_as(one_line):
+        where = _where(env, connection)
+        where.directory(env)  # a wrong address is told before a wrong file
+        with where.open(env) as opened:
             found = opened.admin().cluster_id()
-    except (StoreError, PropertiesError, UsageProblem) as error:
-        raise CommandFailure(str(error)) from None
     env.out(f"Cluster ID: {found}" if found else "No cluster ID found. The Kafka version is probably too old.")
 
 
@@ -70,25 +69,35 @@ def cluster_id(env: Env, /, **connection: str | None) -> None:
 @click.pass_obj
 def list_endpoints(env: Env, /, include_fenced_brokers: bool, **connection: str | None) -> None:
     """List endpoints: of a data directory, the brokers' log directories."""
-    try:
-        address = _address(env, connection)
-        if not address.startswith("file:"):
-            raise CommandFailure(
-                "librdkafka does not tell which brokers are fenced: use Apache Kafka's kafka-cluster list-endpoints"
-            )
-        with open_data_directory(address.removeprefix("file:")) as directory:
-            brokers = directory.brokers()
-    except (StoreError, PropertiesError, UsageProblem) as error:
-        raise CommandFailure(str(error)) from None
-    rows = [("ID", "HOST", "PORT", "RACK", "STATE", "ENDPOINT_TYPE")]
-    for broker in brokers:
-        fenced = not broker.running or len(broker.problems) == len(broker.log_dirs)
-        if include_fenced_brokers or not fenced:
-            state = "fenced" if fenced else "unfenced"
-            rows.append((str(broker.id), broker.log_dirs[0], "-1", "null", state, "broker"))
-    width = max(len(row[1]) for row in rows)
-    for id, host, port, rack, state, kind in rows:
-        env.out(f"{id:<10} {host:<{max(9, width)}} {port:<10} {rack:<10} {state:<10} {kind:<15}")
+    with failing_as(one_line):
+        where = _where(env, connection)
+        of_controllers = where.bootstrap_controller is not None
+        if of_controllers and include_fenced_brokers:
+            raise CommandFailure("The option --include-fenced-brokers is only supported with --bootstrap-server option")
+        if (path := where.directory(env)) is not None:
+            with env.open_data_directory(path) as directory:
+                nodes = [_node(broker) for broker in directory.brokers()]
+        else:
+            with where.open_kafka_cluster(env) as cluster:
+                nodes = cluster.admin().nodes(fenced=include_fenced_brokers)
+    shown = [node for node in nodes if include_fenced_brokers or not node.fenced]
+    width = max([9, *(len(node.host) for node in shown)])
+    _row(env, width, "ID", "HOST", "PORT", "RACK", *([] if of_controllers else ["STATE"]), "ENDPOINT_TYPE")
+    for node in shown:
+        state = [] if of_controllers else ["fenced" if node.fenced else "unfenced"]
+        kind = "controller" if of_controllers else "broker"
+        _row(env, width, str(node.id), node.host, str(node.port), node.rack or "null", *state, kind)
+
+
+def _node(broker: BrokerDescription) -> NodeDescription:
+    fenced = not broker.running or len(broker.problems) == len(broker.log_dirs)
+    return NodeDescription(broker.id, broker.log_dirs[0], -1, fenced=fenced)
+
+
+def _row(env: Env, width: int, id: str, host: str, *rest: str) -> None:
+    """Source: ClusterTool#listEndpoints."""
+    *middle, kind = rest
+    env.out(" ".join([f"{id:<10}", f"{host:<{width}}", *(f"{cell:<10}" for cell in middle), f"{kind:<15}"]))
 
 
 @cluster.command("unregister", epilog=examples("kafka-cluster unregister --id 3"))
@@ -97,38 +106,30 @@ def list_endpoints(env: Env, /, include_fenced_brokers: bool, **connection: str 
 @click.pass_obj
 def unregister(env: Env, /, id: int, **connection: str | None) -> None:
     """Unregister a broker."""
-    try:
-        address = _address(env, connection)
-        if not address.startswith("file:"):
-            raise CommandFailure(
-                "librdkafka has no request to unregister a broker: use Apache Kafka's kafka-cluster unregister"
-            )
-        with open_data_directory(address.removeprefix("file:")) as directory:
-            directory.remove_broker(id)
-    except StoreError as error:
-        raise CommandFailure(exception_line(error)) from None
-    except (PropertiesError, UsageProblem) as error:
-        raise CommandFailure(str(error)) from None
+    with failing_as(_named):
+        where = _where(env, connection)
+        if (path := where.directory(env)) is not None:
+            with open_data_directory(path) as directory:
+                directory.remove_broker(id)
+        else:
+            with where.open_kafka_cluster(env) as cluster:
+                cluster.admin().unregister_broker(id)
     env.out(f"Broker {id} is no longer registered.")
 
 
-def _address(env: Env, connection: dict[str, str | None]) -> str:
+def _named(error: Refusal | StoreError) -> CommandFailure:
+    return CommandFailure(exception_line(error) if isinstance(error, StoreError) else str(error))
+
+
+def _where(env: Env, connection: dict[str, str | None]) -> Connection:
+    """What the options of ``_connection`` say, the deprecated one among them."""
     if connection["config"] is not None:
         env.out(
             "Option --config has been deprecated and will be removed in a future version. Use --command-config instead."
         )
-    if connection["bootstrap_controller"] is not None:
-        raise CommandFailure(
-            "--bootstrap-controller can't be honoured: librdkafka talks to brokers only (--bootstrap-server)"
-        )
-    return env.address(connection["bootstrap_server"], connection["data_dir"])
-
-
-def _opened(env: Env, connection: dict[str, str | None]) -> Cluster:
-    _address(env, connection)
-    server, directory = connection["bootstrap_server"], connection["data_dir"]
-    path = connection["command_config"] or connection["config"]
-    config = None
-    if path is not None:
-        config = read_admin_config(env, path, address_named=server is not None or directory is not None)
-    return env.open_cluster(server, directory, create=False, config=config)
+    return Connection(
+        connection["bootstrap_server"],
+        connection["data_dir"],
+        connection["command_config"] or connection["config"],
+        connection["bootstrap_controller"],
+    )

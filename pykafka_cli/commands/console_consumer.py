@@ -10,33 +10,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pykafka_cli import java_regex
-from pykafka_cli.formatters import (
-    DEFAULT_FORMATTER,
-    FormatError,
-    Formatter,
-    FormatterProblem,
-    UnknownClassProblem,
-    formatter_named,
-)
-from pykafka_cli.kafka_log import CONSUMER_LOGGER, exception_line, log_line
-from pykafka_cli.options import (
-    INTEGER,
-    LONG,
-    CommandFailure,
-    KafkaCommand,
-    Options,
-    UsageProblem,
-    connection_options,
-    examples,
-    open_cluster,
-)
-from pykafka_cli.params import FILE, TOPIC
-from pykafka_cli.printing import Printing
-from pykafka_cli.properties import PropertiesError, load_properties, parse_key_values
-from pykafka_cli.reading import GroupReading, NothingCame, Plan, Reading
-from pykafka_store.errors import StoreError
+from pykafka_cli.click_types import FILE, TOPIC
+from pykafka_cli.console import formatters
+from pykafka_cli.console.consume import GroupReading, Plan, Reading, consume, unknown_error
+from pykafka_cli.console.garbage import collect_rarely
+from pykafka_cli.console.printing import Printing
+from pykafka_cli.console.records_out import MessageFormatter, UnknownClassProblem
+from pykafka_cli.errors import CommandFailure, UsageProblem
+from pykafka_cli.java import regex as java_regex
+from pykafka_cli.output.kafka_log import exception_line
+from pykafka_cli.tool import properties
+from pykafka_cli.tool.frame import connection_options, noticing_topic, open_cluster, require_topic
+from pykafka_cli.tool.options import INTEGER, LONG, KafkaCommand, Options, examples
+from pykafka_store.errors import InvalidConfigError, StoreError
 from pykafka_store.model import OffsetAt
+from pykafka_store.settings.client_configs import reset_duration_ms
 
 if TYPE_CHECKING:
     from pykafka_cli.env import Env
@@ -46,9 +34,6 @@ EARLIEST, LATEST = "earliest", "latest"
 FORMS = ("text", "json")
 LEAST_PATIENCE = 1.0
 """Seconds that a cluster has for its first answer, however short --timeout-ms is."""
-FORMATTER_PROPERTIES = "print.timestamp, print.partition, print.offset, print.delivery, print.epoch, print.headers, \
-print.key, print.value, key.separator, line.separator, headers.separator, null.literal, key.deserializer, \
-value.deserializer, headers.deserializer"
 
 
 @click.command(
@@ -60,8 +45,9 @@ value.deserializer, headers.deserializer"
         "kafka-console-consumer --topic orders --partition 0 --offset 42 --max-messages 1",
         "kafka-console-consumer --include 'logs-.*' --formatter-property print.key=true",
         "kafka-console-consumer --topic orders --tail 10 --exit-at-end",
+        "kafka-console-consumer --topic orders --from-time 1h --to-time 10m",
         "kafka-console-consumer --topic orders --group workers",
-        "kafka-console-consumer --topic orders --from-beginning --exit-at-end --output json | jq .value",
+        "kafka-console-consumer --topic orders --from-beginning --output json --value json | jq .value",
     ),
 )
 @connection_options
@@ -88,13 +74,14 @@ value.deserializer, headers.deserializer"
     help="read_committed leaves out what transactions did not commit; read_uncommitted, the default, does not.",
 )
 @click.option("--skip-message-on-error", is_flag=True, help="Skip a record that can't be formatted; do not stop.")
-@click.option("--formatter", default=DEFAULT_FORMATTER, metavar="CLASS", help="DefaultMessageFormatter, "
-    "LoggingMessageFormatter or NoOpMessageFormatter of org.apache.kafka.tools.consumer.")  # fmt: skip
+@click.option("--formatter", default=formatters.DEFAULT, metavar="CLASS", help="DefaultMessageFormatter, "
+    "LoggingMessageFormatter, NoOpMessageFormatter, or for the topics of brokers OffsetsMessageFormatter, "
+    "GroupMetadataMessageFormatter or TransactionLogMessageFormatter, of org.apache.kafka.tools.consumer.")  # fmt: skip
 @click.option(
     "--formatter-property",
     multiple=True,
     metavar="KEY=VALUE",
-    help=f"A property of the formatter: {FORMATTER_PROPERTIES}. May be repeated.",
+    help=f"A property of the formatter: {', '.join(formatters.PROPERTIES)}. May be repeated.",
 )
 @click.option("--property", multiple=True, metavar="KEY=VALUE", help="Deprecated: the same as --formatter-property.")
 @click.option(
@@ -128,88 +115,82 @@ value.deserializer, headers.deserializer"
     "--input json reads. Not one of Kafka's options.",
 )
 @click.option(
+    "--value",
+    metavar="|".join(FORMS),
+    type=click.Choice(FORMS),
+    default="text",
+    help="With --output json: text, the default, has each value as a string; json has one that is the text of an "
+    "object, a list, a number or a flag as that, so that jq .value.name works. Not one of Kafka's options.",
+)
+@click.option(
     "--exit-at-end",
     is_flag=True,
     help="Stop at the end that the partitions had at the start. Not one of Kafka's options.",
 )
+@click.option("--no-auto-create", is_flag=True, help="Refuse a topic, or a directory, that does not exist. "
+    "Not one of Kafka's options; PYKAFKA_AUTO_CREATE=0 says it for a whole script.")  # fmt: skip
 @click.option(
     "--tail",
     type=LONG,
     metavar="N",
     help="Start with the last N records of each partition. Not one of Kafka's options.",
 )
+@click.option(
+    "--from-time",
+    metavar="TIME",
+    help="Start with each partition's first record that is not older: milliseconds since the epoch, a date "
+    "(2026-01-31T12:00, in UTC where it names no zone), or how long ago (10m, 7d). Not one of Kafka's options.",
+)
+@click.option(
+    "--to-time",
+    metavar="TIME",
+    help="Stop before each partition's first record that is not older, or at the end that it had at the start. "
+    "Not one of Kafka's options.",
+)
 def console_consumer(env: Env, options: Options) -> None:
     """This tool helps to read data from Kafka topics and outputs it to standard output.
 
     Exit status: 0 at the end that was asked for, --timeout-ms included; 1 after an error; 130 after Ctrl-C.
+
+    What a script starts in the background (&) has SIGINT ignored by bash: there kill -INT does nothing, and kill -TERM
+    ends it as cleanly, with exit status 143.
     """
     _check(env, options)
+    auto_create = env.auto_create and not options.has("no-auto-create")
+    config = properties.known_settings(env, "consumer", _consumer_config(options))
+    if not auto_create:
+        config["allow.auto.create.topics"] = "false"
     try:
-        config = _consumer_config(options)
-    except PropertiesError as problem:
-        raise CommandFailure(str(problem)) from problem
-    try:
-        plan = _plan(options, config)
+        plan = _plan(env, options, config)
     except IllegalArgument as problem:
-        raise _unknown_error(env, str(problem)) from problem
+        raise unknown_error(env, str(problem)) from problem
     formatter = _formatter(env, options)
     in_group = "group.id" in config
-    # Who gives the records three seconds gives the cluster no more, but a moment to be found at all.
+    if in_group and (plan.from_ms is not None or plan.to_ms is not None):
+        raise UsageProblem("--from-time and --to-time are for reading without a group: a group reads on where it was")
+    # The cluster gets no more time than the records (--timeout-ms), but a moment to be found at all.
     patience = None if plan.timeout is None else max(plan.timeout, LEAST_PATIENCE)
-    with open_cluster(env, options, config=config, patience=patience) as cluster:
+    with open_cluster(env, options, create=auto_create, config=config, patience=patience) as cluster:
+        if not auto_create and plan.topic is not None:
+            require_topic(env, cluster, plan.topic)
         try:
-            # In a group what is committed is what was printed: that is for the reading to say, not for the consumer.
+            # In a group the records that were printed are committed: GroupReading knows them, the consumer does not.
             own = {"enable.auto.commit": "false"} if in_group else {}
-            consumer = cluster.consumer(config | own, on_notice=env.err)
+            consumer = cluster.consumer(config | own, on_notice=noticing_topic(env, cluster, plan.topic, env.err))
         except StoreError as error:
-            raise _unknown_error(env, exception_line(error)) from error
+            raise unknown_error(env, exception_line(error)) from error
         with consumer:
             reading = (GroupReading if in_group else Reading)(env, cluster, consumer, config, plan)
             printing = Printing(env, formatter, options.has("skip-message-on-error"))
-            try:
-                succeeded = _run(env, reading, printing, options.has("enable-systest-events"))
-            except FormatError as error:
-                # Behind the count line, where Kafka's tool has it.
-                raise _unknown_error(env, f"{error.java_class}: {error}") from error
-    if not succeeded:
-        raise click.exceptions.Exit(1)
-
-
-def _run(env: Env, reading: Reading, printing: Printing, systest_events: bool) -> bool:
-    """Read and print until an end is reached. Whatever it is, the last line on stderr counts the records."""
-    try:
-        reading.begin()
-        reading.print_all(printing)
-    except NothingCame:
-        _report(env, "org.apache.kafka.common.errors.TimeoutException")
-    except StoreError as error:
-        _report(env, exception_line(error))
-        return False
-    except BrokenPipeError:
-        env.err("Unable to write to standard out, closing consumer.")
-    finally:
-        reading.end()
-        env.err(f"Processed a total of {printing.count} messages")
-        if systest_events:
-            env.out("shutdown_complete")
-    return True
-
-
-def _report(env: Env, exception: str) -> None:
-    what = "Error processing message, terminating consumer process: "
-    env.report_error(f"{log_line(env.clock(), 'ERROR', what, CONSUMER_LOGGER)}\n{exception}")
-
-
-def _unknown_error(env: Env, exception: str) -> CommandFailure:
-    line = log_line(env.clock(), "ERROR", "Unknown error when running consumer: ", CONSUMER_LOGGER)
-    return CommandFailure(f"{line}\n{exception}")
+            collect_rarely()
+            consume(env, reading, printing, systest_events=options.has("enable-systest-events"))
 
 
 # ------------------------------------------------------------------------------------------------------------ options
 
 
 class IllegalArgument(ValueError):  # noqa: N818 - Java's name, and no error of ours
-    """What Kafka's consumer refuses with an exception; the text is the exception's first line."""
+    """Kafka's consumer refuses it with an exception; the text is the exception's first line."""
 
 
 def _check(env: Env, options: Options) -> None:
@@ -235,6 +216,10 @@ def _check_own(options: Options) -> None:
     """The options that are not Kafka's."""
     if options.text("output") not in FORMS:
         raise UsageProblem(f"--output is one of {', '.join(FORMS)}, and not {options.text('output')}")
+    if options.text("value") not in FORMS:
+        raise UsageProblem(f"--value is one of {', '.join(FORMS)}, and not {options.text('value')}")
+    if options.has("value") and options.text("output") != "json":
+        raise UsageProblem("--value is for --output json: as text a value is what its deserializer makes of it")
     if options.text("output") == "json":
         for name in _FORMATTER_OPTIONS:
             if options.has(name):
@@ -246,6 +231,11 @@ def _check_own(options: Options) -> None:
         for name in ("from-beginning", "offset", "group"):
             if options.has(name):
                 raise UsageProblem(f"--tail and --{name} both say where to start: leave one out")
+    for name in ("from-beginning", "offset", "tail"):
+        if options.has("from-time") and options.has(name):
+            raise UsageProblem(f"--from-time and --{name} both say where to start: leave one out")
+    if options.has("to-time") and options.has("tail"):
+        raise UsageProblem("--tail counts from the end, and can't be used with --to-time")
 
 
 _FORMATTER_OPTIONS = (
@@ -259,11 +249,11 @@ def _warn_if_deprecated(env: Env, options: Options, old: str, new: str) -> None:
 
 
 def _consumer_config(options: Options) -> dict[str, str]:
-    """The consumer's settings: a property > a file, and what the options say of the same things."""
-    from_file = _loaded(options, "command-config") | _loaded(options, "consumer.config")
-    properties = parse_key_values(options.texts("command-property") + options.texts("consumer-property"))
-    _check_group(options, from_file, properties)
-    config = from_file | properties
+    """The consumer's settings: an option > a property > a file."""
+    from_file = properties.of_files(options, "command-config", "consumer.config")
+    from_arguments = properties.of_arguments(options, "command-property", "consumer-property")
+    _check_group(options, from_file, from_arguments)
+    config = from_file | from_arguments
     reset = config.get("auto.offset.reset")
     if reset is None:
         config["auto.offset.reset"] = EARLIEST if options.has("from-beginning") else LATEST
@@ -282,13 +272,9 @@ def _consumer_config(options: Options) -> dict[str, str]:
     return config
 
 
-def _loaded(options: Options, name: str) -> dict[str, str]:
-    path = options.maybe_text(name)
-    return {} if path is None else load_properties(path)
-
-
-def _check_group(options: Options, from_file: dict[str, str], properties: dict[str, str]) -> None:
-    given = {options.maybe_text("group"), from_file.get("group.id"), properties.get("group.id")} - {None}
+def _check_group(options: Options, *configs: dict[str, str]) -> None:
+    """Refuse two groups, and a group that is to read one partition."""
+    given = {options.maybe_text("group"), *(config.get("group.id") for config in configs)} - {None}
     if len(given) > 1:
         ids = ", ".join(f"'{group}'" for group in sorted(filter(None, given)))
         raise UsageProblem(
@@ -299,12 +285,14 @@ def _check_group(options: Options, from_file: dict[str, str], properties: dict[s
         raise UsageProblem("Options group and partition cannot be specified together.")
 
 
-def _plan(options: Options, config: dict[str, str]) -> Plan:
-    """What the options ask for. Leaves in ``config`` an auto.offset.reset that every engine knows."""
+def _plan(env: Env, options: Options, config: dict[str, str]) -> Plan:
+    """The plan that the options ask for. Leaves in ``config`` an auto.offset.reset that every engine knows."""
     start: int | OffsetAt | None
-    reset, duration_ms = config["auto.offset.reset"], None
-    if reset not in {EARLIEST, LATEST, "none"}:
-        duration_ms = _duration_ms(reset)
+    reset = config["auto.offset.reset"]
+    try:
+        duration_ms = reset_duration_ms(reset)
+    except InvalidConfigError as error:
+        raise IllegalArgument(f"org.apache.kafka.common.config.ConfigException: {error}") from None
     if duration_ms is not None and "group.id" not in config:
         config["auto.offset.reset"] = EARLIEST  # for a position that retention has overtaken
     if options.has("partition"):
@@ -316,6 +304,7 @@ def _plan(options: Options, config: dict[str, str]) -> Plan:
             "java.lang.IllegalArgumentException: Topic collection to subscribe to cannot contain null or empty topic"
         )
     timeout_ms = options.integer("timeout-ms")
+    from_ms, to_ms = _period(env, options)
     return Plan(
         topic=options.maybe_text("topic"),
         pattern=_pattern(options),
@@ -326,28 +315,23 @@ def _plan(options: Options, config: dict[str, str]) -> Plan:
         exit_at_end=options.has("exit-at-end"),
         max_messages=options.integer("max-messages"),
         timeout=timeout_ms / 1000 if timeout_ms >= 0 else None,
+        from_ms=from_ms,
+        to_ms=to_ms,
     )
 
 
-_DURATION = re.compile(
-    r"by_duration:P(?:(?P<days>[0-9]+)D)?"
-    r"(?:T(?=[0-9])(?:(?P<hours>[0-9]+)H)?(?:(?P<minutes>[0-9]+)M)?(?:(?P<seconds>[0-9]+(?:[.,][0-9]{0,9})?)S)?)?",
-    re.IGNORECASE,
-)
+def _period(env: Env, options: Options) -> tuple[int | None, int | None]:
+    """What --from-time and --to-time say, as of one and the same now."""
+    texts = options.maybe_text("from-time"), options.maybe_text("to-time")
+    if texts == (None, None):
+        return None, None
+    from pykafka_cli.tool.moments import moment_ms
 
-
-def _duration_ms(reset: str) -> int:
-    """The milliseconds of ``by_duration:P1DT2H3M4.5S``. Source: AutoOffsetResetStrategy, java.time.Duration#parse."""
-    found = _DURATION.fullmatch(reset)
-    if found is None or not any(found.groups()) or not reset.startswith("by_duration:"):
-        raise IllegalArgument(
-            f"org.apache.kafka.common.config.ConfigException: Invalid value {reset} for configuration "
-            f"auto.offset.reset: Invalid value `{reset}` for configuration auto.offset.reset. The value must be either "
-            "'earliest', 'latest', 'none' or of the format 'by_duration:<PnDTnHnMn.nS.>'."
-        )
-    days, hours, minutes = (int(found[unit] or 0) for unit in ("days", "hours", "minutes"))
-    seconds = float((found["seconds"] or "0").replace(",", "."))
-    return ((days * 24 + hours) * 60 + minutes) * 60000 + int(seconds * 1000)
+    now = int(env.clock() * 1000)
+    from_ms, to_ms = (None if text is None else moment_ms(text, now) for text in texts)
+    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
+        raise UsageProblem(f"--from-time {texts[0]} is not before --to-time {texts[1]}")
+    return from_ms, to_ms
 
 
 def _start_in_partition(options: Options) -> int | OffsetAt:
@@ -380,25 +364,26 @@ def _pattern(options: Options) -> re.Pattern[str] | None:
         raise IllegalArgument(f"java.util.regex.PatternSyntaxException: {error}") from error
 
 
-def _formatter(env: Env, options: Options) -> Formatter:
+def _formatter(env: Env, options: Options) -> MessageFormatter:
     if options.text("output") == "json":
-        from pykafka_cli.json_lines import JsonFormatter
+        from pykafka_cli.console.json_lines import JsonLinesFormatter
 
-        return JsonFormatter()
+        return JsonLinesFormatter(values_are_json=options.text("value") == "json")
     name = options.text("formatter")
     try:
-        formatter_named(name, {})  # its name is checked before its properties are looked at
+        formatters.named(name, {})  # its name is checked before its properties are looked at
         if options.has("property") and options.has("formatter-property"):
             raise UsageProblem("Options --property and --formatter-property cannot be specified together.")
         _warn_if_deprecated(env, options, "property", "formatter-property")
-        properties = _loaded(options, "formatter-config")
+        settings = properties.of_files(options, "formatter-config")
         for role in ("key", "value"):
             deserializer = options.maybe_text(f"{role}-deserializer")
             if deserializer:
-                properties[f"{role}.deserializer"] = deserializer
-        properties |= parse_key_values(options.texts("formatter-property") + options.texts("property"))
-        return formatter_named(name, properties)
+                settings[f"{role}.deserializer"] = deserializer
+        settings |= properties.of_arguments(options, "formatter-property", "property")
+        if name == formatters.DEFAULT:
+            unknown = formatters.unknown_properties(settings)
+            properties.warn_of_ignored(env, "no property of the formatter", unknown, formatters.PROPERTIES)
+        return formatters.named(name, settings)
     except UnknownClassProblem as problem:
         raise UsageProblem(str(problem)) from problem
-    except (FormatterProblem, PropertiesError) as problem:
-        raise CommandFailure(str(problem)) from problem

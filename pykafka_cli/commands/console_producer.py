@@ -9,38 +9,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pykafka_cli.kafka_log import CALLBACK_LOGGER, exception_line, log_line
-from pykafka_cli.options import (
-    INTEGER,
-    LONG,
-    CommandFailure,
-    KafkaCommand,
-    Options,
-    UsageProblem,
-    connection_options,
-    examples,
-    open_cluster,
-)
-from pykafka_cli.params import FILE, TOPIC
-from pykafka_cli.properties import PropertiesError, load_properties, parse_key_values
-from pykafka_cli.readers import BadLineError, Columns, LineReader, Lines, LineTooLongError, ReadError, enlarge_pipe
-from pykafka_store.errors import InvalidConfigError, InvalidTopicError, RecordTooLargeError, StoreError
+from pykafka_cli.click_types import FILE, TOPIC
+from pykafka_cli.console import records_in
+from pykafka_cli.console.garbage import collect_rarely
+from pykafka_cli.console.produce import Report, Sending, produce
+from pykafka_cli.console.records_in import LINE_READER, LineMessageReader, ReadError
+from pykafka_cli.console.records_in import PROPERTIES as READER_PROPERTIES
+from pykafka_cli.console.stdin import Lines, enlarge_pipe
+from pykafka_cli.errors import CommandFailure, UsageProblem
+from pykafka_cli.tool import properties
+from pykafka_cli.tool.frame import connection_options, noticing_topic, open_cluster, require_topic
+from pykafka_cli.tool.options import INTEGER, LONG, KafkaCommand, Options, examples
+from pykafka_store.errors import InvalidConfigError
 
 if TYPE_CHECKING:
+    from pykafka_cli.console.records_in import RecordReader
     from pykafka_cli.env import Env
-    from pykafka_cli.readers import Reader
-    from pykafka_store.api import Producer
-    from pykafka_store.model import SendFailure
 
 DESCRIPTION = "This tool helps to read data from standard input and publish it to Kafka."
-LINE_READER = "org.apache.kafka.tools.LineMessageReader"
 DEFAULT_MAX_REQUEST_SIZE = 1048576
 LINE_MARGIN = 1 << 20
 """A line this much longer than max.request.size is still held: then the engine refuses the record in Kafka's words."""
 JSON_GROWTH = 6
 """The most characters that JSON spends on one byte: ``\\u0000``."""
-READER_PROPERTIES = "parse.key, key.separator, parse.headers, headers.delimiter, headers.separator, \
-headers.key.separator, ignore.error, null.marker"
 
 
 @click.command(
@@ -55,7 +46,8 @@ headers.key.separator, ignore.error, null.marker"
     ),
 )
 @connection_options
-@click.option("--topic", type=TOPIC, metavar="NAME", help="The topic to produce to. Required.")
+@click.option("--topic", type=TOPIC, metavar="NAME", help="The topic to produce to. Required, but for JSON lines that "
+    "each name theirs.")  # fmt: skip
 @click.option("--sync", is_flag=True, help="Send one record at a time, and stop at the first that is refused.")
 @click.option(
     "--compression-codec",
@@ -74,7 +66,8 @@ headers.key.separator, ignore.error, null.marker"
     "--timeout",
     type=LONG,
     default=1000,
-    help="The property linger.ms. A directory does not linger: what has arrived is appended at once.",
+    help="The property linger.ms. On a directory whole lines are appended once nothing more has arrived; only before a "
+    "line whose end has not come do they wait, for as long as this.",
 )
 @click.option("--request-required-acks", default="-1", metavar="ACKS", help="The property acks: all, -1, 1 or 0.")
 @click.option("--request-timeout-ms", type=INTEGER, default=1500, help="The property request.timeout.ms.")
@@ -87,7 +80,7 @@ headers.key.separator, ignore.error, null.marker"
     "--reader-property",
     multiple=True,
     metavar="KEY=VALUE",
-    help=f"A property of the line reader: {READER_PROPERTIES}. May be repeated.",
+    help=f"A property of the line reader: {', '.join(records_in.PROPERTIES)}. May be repeated.",
 )
 @click.option("--property", multiple=True, metavar="KEY=VALUE", help="Deprecated: the same as --reader-property.")
 @click.option(
@@ -115,7 +108,12 @@ headers.key.separator, ignore.error, null.marker"
     "writes it. Not one of Kafka's options.",
 )
 @click.option("--partition", type=INTEGER, help="Send everything to this partition. Not one of Kafka's options.")
-@click.option("--no-auto-create", is_flag=True, help="Refuse a topic that does not exist. Not one of Kafka's options.")
+@click.option("--key-field", metavar="NAME", help="Take the key of a record that has none from this field of its "
+    "value, which is a JSON object. Not one of Kafka's options.")  # fmt: skip
+@click.option("--any-partition", is_flag=True, help="Leave the partitions that JSON lines name out of account, for a "
+    "topic that has not as many: the key decides, as for lines of text. Not one of Kafka's options.")  # fmt: skip
+@click.option("--no-auto-create", is_flag=True, help="Refuse a topic, or a directory, that does not exist. "
+    "Not one of Kafka's options; PYKAFKA_AUTO_CREATE=0 says it for a whole script.")  # fmt: skip
 def console_producer(env: Env, options: Options) -> None:
     """This tool helps to read data from standard input and publish it to Kafka.
 
@@ -123,31 +121,39 @@ def console_producer(env: Env, options: Options) -> None:
     unchanged. Exit status: 0 if every record was acknowledged, else 1.
     """
     _check(env, options)
-    try:
-        reader = _reader(options)
-        config = _producer_config(options)
-    except (PropertiesError, ReadError) as problem:
-        raise CommandFailure(str(problem)) from problem
-    topic, partition = options.text("topic"), options.maybe_integer("partition")
-    with open_cluster(env, options, config=config) as cluster:
-        if options.has("no-auto-create"):
-            cluster.admin().describe_topics([topic])
+    reader = _reader(env, options)
+    key_field = options.maybe_text("key-field")
+    if key_field is not None:
+        from pykafka_cli.console.json_lines import KeyFieldReader
+
+        reader = KeyFieldReader(reader, key_field)
+    auto_create = env.auto_create and not options.has("no-auto-create")
+    config = properties.known_settings(env, "producer", _producer_config(options, auto_create=auto_create))
+    topic, partition = options.maybe_text("topic"), options.maybe_integer("partition")
+    with open_cluster(env, options, create=auto_create, config=config) as cluster:
+        if not auto_create and topic is not None:
+            require_topic(env, cluster, topic)
         sync = options.has("sync")
-        report = _Report(env, topic)
+        names_partitions = options.text("input") == "json" and partition is None
+        report = Report(env, lines_name_partitions=names_partitions)
+        notice = noticing_topic(env, cluster, topic, report.notice)
         try:
-            producer = cluster.producer(config, on_failure=None if sync else report.failure, on_notice=report.notice)
+            producer = cluster.producer(config, on_failure=None if sync else report.failure, on_notice=notice)
         except InvalidConfigError as error:
+            from pykafka_cli.output.kafka_log import exception_line
+
             raise CommandFailure(exception_line(error)) from error
         with producer:
             limit = int(config.get("max.request.size", DEFAULT_MAX_REQUEST_SIZE)) + LINE_MARGIN
             enlarge_pipe(env.stdin.fileno())
             growth = JSON_GROWTH if options.text("input") == "json" else 1
-            lines = Lines(env.stdin.fileno(), limit * growth, reader.at_once)
-            sending = _Sending(producer, topic, partition, sync, report)
+            lines = Lines(env.stdin.fileno(), limit * growth, reader.lines_at_once)
+            sending = Sending(producer, topic, partition, sync, report)
             try:
-                _produce(env, lines, reader, sending)
+                collect_rarely()
+                produce(env, lines, reader, sending)
             finally:
-                report.end()
+                report.end_progress()
         report.fail_if_any()
 
 
@@ -156,7 +162,7 @@ def console_producer(env: Env, options: Options) -> None:
 
 def _check(env: Env, options: Options) -> None:
     """Refuse and warn in the order of ConsoleProducerOptions#checkArgs. The warnings go to stdout, as Kafka's do."""
-    if not options.has("topic"):
+    if not options.has("topic") and options.text("input") != "json":
         raise UsageProblem('Missing required argument "[topic]"')
     renamed = (
         ("command-config", "producer.config"),
@@ -172,6 +178,10 @@ def _check(env: Env, options: Options) -> None:
         for name in ("reader-property", "property", "reader-config", "line-reader"):
             if options.has(name):
                 raise UsageProblem(f"--{name} is for lines, and can't be used with --input json")
+    elif options.has("any-partition"):
+        raise UsageProblem("--any-partition is for --input json: no other line names a partition")
+    if options.has("any-partition") and options.has("partition"):
+        raise UsageProblem("--any-partition and --partition both say where to send to: leave one out")
     for new, old in (renamed[1], renamed[0], renamed[2]):
         if options.has(old):
             env.out(f"Warning: --{old} is deprecated and will be removed in a future version. Use --{new} instead.")
@@ -182,19 +192,24 @@ def _check(env: Env, options: Options) -> None:
         )
 
 
-def _reader(options: Options) -> Reader:
+def _reader(env: Env, options: Options) -> RecordReader:
     if options.text("input") == "json":
-        from pykafka_cli.json_lines import JsonReader
+        from pykafka_cli.console.json_lines import JsonLinesReader
 
-        return JsonReader()
+        return JsonLinesReader(any_partition=options.has("any-partition"), topics=not options.has("topic"))
     if options.text("line-reader") != LINE_READER:
         raise ReadError(f"{options.text('line-reader')} is not a line reader known here: there is {LINE_READER} only")
-    return LineReader(_properties(options, ("reader-config",), ("reader-property", "property")))
+    given = properties.of_files(options, "reader-config")
+    given |= properties.of_arguments(options, "reader-property", "property")
+    unknown = [name for name in given if name not in READER_PROPERTIES]
+    properties.warn_of_ignored(env, "no property of the reader", unknown, READER_PROPERTIES)
+    return LineMessageReader(given)
 
 
-def _producer_config(options: Options) -> dict[str, str]:
+def _producer_config(options: Options, *, auto_create: bool) -> dict[str, str]:
     """The settings in force: an option > a property > a file > the option's default, as ConsoleProducer merges them."""
-    config = _properties(options, ("command-config", "producer.config"), ("command-property", "producer-property"))
+    config = properties.of_files(options, "command-config", "producer.config")
+    config |= properties.of_arguments(options, "command-property", "producer-property")
     for forced in ("bootstrap.servers", "key.serializer", "value.serializer"):
         config.pop(forced, None)  # Kafka's tool overwrites these with its own
     codec = options.maybe_text("compression-codec")
@@ -207,7 +222,7 @@ def _producer_config(options: Options) -> dict[str, str]:
         ("retry.backoff.ms", "retry-backoff-ms"),
         ("send.buffer.bytes", "socket-buffer-size"),
         ("buffer.memory", "max-memory-bytes"),
-        # These two have no default here: where nobody asks for a size, the engine knows best.
+        # These two have no default here: where no size is asked for, the engine knows best.
         ("batch.size", "batch-size"),
         ("batch.size", "max-partition-memory-bytes"),
         ("metadata.max.age.ms", "metadata-expiry-ms"),
@@ -219,173 +234,6 @@ def _producer_config(options: Options) -> dict[str, str]:
                 config[setting] = str(value)
     if options.has("request-required-acks") or "acks" not in config:
         config["acks"] = options.text("request-required-acks")
-    if options.has("no-auto-create"):
+    if not auto_create:
         config["allow.auto.create.topics"] = "false"
     return config
-
-
-def _properties(options: Options, files: tuple[str, ...], arguments: tuple[str, ...]) -> dict[str, str]:
-    """What a properties file says, and the key=value arguments over it; of two spellings only one is given."""
-    properties: dict[str, str] = {}
-    for option in files:
-        path = options.maybe_text(option)
-        if path is not None:
-            properties |= load_properties(path)
-    for option in arguments:
-        properties |= parse_key_values(options.texts(option))
-    return properties
-
-
-# ---------------------------------------------------------------------------------------------------------- producing
-
-
-def _produce(env: Env, lines: Lines, reader: Reader, sending: _Sending) -> None:
-    """Send every line, as many at a time as have arrived, until the input ends or a line is no record."""
-    prompt = env.stdin_is_terminal and env.stdout_is_terminal
-    while True:
-        if prompt and lines.at_line_start():
-            env.stdout.write(b">")
-            env.stdout.flush()
-        try:
-            arrived = lines.read()
-        except LineTooLongError as error:
-            sending.refuse(error)
-            continue
-        if not arrived:
-            return
-        try:
-            records = reader.columns(arrived, lines.first)
-        except BadLineError as error:
-            sending.send(error.before)
-            sending.flush()
-            raise CommandFailure(str(error)) from error
-        sending.send(records)
-        if not lines.more_is_waiting():
-            sending.flush()
-        sending.report.progress(lines)
-
-
-class _Sending:
-    """The way of a chunk's records to the producer: all at once, or with ``--sync`` one by one."""
-
-    def __init__(self, producer: Producer, topic: str, partition: int | None, sync: bool, report: _Report) -> None:
-        self._producer = producer
-        self._topic = topic
-        self._partition = partition
-        self._sync = sync
-        self.report = report
-
-    def send(self, records: Columns) -> None:
-        if not self._sync:
-            self._send(records)
-            return
-        for index in range(len(records.values)):
-            try:
-                self._send(records.slice(index, index + 1))
-                self.flush()
-            except StoreError as error:
-                raise CommandFailure(_of_a_future(error)) from error
-
-    def _send(self, records: Columns) -> None:
-        try:
-            self._producer.send(
-                self._topic,
-                records.values,
-                keys=records.keys,
-                headers=records.headers,
-                timestamps=records.timestamps,
-                partitions=records.partitions if self._partition is None else self._partition,
-            )
-        except InvalidTopicError:
-            self._refuse_all(records, InvalidTopicError(f"Invalid topics: [{self._topic}]"))
-        self.report.sent += len(records.values)
-
-    def _refuse_all(self, records: Columns, error: InvalidTopicError) -> None:
-        """To Kafka's producer a name that no topic may have is the failure of each record."""
-        if self._sync:
-            raise error
-        for index, value in enumerate(records.values):
-            self.report.refused(1, _size(records.keys[index] if records.keys else None), _size(value), error)
-
-    def flush(self) -> None:
-        self._producer.flush()
-
-    def refuse(self, line: LineTooLongError) -> None:
-        """A line too long to be held is a record that is too large."""
-        error = RecordTooLargeError(str(line))
-        if self._sync:
-            raise CommandFailure(_of_a_future(error)) from line
-        self.report.sent += 1
-        self.report.refused(1, "null", f"{line.size} bytes", error)
-
-
-def _of_a_future(error: StoreError) -> str:
-    """The first line of the stack trace with which Kafka's tool ends where it waits for each record."""
-    return f"java.util.concurrent.ExecutionException: {exception_line(error)}"
-
-
-def _size(data: bytes | None) -> str:
-    return _size_text(None if data is None else len(data))
-
-
-def _size_text(size: int | None) -> str:
-    return "null" if size is None else f"{size} bytes"
-
-
-class _Report:
-    """What the user is told on stderr: failures, notices, and on a terminal how far the work is."""
-
-    _PROGRESS_AFTER = 1.0
-    _PROGRESS_EVERY = 0.2
-
-    def __init__(self, env: Env, topic: str) -> None:
-        self._env = env
-        self._topic = topic
-        self._started = self._last = env.monotonic()
-        self._shows_progress = env.stderr_is_terminal and not env.stdin_is_terminal
-        self._progress_stands = False
-        self._failed = 0
-        self.sent = 0
-
-    def failure(self, failure: SendFailure) -> None:
-        """Called by the producer for records that were not acknowledged; reading goes on, as in Kafka's tool."""
-        key, value = (_size_text(size) for size in (failure.key_size, failure.value_size))
-        error = failure.error
-        if not isinstance(error, StoreError):
-            raise error
-        self.refused(failure.record_count, key, value, error)
-
-    def refused(self, count: int, key: str, value: str, error: StoreError) -> None:
-        self._failed += count
-        what = f"Error when sending message to topic {self._topic} with key: {key}, value: {value} with error:"
-        self.notice(f"{log_line(self._env.clock(), 'ERROR', what, CALLBACK_LOGGER)}\n{exception_line(error)}")
-
-    def notice(self, text: str) -> None:
-        self.end()
-        self._env.err(text)
-
-    def progress(self, lines: Lines) -> None:
-        """A line that is written over and over, if anybody is looking and the work is not done in a moment."""
-        if not self._shows_progress:
-            return
-        now = self._env.monotonic()
-        elapsed = now - self._started
-        if elapsed < self._PROGRESS_AFTER or now - self._last < self._PROGRESS_EVERY:
-            return
-        self._last = now
-        self._progress_stands = True
-        megabytes = lines.bytes_read / 1e6
-        text = f"{self.sent:,} records, {megabytes:,.1f} MB, {self.sent / elapsed:,.0f} records/s"
-        self._env.stderr.write(f"\r{text}\x1b[K")
-        self._env.stderr.flush()
-
-    def end(self) -> None:
-        """Take the progress line away."""
-        if self._progress_stands:
-            self._progress_stands = False
-            self._env.stderr.write("\r\x1b[K")
-            self._env.stderr.flush()
-
-    def fail_if_any(self) -> None:
-        if self._failed:
-            raise CommandFailure(f"{self._failed} of {self.sent} records were not acknowledged.")

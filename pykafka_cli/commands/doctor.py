@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from pykafka_cli.env import Env
-from pykafka_cli.options import examples
-from pykafka_cli.params import DIRECTORY
-from pykafka_cli.progress import ProgressLine
-from pykafka_cli.words import counted, size
-from pykafka_store.api import check_data_directory
+from pykafka_cli.output.progress import ProgressLine
+from pykafka_cli.output.words import counted, size
+from pykafka_cli.tool.frame import data_dir_option
+from pykafka_cli.tool.options import examples
 from pykafka_store.model import CheckReport, Finding, TopicPartition
+from pykafka_store.open import check_data_directory
 
 
 @click.command(
@@ -18,12 +18,7 @@ from pykafka_store.model import CheckReport, Finding, TopicPartition
     short_help="Check every file of a data directory.",
     epilog=examples("pykafka doctor", "pykafka doctor --repair", "pykafka doctor --data-dir DIR || exit 1"),
 )
-@click.option(
-    "--data-dir",
-    metavar="DIR",
-    type=DIRECTORY,
-    help="The directory that holds the logs. Without it: $PYKAFKA_DATA_DIR, else a directory of each user.",
-)
+@data_dir_option
 @click.option(
     "--repair",
     is_flag=True,
@@ -54,7 +49,7 @@ def doctor(context: click.Context, data_dir: str | None, repair: bool) -> None:
 
     try:
         report = check_data_directory(
-            env.address(None, data_dir).removeprefix("file:"),
+            env.data_directory(data_dir),
             repair=repair,
             on_finding=show,
             on_progress=looking if env.stderr_is_terminal else None,

@@ -10,24 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from pykafka_cli import render
-from pykafka_cli.admin_config import check_admin_config
+from pykafka_cli.click_types import TOPIC
 from pykafka_cli.env import Env
-from pykafka_cli.java_regex import InvalidRegexError, TopicFilter, UnsupportedRegexError
-from pykafka_cli.options import (
-    CommandFailure,
-    KafkaCommand,
-    OptionProblem,
-    Options,
-    connection_options,
-    examples,
-    open_cluster,
-)
-from pykafka_cli.params import FILE, TOPIC
-from pykafka_cli.properties import PropertiesError
-from pykafka_cli.results import PartitionOffsets
+from pykafka_cli.errors import CommandFailure, Refusal
+from pykafka_cli.java.text import split, whole
+from pykafka_cli.output.hints import suggest_topic
+from pykafka_cli.tool.frame import command_config_option, connection_options, failing_as, opened
+from pykafka_cli.tool.options import KafkaCommand, Options, examples
+from pykafka_cli.tool.topic_filter import TopicFilter
 from pykafka_store.errors import StoreError, UnsupportedVersionError
 from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_store.numbers import whole_number
 
 if TYPE_CHECKING:
     from pykafka_store.api import Admin
@@ -58,10 +51,6 @@ class Rule(NamedTuple):
             and self.low <= partition.partition < self.high
             and (not self.only or partition.partition in self.only)
         )
-
-
-class _Refusal(Exception):  # noqa: N818 - said to the user in Kafka's words
-    pass
 
 
 def _failure(message: object) -> CommandFailure:
@@ -104,28 +93,21 @@ def _failure(message: object) -> CommandFailure:
     "earliest, -3 or max-timestamp, -4 or earliest-local, -5 or latest-tiered, -6 or earliest-pending-upload. A "
     "partition without such a record is left out.",
 )
-@click.option(
-    "--command-config",
-    metavar="FILE",
-    type=FILE,
-    help="Property file of the admin client. A data directory needs none of its settings.",
-)
+@command_config_option
 @click.option("--exclude-internal-topics", is_flag=True, help="Leave out internal topics.")
 def get_offsets(env: Env, options: Options) -> None:
     """An interactive shell for getting topic-partition offsets."""
-    try:
+    with failing_as(_failure):
         if options.has("topic-partitions") and (options.has("topic") or options.has("partitions")):
-            raise _Refusal("--topic-partitions cannot be used with --topic or --partitions")
+            raise Refusal("--topic-partitions cannot be used with --topic or --partitions")
         at = _time(options.text("time"))
         rules = _rules(options)
-        check_admin_config(env, options)
-        with open_cluster(env, options) as cluster:
-            render.show(env, run(env, options, cluster.admin(), rules, at))
-    except (StoreError, _Refusal, OptionProblem, PropertiesError, InvalidRegexError, UnsupportedRegexError) as error:
-        raise _failure(error) from None
+        with opened(env, options) as admin:
+            for partition, offset in run(env, options, admin, rules, at):
+                env.out(f"{partition.topic}:{partition.partition}:{offset}")
 
 
-def run(env: Env, options: Options, admin: Admin, rules: list[Rule], at: int) -> PartitionOffsets:
+def run(env: Env, options: Options, admin: Admin, rules: list[Rule], at: int) -> list[tuple[TopicPartition, int]]:
     """The offsets of the partitions that any rule allows, in the order of their names as text: t-10 before t-2."""
     exclude_internal = options.has("exclude-internal-topics")
     names = [
@@ -140,7 +122,9 @@ def run(env: Env, options: Options, admin: Admin, rules: list[Rule], at: int) ->
     ]
     partitions = [partition for partition in partitions if any(rule.allows(partition) for rule in rules)]
     if not partitions:
-        raise _Refusal("Could not match any topic-partitions with the specified filters")
+        if topic := options.maybe_text("topic"):
+            suggest_topic(env, admin, topic)
+        raise Refusal("Could not match any topic-partitions with the specified filters")
 
     answers = _ask(admin, partitions, at)
     found = []
@@ -155,7 +139,7 @@ def run(env: Env, options: Options, admin: Admin, rules: list[Rule], at: int) ->
             raise answer
         elif answer != UNKNOWN_OFFSET:
             found.append((partition, answer))
-    return PartitionOffsets(tuple(found))
+    return found
 
 
 def _ask(admin: Admin, partitions: list[TopicPartition], at: int) -> dict[TopicPartition, int | Exception]:
@@ -170,19 +154,20 @@ def _time(text: str) -> int:
     """A timestamp, or below zero what stands for a place in the log."""
     if text in TIMES:
         return TIMES[text]
-    if not _fits(text, 64):
-        raise _Refusal(
+    number = whole_number(text, 64)
+    if number is None:
+        raise Refusal(
             f"Malformed time argument {text}. Please use -1 or latest / -2 or earliest / -3 or max-timestamp / "
             "-4 or earliest-local / -5 or latest-tiered / -6 or earliest-pending-upload, "
             "or a specified long format timestamp"
         )
-    return int(text)
+    return number
 
 
 def _rules(options: Options) -> list[Rule]:
     listed = options.maybe_text("topic-partitions")
     if listed is not None:
-        return [_rule(text) for text in _split(listed)]
+        return [_rule(text) for text in split(listed, ",")]
     topic, numbers = options.maybe_text("topic"), options.maybe_text("partitions")
     topics = TopicFilter(".*" if topic is None else topic)
     return [Rule(topics, only=_partition_numbers(numbers) if numbers else frozenset())]
@@ -192,36 +177,17 @@ def _rule(text: str) -> Rule:
     """One ``TOPIC:PARTITION`` pattern. Source: GetOffsetShell#parseRuleSpec."""
     match = re.fullmatch(r"([^:,]*)(?::(?:([0-9]*)|([0-9]*)-([0-9]*)))?", text)
     if match is None:
-        raise _Refusal(f"org.apache.kafka.tools.TerseException: Invalid rule specification: {text}")
+        raise Refusal(f"org.apache.kafka.tools.TerseException: Invalid rule specification: {text}")
     topic, number, low, high = match.groups()
     topics = TopicFilter(topic or ".*")
     if number:
-        return Rule(topics, only=frozenset({_integer(number)}))
-    return Rule(topics, _integer(low) if low else 0, _integer(high) if high else INT_MAX)
+        return Rule(topics, only=frozenset({whole(number)}))
+    return Rule(topics, whole(low) if low else 0, whole(high) if high else INT_MAX)
 
 
 def _partition_numbers(text: str) -> frozenset[int]:
     """The numbers in a list. No number at all, as in ``,``, stands for all partitions."""
-    parts = _split(text)
-    if not all(_fits(part, 32) for part in parts):
-        raise _Refusal(f"--partitions expects a comma separated list of numeric partition ids, but received: {text}")
-    return frozenset(map(int, parts))
-
-
-def _split(text: str) -> list[str]:
-    """Java's String.split at commas: empty parts at the end don't count, unless the whole text is empty."""
-    parts = text.split(",")
-    while text and parts and not parts[-1]:
-        parts.pop()
-    return parts
-
-
-def _integer(digits: str) -> int:
-    if not _fits(digits, 32):
-        raise _Refusal(f'For input string: "{digits}"')
-    return int(digits)
-
-
-def _fits(text: str, bits: int) -> bool:
-    """Whether Java would parse it as a whole number of so many bits."""
-    return re.fullmatch(r"[+-]?[0-9]+", text) is not None and -(1 << bits - 1) <= int(text) < 1 << bits - 1
+    numbers = {whole_number(part, 32) for part in split(text, ",")}
+    if None in numbers:
+        raise Refusal(f"--partitions expects a comma separated list of numeric partition ids, but received: {text}")
+    return frozenset(number for number in numbers if number is not None)

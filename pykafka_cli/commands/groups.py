@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from pykafka_cli import render, render_groups
-from pykafka_cli.admin_config import check_admin_config
 from pykafka_cli.env import Env
-from pykafka_cli.kafka_log import exception_line, log_line
-from pykafka_cli.options import (
-    CommandFailure,
-    KafkaCommand,
-    OptionProblem,
-    Options,
-    UsageProblem,
+from pykafka_cli.errors import CommandFailure, Refusal, UsageProblem
+from pykafka_cli.output.forms import show
+from pykafka_cli.output.group_results import ListedGroupProtocols
+from pykafka_cli.output.kafka_log import exception_line, log_line
+from pykafka_cli.tool.frame import (
+    check_admin_config,
+    check_output,
+    command_config_option,
     connection_options,
-    examples,
+    failing_as,
+    not_with,
     open_cluster,
+    output_option,
 )
-from pykafka_cli.params import FILE
-from pykafka_cli.properties import PropertiesError
-from pykafka_cli.results import ListedGroupProtocols
+from pykafka_cli.tool.options import KafkaCommand, Options, examples
 from pykafka_store.errors import StoreError
+from pykafka_store.model import CONSUMER_PROTOCOL
 
 if TYPE_CHECKING:
     from pykafka_store.api import Admin
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "This tool helps to list groups of all types."
 TYPES = ("classic", "consumer", "share", "streams")
-CONSUMER_PROTOCOL = "consumer"
 LOGGER = "org.apache.kafka.tools.GroupsCommand"
 
 
@@ -44,12 +44,7 @@ LOGGER = "org.apache.kafka.tools.GroupsCommand"
     ),
 )
 @connection_options
-@click.option(
-    "--command-config",
-    metavar="FILE",
-    type=FILE,
-    help="Property file of the admin client. A data directory needs none of its settings.",
-)
+@command_config_option
 @click.option("--list", is_flag=True, help="List the groups.")
 @click.option(
     "--group-type",
@@ -67,31 +62,22 @@ LOGGER = "org.apache.kafka.tools.GroupsCommand"
 )
 @click.option("--share", is_flag=True, help="Only share groups.")
 @click.option("--streams", is_flag=True, help="Only streams groups.")
-@click.option(
-    "--output",
-    metavar="|".join(render.FORMS),
-    type=click.Choice(render.FORMS),
-    default="text",
-    help="How to list: as Kafka's tool does, as a table, or as JSON, one object a line. Not one of Kafka's options.",
+@output_option(
+    "How to list: as Kafka's tool does, as a table, or as JSON, one object a line. Not one of Kafka's options."
 )
 def groups(env: Env, options: Options) -> None:
     """This tool helps to list groups of all types."""
     _check(options)
-    try:
-        check_admin_config(env, options)
-    except PropertiesError as error:
-        raise CommandFailure(str(error)) from None
-    try:
-        with open_cluster(env, options) as cluster:
-            render_groups.show(env, run(options, cluster.admin()), options.text("output"))
-    except OptionProblem as problem:
-        raise _failure(problem) from None
-    except StoreError as error:
+    failure = partial(_failure, env)
+    check_admin_config(env, options, failure=failure)
+    with failing_as(failure), open_cluster(env, options) as cluster:
+        show(env, run(options, cluster.admin()), options.text("output"))
+
+
+def _failure(env: Env, error: Refusal | StoreError) -> CommandFailure:
+    """The message goes to stdout; an error of the cluster is logged on stderr, with its class."""
+    if isinstance(error, StoreError):
         env.err(log_line(env.clock(), "ERROR", f"{exception_line(error)}\n", LOGGER))
-        raise _failure(error) from None
-
-
-def _failure(error: Exception) -> CommandFailure:
     return CommandFailure(f"Error while executing groups command : {error}", stream="stdout")
 
 
@@ -107,11 +93,8 @@ def _check(options: Options) -> None:
         ("share", ("consumer", "group-type", "protocol", "streams")),
         ("streams", ("consumer", "group-type", "protocol", "share")),
     ):
-        for other in others:
-            if options.has(name) and options.has(other):
-                raise UsageProblem(f'Option "[{name}]" can\'t be used with option "[{other}]"')
-    if options.text("output") not in render.FORMS:
-        raise UsageProblem(f"--output must be one of {', '.join(render.FORMS)}, not {options.text('output')}")
+        not_with(options, name, *others)
+    check_output(options)
 
 
 def run(options: Options, admin: Admin) -> ListedGroupProtocols:
@@ -133,6 +116,6 @@ def run(options: Options, admin: Admin) -> ListedGroupProtocols:
 
 def _protocol(admin: Admin, listing: GroupListing) -> str:
     """What a group's members agreed on. One that never had a member, only commits, has none."""
-    if listing.type == "Classic" and listing.state == "Empty" and admin.describe_group(listing.group_id).epoch == 0:
-        return ""
+    if listing.type == "Classic" and listing.state == "Empty":
+        return admin.describe_group(listing.group_id).protocol_type
     return CONSUMER_PROTOCOL

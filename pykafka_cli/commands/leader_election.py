@@ -5,34 +5,25 @@ Source: org.apache.kafka.tools.LeaderElectionCommand of Kafka 4.3.
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
-from pykafka_cli.admin_config import check_admin_config
+from pykafka_cli.click_types import FILE, TOPIC
 from pykafka_cli.env import Env
-from pykafka_cli.java_json import (
-    JsonError,
-    NotJsonError,
-    as_array,
-    as_object,
-    as_string,
-    as_whole,
-    field,
-    parse,
-    read_text,
-)
-from pykafka_cli.kafka_log import exception_line
-from pykafka_cli.options import (
-    INTEGER,
-    CommandFailure,
-    KafkaCommand,
-    OptionProblem,
-    Options,
+from pykafka_cli.errors import CommandFailure, Refusal
+from pykafka_cli.java.json import JsonError, NotJsonError, as_array, as_object, parse, read_text
+from pykafka_cli.output.kafka_log import exception_line
+from pykafka_cli.tool.frame import (
+    command_config_option,
     connection_options,
-    examples,
-    open_cluster,
+    duplicates,
+    failing_as,
+    not_with,
+    opened,
 )
-from pykafka_cli.params import FILE, TOPIC
-from pykafka_cli.properties import PropertiesError
+from pykafka_cli.tool.json_files import partition_of
+from pykafka_cli.tool.options import INTEGER, KafkaCommand, Options, examples
 from pykafka_store.errors import ElectionNotNeededError, StoreError, TimeoutError
 from pykafka_store.model import ElectionType, TopicPartition
 
@@ -66,12 +57,7 @@ SELECTORS = ("topic", "all-topic-partitions", "path-to-json-file")
     type=FILE,
     help='The JSON file with the partitions: {"partitions": [{"topic": "foo", "partition": 1}]}.',
 )
-@click.option(
-    "--command-config",
-    metavar="FILE",
-    type=FILE,
-    help="Property file of the admin client. A data directory needs none of its settings.",
-)
+@command_config_option
 @click.option(
     "--admin.config", "admin_config", metavar="FILE", type=FILE, help="Deprecated: the same as --command-config."
 )
@@ -79,23 +65,18 @@ def leader_election(env: Env, options: Options) -> None:
     """This tool attempts to elect a new leader for a set of topic partitions. The type of elections supported are
     preferred replicas and unclean replicas.
     """
-    try:
+    with failing_as(partial(_failure, env)):
         _check(options)
-        election = _election(options.text("election-type"))
+        election = _election(options.text("election-type", _election))
         partitions = _partitions(options)
         if options.has("admin.config"):
             env.out(
                 "Option --admin.config has been deprecated and will be removed in a future version. Use "
                 "--command-config instead."
             )
-        check_admin_config(env, options, "admin.config" if options.has("admin.config") else "command-config")
-        with open_cluster(env, options) as cluster:
-            answers = cluster.admin().elect_leaders(election, partitions)
-    except TimeoutError as error:
-        env.out("Timeout waiting for election results")
-        raise CommandFailure(f"Timeout waiting for election results: {error}") from None
-    except (StoreError, OptionProblem, PropertiesError) as error:
-        raise CommandFailure(str(error)) from None
+        config_option = "admin.config" if options.has("admin.config") else "command-config"
+        with opened(env, options, config_option=config_option) as admin:
+            answers = admin.elect_leaders(election, partitions)
     done = [name for name, error in answers.items() if error is None]
     not_needed = [name for name, error in answers.items() if isinstance(error, ElectionNotNeededError)]
     failed = {name: error for name, error in answers.items() if name not in done and name not in not_needed}
@@ -111,8 +92,16 @@ def leader_election(env: Env, options: Options) -> None:
         raise CommandFailure(f"{len(failed)} replica(s) could not be elected")
 
 
+def _failure(env: Env, error: Refusal | StoreError) -> CommandFailure:
+    if isinstance(error, TimeoutError):
+        env.out("Timeout waiting for election results")
+        return CommandFailure(f"Timeout waiting for election results: {error}")
+    return CommandFailure(str(error))
+
+
 def _check(options: Options) -> None:
     """Source: LeaderElectionCommandOptions#validate; an address may be missing here."""
+    not_with(options, "admin.config", "command-config")
     if not options.has("election-type"):
         raise CommandFailure("Missing required option(s): election-type")
     given = [name for name in SELECTORS if options.has(name)]
@@ -145,15 +134,11 @@ def _partitions(options: Options) -> list[TopicPartition] | None:
         fields = as_object(parse(text))
         if "partitions" not in fields:
             raise CommandFailure('Replica election data is missing "partitions" field')
-        found = [
-            TopicPartition(as_string(field(entry, "topic")), as_whole(field(entry, "partition")))
-            for entry in map(as_object, as_array(fields["partitions"]))
-        ]
+        found = [partition_of(entry) for entry in map(as_object, as_array(fields["partitions"]))]
     except NotJsonError:
         raise CommandFailure("Replica election data is empty") from None
     except JsonError as problem:
         raise CommandFailure(f"com.fasterxml.jackson.databind.JsonMappingException: {problem}") from None
-    twice = sorted({str(name) for name in found if found.count(name) > 1})
-    if twice:
+    if twice := sorted(map(str, duplicates(found))):
         raise CommandFailure(f"Replica election data contains duplicate partitions: [{', '.join(twice)}]")
     return found

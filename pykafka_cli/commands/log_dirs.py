@@ -10,26 +10,22 @@ from typing import Any
 
 import click
 
-from pykafka_cli.admin_config import check_admin_config
 from pykafka_cli.env import Env
-from pykafka_cli.java_json import written
-from pykafka_cli.options import (
-    INTEGER,
-    CommandFailure,
-    KafkaCommand,
-    OptionProblem,
-    Options,
-    UsageProblem,
+from pykafka_cli.errors import CommandFailure
+from pykafka_cli.java.json import written
+from pykafka_cli.java.text import whole
+from pykafka_cli.tool.frame import (
+    check_admin_config,
+    command_config_option,
     connection_options,
-    examples,
+    failing_as,
+    one_line,
     open_cluster,
+    require,
 )
-from pykafka_cli.params import FILE
-from pykafka_cli.properties import PropertiesError
-from pykafka_store.errors import StoreError
+from pykafka_cli.tool.json_files import VERSION
+from pykafka_cli.tool.options import KafkaCommand, Options, examples
 from pykafka_store.model import LogDirDescription
-
-VERSION = 1
 
 
 @click.command(
@@ -45,24 +41,18 @@ VERSION = 1
 @click.option("--describe", is_flag=True, help="Describe the log directories of the brokers, as one line of JSON.")
 @click.option("--topic-list", metavar="TOPICS", help="Only these topics, by commas. Without it: all.")
 @click.option("--broker-list", metavar="BROKERS", help="Only these brokers, by commas. Without it: all.")
-@click.option(
-    "--command-config",
-    metavar="FILE",
-    type=FILE,
-    help="Property file of the admin client. A data directory needs none of its settings.",
-)
+@command_config_option
 def log_dirs(env: Env, options: Options) -> None:
     """This tool helps to query log directory usage on the specified brokers."""
-    if not options.has("describe"):
-        raise UsageProblem('Missing required argument "[describe]"')
-    try:
+    require(options, "describe")
+    with failing_as(one_line):
         check_admin_config(env, options)
         topics = {name for name in (options.maybe_text("topic-list") or "").split(",") if name}
-        wanted = _numbers(options.maybe_text("broker-list") or "")
-        with open_cluster(env, options, create=False) as cluster:
+        wanted = {whole(word) for word in (options.maybe_text("broker-list") or "").split(",") if word}
+        with open_cluster(env, options) as cluster:
             admin = cluster.admin()
             there = admin.live_brokers()
-            missing = sorted(set(wanted) - set(there))
+            missing = sorted(wanted - set(there))
             if missing:
                 raise CommandFailure(
                     f"ERROR: The given brokers do not exist from --broker-list: {_listed(missing)}. Current existent "
@@ -71,20 +61,8 @@ def log_dirs(env: Env, options: Options) -> None:
             asked = sorted(wanted) or list(there)
             env.out("Querying brokers for log directories information")
             found = admin.describe_log_dirs(asked)
-    except (StoreError, OptionProblem, PropertiesError) as error:
-        raise CommandFailure(str(error)) from None
     env.out(f"Received log directory information from brokers {_listed(asked)}")
     env.out(written(_described(found, topics)))
-
-
-def _numbers(text: str) -> set[int]:
-    numbers = set()
-    for word in filter(None, text.split(",")):
-        try:
-            numbers.add(INTEGER.convert(word, None, None))
-        except click.BadParameter:
-            raise CommandFailure(f'For input string: "{word}"') from None
-    return numbers
 
 
 def _listed(brokers: Sequence[int]) -> str:

@@ -6,15 +6,17 @@ import time
 
 import click
 
+from pykafka_cli.click_types import DURATION
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
-from pykafka_cli.options import examples
-from pykafka_cli.params import DIRECTORY, DURATION
-from pykafka_cli.progress import ProgressLine
-from pykafka_cli.words import counted, size
-from pykafka_store.api import DataDirectory, open_data_directory
+from pykafka_cli.output.progress import ProgressLine
+from pykafka_cli.output.words import counted, size
+from pykafka_cli.tool.frame import data_dir_option
+from pykafka_cli.tool.options import examples
+from pykafka_store.directory import DataDirectory
 from pykafka_store.errors import StoreError
 from pykafka_store.model import MaintenanceReport
+from pykafka_store.open import open_data_directory
 
 
 @click.command(
@@ -22,12 +24,7 @@ from pykafka_store.model import MaintenanceReport
     short_help="Do the upkeep: retention, compaction, replicas.",
     epilog=examples("pykafka maintain", "pykafka maintain --every 1m", "pykafka maintain --data-dir DIR"),
 )
-@click.option(
-    "--data-dir",
-    metavar="DIR",
-    type=DIRECTORY,
-    help="The directory that holds the logs. Without it: $PYKAFKA_DATA_DIR, else a directory of each user.",
-)
+@data_dir_option
 @click.option(
     "--every", metavar="TIME", type=DURATION, help="Go on, one pass each TIME (30s, 5m, 1h), until interrupted."
 )
@@ -40,7 +37,7 @@ def maintain(env: Env, data_dir: str | None, every: float | None) -> None:
     and directories that are only waiting for it. Writers do the same for their partition whenever they roll a segment,
     so this is for partitions that nobody writes to. It may run beside anything, several times at once as well.
     """
-    with open_data_directory(env.address(None, data_dir).removeprefix("file:")) as directory:
+    with open_data_directory(env.data_directory(data_dir)) as directory:
         while True:
             started = env.monotonic()
             report = _one_pass(env, directory)

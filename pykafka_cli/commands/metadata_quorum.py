@@ -7,21 +7,26 @@ that every process may change: the broker with the lowest number that can be use
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 
-from pykafka_cli.admin_config import read_admin_config
-from pykafka_cli.argparse4j import ArgparseGroup
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure, UsageProblem
-from pykafka_cli.options import connection_options, examples
-from pykafka_cli.params import FILE
-from pykafka_cli.properties import PropertiesError
-from pykafka_store.api import Cluster
+from pykafka_cli.errors import CommandFailure, Refusal
+from pykafka_cli.java.properties import load_properties
+from pykafka_cli.java.text import whole
+from pykafka_cli.java.uuid import uuid_bytes
+from pykafka_cli.output.kafka_log import exception_line
+from pykafka_cli.tool.argparse4j import ArgparseGroup
+from pykafka_cli.tool.connection import Connection
+from pykafka_cli.tool.frame import command_config_option, connection_options, failing_as, one_line
+from pykafka_cli.tool.java_tables import pretty_table
+from pykafka_cli.tool.options import examples
 from pykafka_store.errors import StoreError
 from pykafka_store.model import QuorumDescription, QuorumReplica
 
+CONNECTION = "pykafka.connection"
+"""Under this name the context of a subcommand has the Connection that the options before it say."""
 HEADINGS = (
     "NodeId", "DirectoryId", "LogEndOffset", "Lag", "LastFetchTimestamp", "LastCaughtUpTimestamp", "Status",
 )  # fmt: skip
@@ -29,19 +34,17 @@ HEADINGS = (
 
 @click.group(
     "metadata-quorum",
+    short_help="Describe the metadata quorum's status.",
     cls=ArgparseGroup,
     epilog=examples(
         "kafka-metadata-quorum describe --status", "kafka-metadata-quorum describe --replication --human-readable"
     ),
 )
 @connection_options
-@click.option("--bootstrap-controller", metavar="HOST:PORT", help="Refused: librdkafka talks to brokers only.")
 @click.option(
-    "--command-config",
-    metavar="FILE",
-    type=FILE,
-    help="Property file of the admin client. A data directory needs none of its settings.",
+    "--bootstrap-controller", metavar="HOST:PORT", help="A controller of the Kafka cluster to talk to instead."
 )
+@command_config_option
 @click.pass_context
 def metadata_quorum(
     ctx: click.Context,
@@ -51,7 +54,7 @@ def metadata_quorum(
     command_config: str | None,
 ) -> None:
     """This tool describes kraft metadata quorum status."""
-    ctx.meta["pykafka.connection"] = (bootstrap_server, data_dir, bootstrap_controller, command_config)
+    ctx.meta[CONNECTION] = Connection(bootstrap_server, data_dir, command_config, bootstrap_controller)
 
 
 @metadata_quorum.command(
@@ -65,74 +68,124 @@ def metadata_quorum(
 def describe(ctx: click.Context, status: bool, replication: bool, human_readable: bool) -> None:
     """Describe the metadata quorum info."""
     env: Env = ctx.obj
-    _check_config(ctx)
+    connection: Connection = ctx.meta[CONNECTION]
+    path = connection.command_config
+    if path is not None and not os.path.exists(path):
+        raise CommandFailure(f"Properties file {path} does not exists!")
     if status and replication:
         raise CommandFailure("Only one of --status or --replication should be specified with describe sub-command")
     if status and human_readable:
         raise CommandFailure("The option --human-readable is only supported along with --replication")
     if not status and not replication:
         raise CommandFailure("One of --status or --replication must be specified with describe sub-command")
-    try:
-        with _opened(ctx) as cluster:
-            found = cluster.admin().describe_quorum()
-            if status:
-                for line in _status(cluster.admin().cluster_id(), found, int(env.clock() * 1000)):
-                    env.out(line)
-                return
-    except (StoreError, PropertiesError, UsageProblem) as error:
-        raise CommandFailure(str(error)) from None
+    with failing_as(one_line), connection.open(env) as cluster:
+        found = cluster.admin().describe_quorum()
+        if status:
+            for line in _status(cluster.admin().cluster_id(), found, int(env.clock() * 1000)):
+                env.out(line)
+            return
     rows = list(_replication(found, int(env.clock() * 1000), human=human_readable))
-    for line in _pretty([HEADINGS, *rows]):
+    for line in pretty_table([HEADINGS, *rows]):
         env.out(line)
 
 
 @metadata_quorum.command("add-controller", epilog=examples("kafka-metadata-quorum add-controller --help"))
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.pass_context
-def add_controller(ctx: click.Context, dry_run: bool) -> None:  # noqa: ARG001 - refused either way
-    """Refused: controllers belong to a cluster of Apache Kafka's."""
-    if ctx.meta["pykafka.connection"][3] is None:
+def add_controller(ctx: click.Context, dry_run: bool) -> None:
+    """Add a controller to the KRaft controller cluster."""
+    env: Env = ctx.obj
+    connection: Connection = ctx.meta[CONNECTION]
+    if connection.command_config is None:
         raise CommandFailure(
             "You must supply the configuration file of the controller you are adding when using add-controller."
         )
-    raise CommandFailure(_no_controllers("add-controller"))
+    with failing_as(_named):
+        _refuse_directory(env, connection, "add-controller")
+        properties = load_properties(connection.command_config)
+        controller = _controller_of(properties)
+        if not dry_run:
+            with connection.open_kafka_cluster(env) as cluster:
+                cluster.admin().add_voter(*controller)
+    id, directory, endpoints = controller
+    listed = ", ".join(f"{name}://{_in_url(host)}:{port}" for name, (host, port) in endpoints.items())
+    deed = "DRY RUN of adding" if dry_run else "Added"
+    env.out(f"{deed} controller {id} with directory id {directory} and endpoints: {listed}")
 
 
 @metadata_quorum.command("remove-controller", epilog=examples("kafka-metadata-quorum remove-controller --help"))
 @click.option("--controller-id", "-i", type=int, required=True, help="The controller.")
 @click.option("--controller-directory-id", "-d", required=True, help="Its directory.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
-def remove_controller(controller_id: int, controller_directory_id: str, dry_run: bool) -> None:  # noqa: ARG001
-    """Refused: controllers belong to a cluster of Apache Kafka's."""
+@click.pass_context
+def remove_controller(ctx: click.Context, controller_id: int, controller_directory_id: str, dry_run: bool) -> None:
+    """Remove a controller from the KRaft controller cluster."""
+    env: Env = ctx.obj
+    connection: Connection = ctx.meta[CONNECTION]
     if controller_id < 0:
         raise CommandFailure(f"Invalid negative --controller-id: {controller_id}")
-    raise CommandFailure(_no_controllers("remove-controller"))
+    try:
+        uuid_bytes(controller_directory_id)
+    except ValueError as error:
+        raise CommandFailure(f"Failed to parse --controller-directory-id: {error}") from None
+    with failing_as(_named):
+        _refuse_directory(env, connection, "remove-controller")
+        if not dry_run:
+            with connection.open_kafka_cluster(env) as cluster:
+                cluster.admin().remove_voter(controller_id, controller_directory_id)
+    deed = "DRY RUN of removing " if dry_run else "Removed "
+    env.out(f"{deed} KRaft controller {controller_id} with directory id {controller_directory_id}")
 
 
-def _no_controllers(command: str) -> str:
-    return (
-        f"{command} can't be honoured: a data directory has no controllers, and for a cluster use Apache Kafka's "
-        f"kafka-metadata-quorum {command}"
-    )
+def _named(error: Refusal | StoreError) -> CommandFailure:
+    return CommandFailure(exception_line(error) if isinstance(error, StoreError) else str(error))
 
 
-def _check_config(ctx: click.Context) -> None:
-    path = ctx.meta["pykafka.connection"][3]
-    if path is not None and not os.path.exists(path):
-        raise CommandFailure(f"Properties file {path} does not exists!")
+def _refuse_directory(env: Env, connection: Connection, command: str) -> None:
+    if connection.directory(env) is not None:
+        raise Refusal(f"{command} can't be honoured: a data directory has no controllers")
 
 
-def _opened(ctx: click.Context) -> Cluster:
-    env: Env = ctx.obj
-    server, directory, controller, path = ctx.meta["pykafka.connection"]
-    if controller is not None:
-        raise CommandFailure(
-            "--bootstrap-controller can't be honoured: librdkafka talks to brokers only (--bootstrap-server)"
-        )
-    config = None
-    if path is not None:
-        config = read_admin_config(env, path, address_named=server is not None or directory is not None)
-    return env.open_cluster(server, directory, create=False, config=config)
+def _controller_of(properties: Mapping[str, str]) -> tuple[int, str, dict[str, tuple[str, int]]]:
+    """Id, directory id and listeners of the controller whose server.properties these are. Raises Refusal.
+
+    Source: MetadataQuorumCommand#getControllerId, #getMetadataDirectory, #getMetadataDirectoryId and
+    #getControllerAdvertisedListeners.
+    """
+    sure = "Is this a valid controller configuration file?"
+    if "node.id" not in properties:
+        raise Refusal(f"node.id not found in configuration file. {sure}")
+    id = whole(properties["node.id"])
+    if id < 0:
+        raise Refusal(f"node.id was negative in configuration file. {sure}")
+    if "controller" not in properties.get("process.roles", ""):
+        raise Refusal(f"process.roles did not contain 'controller' in configuration file. {sure}")
+    place = properties.get("metadata.log.dir") or properties.get("log.dirs", "").strip().split(",")[0]
+    if not place:
+        raise Refusal(f"Neither metadata.log.dir nor log.dirs were found. {sure}")
+    if not os.path.exists(meta := os.path.join(place, "meta.properties")):
+        raise Refusal(f"Unable to read meta.properties from {place}")
+    directory = load_properties(meta).get("directory.id")
+    if directory is None:
+        raise Refusal(f"No directory id found in {place}")
+    if "controller.listener.names" not in properties:
+        raise Refusal(f"controller.listener.names was not found. {sure}")
+    known = {}
+    for setting in ("listeners", "advertised.listeners"):
+        for text in filter(None, properties.get(setting, "").split(",")):
+            name, _, address = text.strip().partition("://")
+            host, _, port = address.rpartition(":")
+            known[name.upper()] = host.strip("[]") or "localhost", whole(port)
+    endpoints = {}
+    for name in (each.strip().upper() for each in properties["controller.listener.names"].split(",")):
+        if name not in known:
+            raise Refusal(f"Cannot find information about controller listener name: {name}")
+        endpoints[name] = known[name]
+    return id, directory, endpoints
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _status(cluster_id: str, quorum: QuorumDescription, now: int) -> Iterator[str]:
@@ -152,7 +205,9 @@ def _status(cluster_id: str, quorum: QuorumDescription, now: int) -> Iterator[st
 
 
 def _member(replica: QuorumReplica) -> str:
-    return f'{{"id": {replica.id}, "directoryId": "{replica.directory_id}"}}'
+    endpoints = ", ".join(f'"{each}"' for each in replica.endpoints)
+    listening = f', "endpoints": [{endpoints}]' if endpoints else ""
+    return f'{{"id": {replica.id}, "directoryId": "{replica.directory_id}"{listening}}}'
 
 
 def _replication(quorum: QuorumDescription, now: int, *, human: bool) -> Iterator[tuple[str, ...]]:
@@ -169,10 +224,3 @@ def _replication(quorum: QuorumDescription, now: int, *, human: bool) -> Iterato
     yield from (row(each, "Leader") for each in quorum.voters if each.id == quorum.leader_id)
     yield from (row(each, "Follower") for each in quorum.voters if each.id != quorum.leader_id)
     yield from (row(each, "Observer") for each in quorum.observers)
-
-
-def _pretty(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """Source: ToolsUtils#prettyPrintTable: cells padded to their column, a tab behind each."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "".join(f"{cell:<{width}}\t" for cell, width in zip(row, widths, strict=True))

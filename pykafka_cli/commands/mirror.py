@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from types import FrameType, TracebackType
+from functools import partial
+from types import TracebackType
 from typing import Self
 
 import click
 
-from pykafka_cli import java_regex
-from pykafka_cli.admin_config import read_admin_config
+from pykafka_cli.click_types import FILE, GROUP, TOPIC
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure, Terminated
-from pykafka_cli.options import examples
-from pykafka_cli.params import FILE, GROUP, TOPIC
-from pykafka_cli.progress import TerminalLine
-from pykafka_cli.properties import PropertiesError
-from pykafka_cli.words import counted, size
-from pykafka_store.api import is_cluster_address, open_cluster, open_data_directory, open_kafka_cluster
-from pykafka_store.mirror.mirroring import Mirror, Progress, Wanted
+from pykafka_cli.errors import CommandFailure, QuietFailure, Refusal
+from pykafka_cli.java import regex as java_regex
+from pykafka_cli.output.progress import TerminalLine
+from pykafka_cli.output.words import counted, size
+from pykafka_cli.tool.admin_config import read_admin_config
+from pykafka_cli.tool.frame import failing_as
+from pykafka_cli.tool.interrupts import Interrupts
+from pykafka_cli.tool.options import examples
+from pykafka_store.errors import StoreError
+from pykafka_store.mirror.mirroring import Mirror, Progress, Selection
 from pykafka_store.mirror.targets import ClusterTarget, DirectoryTarget, Target
+from pykafka_store.open import is_cluster_address, open_cluster, open_data_directory, open_kafka_cluster
 
 SHOW_EVERY = 0.2
 """Seconds between two looks of the progress line."""
@@ -109,7 +110,7 @@ def mirror(
     """
     if not topics and include is None:
         raise click.UsageError("say what to copy: --topic TOPIC, or --include REGEX ('.*' for all)")
-    wanted = Wanted(
+    wanted = Selection(
         tuple(dict.fromkeys(topics)), _pattern(include), tuple(dict.fromkeys(groups)), _pattern(include_groups), prefix
     )
     origin, goal = _address(env, source), _address(env, target)
@@ -134,39 +135,42 @@ def mirror(
         into: Target
         if is_cluster_address(goal):
             cluster = stack.enter_context(open_kafka_cluster(goal, config, notice))
-            into = ClusterTarget(cluster, _lock_directory(env), exactly_once)
+            into = ClusterTarget(cluster, env.state_directory("mirrors"), exactly_once)
         else:
-            into = DirectoryTarget(stack.enter_context(open_data_directory(goal.removeprefix("file:"), create=True)))
+            made = partial(env.tell_made, named=True)
+            directory = open_data_directory(goal.removeprefix("file:"), create=env.auto_create, on_made=made)
+            into = DirectoryTarget(stack.enter_context(directory))
         if is_cluster_address(origin) and is_cluster_address(goal):
             cluster_id = into.cluster.admin().cluster_id()
             if reading.admin().cluster_id() == cluster_id:
                 raise CommandFailure(f"mirror: --from and --to are the same: {goal} is cluster {cluster_id}, too")
         mirror = stack.enter_context(Mirror(reading, into, wanted, on_notice=notice, on_error=error))
         mirror.prepare(follow=follow)
-        with progress, _Interrupts(progress.ending) as interrupts:
+        with progress, Interrupts(progress.ending) as interrupts:
             mirror.run(lambda: interrupts.came, progress.show)
         for topic in mirror.reports():
             named = topic.source if topic.source == topic.target else f"{topic.source} -> {topic.target}"
             records, partitions = counted(topic.records, "record"), counted(topic.partitions, "partition")
             env.out(f"{named}: {records} of {partitions} copied, {size(topic.size)}")
+            if topic.gone:
+                notice(f"topic {topic.target}: {counted(topic.gone, 'record')} more came, and the target removed them")
         for group in mirror.group_reports():
             env.out(f"group {group.group}: {counted(group.partitions, 'offset')} committed")
     interrupts.end()
     if failed:
-        raise click.exceptions.Exit(1)
+        raise QuietFailure
 
 
 def _pattern(regex: str | None) -> re.Pattern[str] | None:
     if regex is None:
         return None
-    try:
+    with failing_as(_failure):
         return java_regex.compile(regex)
-    except ValueError as error:
-        raise CommandFailure(f"mirror: {error}") from None
 
 
 def _address(env: Env, text: str) -> str:
-    if text.startswith("file:") or is_cluster_address(text):
+    # Nobody means a directory by scheme://host, so one whose port was forgotten is not made.
+    if text.startswith("file:") or is_cluster_address(text) or "://" in text:
         return env.address(text, None)
     return env.address(None, text)
 
@@ -184,54 +188,12 @@ def _refuse_same(source: str, target: str) -> None:
 def _config(env: Env, path: str | None) -> dict[str, str]:
     if path is None:
         return {}
-    try:
+    with failing_as(_failure):
         return read_admin_config(env, path, address_named=True)
-    except PropertiesError as error:
-        raise CommandFailure(f"mirror: {error}") from None
 
 
-def _lock_directory(env: Env) -> str:
-    """Where this user's mirrors to clusters keep out of each other's way (XDG Base Directory specification)."""
-    base = env.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.join(env.environ.get("HOME") or os.path.expanduser("~"), ".local", "state")
-    return os.path.join(base, "pykafka", "mirrors")
-
-
-class _Interrupts:
-    """Ctrl-C and SIGTERM ask for an end, which is a tidy one; asked twice, it is at once."""
-
-    def __init__(self, on_first: Callable[[], object]) -> None:
-        self._on_first = on_first
-        self._kind: type[KeyboardInterrupt] | None = None
-        self._before: dict[int, object] = {}
-
-    @property
-    def came(self) -> bool:
-        return self._kind is not None
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
-        if self._kind is not None:
-            raise kind
-        self._kind = kind
-        self._on_first()
-
-    def end(self) -> None:
-        """Go the way that the interrupt asked for."""
-        if self._kind is not None:
-            raise self._kind
+def _failure(error: Refusal | StoreError) -> CommandFailure:
+    return CommandFailure(f"mirror: {error}")
 
 
 class _Progress:

@@ -8,36 +8,38 @@ directories of its broker, whose number is ``node.id``.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from pykafka_cli.argparse4j import ArgparseGroup
+from pykafka_cli.click_types import DIRECTORY, FILE
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure
-from pykafka_cli.options import examples
-from pykafka_cli.params import DIRECTORY, FILE
-from pykafka_cli.properties import PropertiesError, load_properties
-from pykafka_store.api import format_data_directory
-from pykafka_store.errors import StoreError
+from pykafka_cli.errors import CommandFailure, QuietFailure, Refusal
+from pykafka_cli.java.properties import load_properties
+from pykafka_cli.tool.argparse4j import ArgparseGroup, only_one
+from pykafka_cli.tool.feature_levels import (
+    feature_dependencies,
+    feature_level,
+    known_version,
+    name_and_level,
+    version_mapping,
+)
+from pykafka_cli.tool.frame import failing_as, one_line
+from pykafka_cli.tool.initial_controllers import check_kraft_version, quorum_of
+from pykafka_cli.tool.options import examples
+from pykafka_cli.tool.server_properties import Server, find_from_now_on, server_of
+from pykafka_store.features import KRAFT_VERSION, LATEST, METADATA_VERSION, SUPPORTED, levels_of, metadata_name
 from pykafka_store.model import random_topic_id
+from pykafka_store.open import format_data_directory
+from pykafka_store.settings.static_configs import static_settings
 
-RELEASE = "4.3-IV0"
-RELEASES = {RELEASE, "4.3"}
-"""The ways to name it."""
-FEATURES = (
-    ("metadata.version", "30"), ("kraft.version", "1"), ("transaction.version", "2"),
-    ("group.version", "1"), ("eligible.leader.replicas.version", "1"), ("share.version", "1"), ("streams.version", "1"),
-)  # fmt: skip
+if TYPE_CHECKING:
+    from pykafka_store.access import ScramUpsertion
+
 META = "meta.properties"
-
-
-class _Server(NamedTuple):
-    """What is made or looked at: where, and which broker it is."""
-
-    directories: list[str]
-    broker: int
-    is_controller_without_voters: bool = False
+_FIRST_WITH_SCRAM = 11
+"""The level of metadata.version 3.5-IV2."""
 
 
 _config = click.option(
@@ -72,7 +74,7 @@ def storage() -> None:
 @click.pass_obj
 def info(env: Env, config: str | None, data_dir: str | None) -> None:
     """Get information about the Kafka log directories on this node."""
-    server = _server(env, config, data_dir)
+    server, _ = _server(env, config, data_dir)
     problems: list[str] = []
     there: list[str] = []
     metadata: dict[str, str] = {}
@@ -95,7 +97,7 @@ def info(env: Env, config: str | None, data_dir: str | None) -> None:
         env.out(f"Found metadata: {{{', '.join(f'{key}={metadata[key]}' for key in sorted(metadata))}}}\n")
     _listed(env, "Found problem", ":", "s:", problems)
     if problems:
-        raise click.exceptions.Exit(1)
+        raise QuietFailure
 
 
 def _listed(env: Env, what: str, one: str, many: str, lines: list[str]) -> None:
@@ -112,13 +114,26 @@ def _listed(env: Env, what: str, one: str, many: str, lines: list[str]) -> None:
 )
 @_config
 @click.option("--cluster-id", "-t", metavar="ID", required=True, help="The cluster's id (kafka-storage random-uuid).")
-@click.option("--add-scram", "-S", metavar="CREDENTIAL", multiple=True, help="Refused: a directory has no users.")
+@click.option(
+    "--add-scram",
+    "-S",
+    metavar="CREDENTIAL",
+    multiple=True,
+    help="A user's credential: SCRAM-SHA-256=[name=alice,password=...], also iterations, salt, saltedpassword.",
+)
 @click.option("--ignore-formatted", "-g", is_flag=True, help="Leave a directory alone that is formatted already.")
-@click.option("--release-version", "-r", metavar="VERSION", help=f"Only {RELEASE}, or 4.3, which is what there is.")
-@click.option("--feature", "-f", metavar="NAME=LEVEL", multiple=True, help="Refused but for the levels there are.")
+@click.option(
+    "--release-version", "-r", metavar="VERSION", help="A release of Kafka, from 3.3 on, whose features are shown."
+)
+@click.option("--feature", "-f", metavar="NAME=LEVEL", multiple=True, help="A feature's level, which is shown.")
 @click.option("--standalone", "-s", is_flag=True, help="As for a controller of its own.")
 @click.option("--no-initial-controllers", "-N", is_flag=True, help="As for a broker.")
-@click.option("--initial-controllers", "-I", metavar="LIST", help="Refused: a directory has no controllers.")
+@click.option(
+    "--initial-controllers",
+    "-I",
+    metavar="LIST",
+    help="The first controllers, ID@HOST:PORT:DIRECTORY,...; a directory has none.",
+)
 @_data_dir
 @click.pass_obj
 def format(
@@ -135,40 +150,66 @@ def format(
     data_dir: str | None,
 ) -> None:
     """Format the Kafka log directories on this node."""
-    if add_scram:
-        raise CommandFailure("--add-scram can't be honoured: a data directory has no users")
-    if initial_controllers is not None:
-        raise CommandFailure("--initial-controllers can't be honoured: a data directory has no controllers")
-    if release_version not in {None, *RELEASES}:
-        raise CommandFailure(f"--release-version {release_version} can't be honoured: there is only {RELEASE}")
-    levels = dict(FEATURES)
-    for each in feature:
-        name, _, level = each.partition("=")
-        if levels.get(name) != level:
-            raise CommandFailure(
-                f"--feature {each} can't be honoured: kafka-storage version-mapping lists what there is"
-            )
-    if standalone and no_initial_controllers:
-        raise CommandFailure(
-            "kafka-storage: error: argument --no-initial-controllers/-N: not allowed with argument --standalone/-s"
-        )
-    server = _server(env, config, data_dir)
-    if server.is_controller_without_voters and not (standalone or no_initial_controllers):
-        raise CommandFailure(
-            "Because controller.quorum.voters is not set on this controller, you must specify one of the following: "
-            "--standalone, --initial-controllers, or --no-initial-controllers."
-        )
+    only_one(
+        click.get_current_context(),
+        {
+            "--standalone/-s": standalone,
+            "--no-initial-controllers/-N": no_initial_controllers,
+            "--initial-controllers/-I": initial_controllers is not None,
+        },
+    )
+    server, properties = _server(env, config, data_dir)
+    with failing_as(one_line):
+        if release_version is not None:
+            known_version(release_version, unstable=False)
+        given = dict(feature_level(each) for each in feature)
+        quorum = quorum_of(server, standalone=standalone, none_yet=no_initial_controllers, listed=initial_controllers)
+        levels = _levels(release_version, given)
+        if config is not None:
+            check_kraft_version(given.get(KRAFT_VERSION), quorum)
+            levels[KRAFT_VERSION] = int(quorum.is_dynamic)
     first, *others = server.directories
     if os.path.exists(os.path.join(first, META)):
         _check_formatted(env, first, cluster_id, ignore=ignore_formatted)
+        if config is not None:
+            find_from_now_on(env, first)
         return
-    try:
-        format_data_directory(first, cluster_id, server.broker, others)
-    except StoreError as error:
-        raise CommandFailure(str(error)) from None
+    with failing_as(one_line):
+        credentials = [_credential(each, levels) for each in add_scram]
+        format_data_directory(
+            first, cluster_id, server.broker, others, static_settings(properties), levels, credentials
+        )
+    release = metadata_name(levels[METADATA_VERSION])
+    env.out(f"Bootstrap metadata: {_bootstrap_metadata(levels, credentials)}")
     for directory in others:
-        env.out(f"Formatting data directory {directory} with metadata.version {RELEASE}.")
-    env.out(f"Formatting metadata directory {first} with metadata.version {RELEASE}.")
+        env.out(f"Formatting data directory {directory} with metadata.version {release}.")
+    env.out(f"Formatting {quorum.directory} {first} with metadata.version {release}.")
+    if config is not None:
+        find_from_now_on(env, first)
+
+
+def _bootstrap_metadata(levels: Mapping[str, int], credentials: Sequence[ScramUpsertion]) -> str:
+    """The records that Kafka begins its metadata with, as Java shows them; what would check a password is left out."""
+    features = [METADATA_VERSION, *sorted(levels.keys() - {METADATA_VERSION, KRAFT_VERSION})]
+    records = [f"FeatureLevelRecord(name='{name}', featureLevel={levels[name]})" for name in features if levels[name]]
+    records += [
+        f"UserScramCredentialRecord(name='{each.user}', mechanism={int(each.mechanism)}, salt=(hidden), "
+        f"storedKey=(hidden), serverKey=(hidden), iterations={each.iterations})"
+        for each in credentials
+    ]
+    listed = ", ".join(f"ApiMessageAndVersion({record} at version 0)" for record in records)
+    return (
+        f"BootstrapMetadata(records=[{listed}], metadataVersionLevel={levels[METADATA_VERSION]}, source=format command)"
+    )
+
+
+def _credential(argument: str, levels: Mapping[str, int]) -> ScramUpsertion:
+    """Raises Refusal, StoreError."""
+    from pykafka_cli.tool.scram_arguments import parse
+
+    if levels[METADATA_VERSION] < _FIRST_WITH_SCRAM:
+        raise Refusal("SCRAM is only supported in metadata.version 3.5-IV2 or later.")
+    return parse(argument)
 
 
 def _check_formatted(env: Env, directory: str, cluster_id: str, *, ignore: bool) -> None:
@@ -184,6 +225,23 @@ def _check_formatted(env: Env, directory: str, cluster_id: str, *, ignore: bool)
     env.out("All of the log directories are already formatted.")
 
 
+def _levels(release: str | None, given: Mapping[str, int]) -> dict[str, int]:
+    """Feature -> the level that a directory is formatted with. Source: Formatter#calculateEffectiveFeatureLevels.
+    Raises Refusal.
+    """
+    for name, level in given.items():
+        if name not in SUPPORTED:
+            known = ", ".join(sorted(SUPPORTED.keys() - {METADATA_VERSION}))
+            raise Refusal(f"Unsupported feature: {name}. Supported features are: {known}")
+        if not SUPPORTED[name][0] <= level <= SUPPORTED[name][1]:
+            raise Refusal(f"No feature:{name} with feature level {level}")
+    if release is not None and METADATA_VERSION in given:
+        raise Refusal("Use --release-version instead of --feature metadata.version=X to avoid ambiguity.")
+    _, level = known_version(LATEST if release is None else release, unstable=False)
+    level = given.get(METADATA_VERSION, level)
+    return {METADATA_VERSION: level, **dict(levels_of(level)), **given}
+
+
 @storage.command("random-uuid", epilog=examples("kafka-storage random-uuid"))
 @click.pass_obj
 def random_uuid(env: Env) -> None:
@@ -192,35 +250,36 @@ def random_uuid(env: Env) -> None:
 
 
 @storage.command("version-mapping", epilog=examples("kafka-storage version-mapping"))
-@click.option("--release-version", "-r", metavar="VERSION", help=f"Only {RELEASE}, or 4.3, which is what there is.")
+@click.option("--release-version", "-r", metavar="VERSION", help="A release, such as 4.0; the latest without it.")
 @click.pass_obj
-def version_mapping(env: Env, release_version: str | None) -> None:
+def mapping(env: Env, release_version: str | None) -> None:
     """Look up the features of a release."""
-    if release_version not in {None, *RELEASES}:
-        raise CommandFailure(
-            f"Unknown release version '{release_version}'. Supported versions are: {RELEASE} to {RELEASE}"
-        )
-    for name, level in FEATURES:
-        release = f" ({release_version or RELEASE})" if name == "metadata.version" else ""
-        env.out(f"{name}={level}{release}")
+    with failing_as(one_line):
+        for line in version_mapping(release_version):
+            env.out(line)
 
 
-def _server(env: Env, config: str | None, data_dir: str | None) -> _Server:
+@storage.command(
+    "feature-dependencies", epilog=examples("kafka-storage feature-dependencies --feature group.version=1")
+)
+@click.option("--feature", "-f", metavar="NAME=LEVEL", multiple=True, required=True, help="May be repeated.")
+@click.pass_obj
+def dependencies(env: Env, feature: tuple[str, ...]) -> None:
+    """Look up dependencies for a given feature version."""
+    with failing_as(one_line):
+        for each in feature:
+            named = name_and_level(each)
+            for line in feature_dependencies(
+                [named], lambda name, level: f"Feature level {level} is not supported for feature {name}"
+            ):
+                env.out(line)
+
+
+def _server(env: Env, config: str | None, data_dir: str | None) -> tuple[Server, dict[str, str]]:
+    """The server that is meant, and the properties of its file."""
     if config is None:
-        return _Server([env.address(None, data_dir).removeprefix("file:")], 0)
+        return Server([env.data_directory(data_dir)], 0), {}
     if data_dir is not None:
         raise CommandFailure("--config and --data-dir both name directories: leave one out")
-    try:
-        found = load_properties(config)
-    except PropertiesError as error:
-        raise CommandFailure(str(error)) from None
-    listed = found.get("log.dirs", found.get("log.dir", "/tmp/kafka-logs"))  # noqa: S108 - Kafka's default
-    directories = [os.path.abspath(path.strip()) for path in listed.split(",") if path.strip()]
-    if not directories:
-        raise CommandFailure("No directories specified.")
-    broker = found.get("node.id", found.get("broker.id", "0"))
-    if not broker.isdigit():
-        raise CommandFailure(f"Invalid value {broker} for configuration node.id: it must be a number from 0 on")
-    roles = {role.strip() for role in found.get("process.roles", "").split(",")}
-    lacks_voters = "controller" in roles and not found.get("controller.quorum.voters")
-    return _Server(directories, int(broker), lacks_voters)
+    properties = load_properties(config)
+    return server_of(env, properties), properties

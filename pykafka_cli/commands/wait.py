@@ -7,29 +7,37 @@ for is made by somebody else.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from pykafka_cli.admin_config import read_admin_config
+from pykafka_cli.click_types import DURATION, GROUP, TOPIC
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure
-from pykafka_cli.options import connection_options, examples
-from pykafka_cli.params import DURATION, FILE, GROUP, TOPIC
-from pykafka_cli.progress import TerminalLine
-from pykafka_cli.properties import PropertiesError
-from pykafka_cli.words import counted
+from pykafka_cli.errors import CommandFailure, QuietFailure
+from pykafka_cli.output.hints import suggest
+from pykafka_cli.output.progress import TerminalLine
+from pykafka_cli.output.words import counted
+from pykafka_cli.tool.connection import Connection
+from pykafka_cli.tool.frame import command_config_option, connection_options
+from pykafka_cli.tool.options import examples
 from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
 from pykafka_store.model import OffsetAt, TopicDescription, TopicPartition
 
 if TYPE_CHECKING:
     from pykafka_store.api import Admin, Cluster
+    from pykafka_store.watching import Below
 
 SHORTEST_PAUSE = 0.01
 LONGEST_PAUSE = 0.05
 """Seconds between two looks at a directory: the first is soon, and one takes a millisecond."""
+
+UNTOLD_PAUSE = 1.0
+"""Seconds between two looks at a directory where it is told what is written there: a process that is gone writes
+nothing.
+"""
 
 CLUSTER_PAUSE = 0.25
 """Seconds between two looks at a cluster, and at most between two attempts to connect."""
@@ -67,12 +75,7 @@ class Wanted(NamedTuple):
     ),
 )
 @connection_options
-@click.option(
-    "--command-config",
-    metavar="FILE",
-    type=FILE,
-    help="Property file of the admin client. A data directory needs none of its settings.",
-)
+@command_config_option
 @click.option(
     "--topic",
     "topics",
@@ -142,13 +145,7 @@ def wait(
         if given and not {"--topic": topics, "--group": groups}[needed]:
             raise click.UsageError(f"{name} needs {needed}")
     wanted = Wanted(topics, partitions or 1, records or 0, groups, lag, stable, members or 0)
-    config: dict[str, str] = {}
-    if command_config is not None:
-        try:
-            named = bootstrap_server is not None or data_dir is not None
-            config = read_admin_config(env, command_config, address_named=named)
-        except PropertiesError as error:
-            raise CommandFailure(str(error)) from None
+    config = Connection(bootstrap_server, data_dir, command_config).config(env) or {}
     progress = _Progress(env, shown=env.stderr_is_terminal and not quiet)
     with progress, _Watch(env, bootstrap_server, data_dir, config) as watch:
         started = env.monotonic()
@@ -157,14 +154,16 @@ def wait(
         while (lacking := watch.look(wanted, deadline - env.monotonic())) is not None:
             now = env.monotonic()
             if now >= deadline:
+                if not quiet:
+                    watch.suggest(wanted)
                 break
             progress.show(f"wait: {now - started:.0f} s: {lacking}")
-            time.sleep(min(pause, deadline - now))
+            watch.pause(min(pause, deadline - now), deadline - now)
             if watch.is_directory:
                 pause = min(pause * 1.5, LONGEST_PAUSE)
     if lacking is not None:
         if quiet:
-            raise click.exceptions.Exit(1)
+            raise QuietFailure
         raise CommandFailure(f"wait: after {timeout:g} s: {lacking}")
 
 
@@ -177,10 +176,15 @@ class _Watch(contextlib.AbstractContextManager["_Watch"]):
         self._config = config
         self._cluster: Cluster | None = None
         self._noticed: set[str] = set()
-        self.is_directory = env.address(bootstrap_server, data_dir).startswith("file:")
+        self._directory = env.directory(bootstrap_server, data_dir)
+        self.is_directory = self._directory is not None
+        self._below: Below | None = None
+        self._is_told = False
+        """Whether what is written in the directory since the last look began is told."""
 
     def look(self, wanted: Wanted, left: float) -> str | None:
         """What does not hold, or None. Raises what waiting can't mend. ``left``: seconds to the timeout."""
+        self._is_told = self._watch()
         try:
             if self._cluster is None:
                 self._cluster = self._open(left)
@@ -193,6 +197,39 @@ class _Watch(contextlib.AbstractContextManager["_Watch"]):
         if self.is_directory:
             self._close()  # another one may have taken its place, and one that may only be read may be read as a copy
         return lacking
+
+    def _watch(self) -> bool:
+        if self._directory is None or not os.path.isdir(self._directory):
+            return False
+        if self._below is None:
+            from pykafka_store.watching import Below
+
+            self._below = Below(self._directory)
+        return self._below.watch()
+
+    def pause(self, seconds: float, left: float) -> None:
+        """Wait ``seconds``; where it is told what is written, until something is, but never less than SHORTEST_PAUSE,
+        for a look at a busy directory is not for free.
+        """
+        if self._below is None or not self._is_told:
+            time.sleep(seconds)
+            return
+        began = time.monotonic()
+        self._below.wait(min(UNTOLD_PAUSE, left))
+        time.sleep(max(0.0, min(SHORTEST_PAUSE, left) - (time.monotonic() - began)))
+
+    def suggest(self, wanted: Wanted) -> None:
+        """Have the command end with what was probably meant by a topic or a group that does not exist."""
+        with contextlib.suppress(StoreError):  # that there is no answer is told already
+            if self._cluster is None:
+                self._cluster = self._open(ONE_LOOK)
+            admin = self._cluster.admin()
+            topics = [each.name for each in admin.list_topics()]
+            groups = [each.group_id for each in admin.list_groups()] if wanted.groups else []
+            for names, known in ((wanted.topics, topics), (wanted.groups, groups)):
+                for name in names:
+                    if name not in known:
+                        suggest(self._env, name, known)
 
     def _open(self, left: float) -> Cluster:
         if self.is_directory:
@@ -219,6 +256,8 @@ class _Watch(contextlib.AbstractContextManager["_Watch"]):
             cluster.close()
 
     def __exit__(self, *_: object) -> None:
+        if self._below is not None:
+            self._below.close()
         self._close()
 
 
@@ -243,7 +282,7 @@ class _Progress(contextlib.AbstractContextManager["_Progress"]):
 
 
 def what_lacks(admin: Admin, wanted: Wanted) -> str | None:
-    """The first of what is wanted that does not hold, and how it stands; None if all of it holds."""
+    """The first condition that does not hold, and how it stands; None if all of them hold."""
     if not admin.live_brokers():
         return "no broker serves"
     partitions = []

@@ -1,44 +1,26 @@
-"""The seam: what a cluster can be asked, whichever engine answers.
-
-``open_cluster`` picks the engine from an address: a directory (``file:DIR`` or a path) is served by the embedded
-engine, ``host:port`` by a real Kafka cluster. The command line knows this module and neither engine.
-
->>> import tempfile
->>> with tempfile.TemporaryDirectory() as directory, open_cluster(f"file:{directory}") as cluster:
-...     _ = cluster.admin().create_topic("greetings")
-...     with cluster.producer() as producer:
-...         producer.send("greetings", [b"hello", b"world"], keys=[b"k", None])
-...     with cluster.consumer() as consumer:
-...         consumer.assign({TopicPartition("greetings", 0): 0})
-...         for records in consumer.poll(timeout=1.0):
-...             print(records.values)
-[b'hello', b'world']
+"""The seam: what a cluster can be asked, whichever engine answers. Protocols only; :mod:`pykafka_store.open` picks the
+engine, and README's "From Python" has an example.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from pykafka_store.access import AccessAdmin
 from pykafka_store.errors import StoreError
 from pykafka_store.model import (
-    BrokerDescription,
-    CheckReport,
     CommittedOffset,
     ConfigDescription,
     ConfigResource,
-    CopiedRun,
     Delivery,
     ElectionType,
-    Finding,
     GroupDescription,
     GroupListing,
     Header,
     LogDirDescription,
-    MaintenanceReport,
     OffsetAt,
     QuorumDescription,
     Reassignment,
@@ -48,6 +30,8 @@ from pykafka_store.model import (
     TopicListing,
     TopicPartition,
 )
+from pykafka_store.nodes import ApiVersion, NodeDescription
+from pykafka_store.operations import FeatureOperations, TransactionOperations
 
 
 class _Closing(Protocol):
@@ -58,7 +42,7 @@ class _Closing(Protocol):
     ) -> None: ...
 
 
-class Admin(Protocol):
+class Admin(AccessAdmin, FeatureOperations, TransactionOperations, Protocol):
     """Topics and their settings. Every method raises the errors of :mod:`pykafka_store.errors`."""
 
     def create_topic(
@@ -76,9 +60,11 @@ class Admin(Protocol):
         """All topics, internal ones included, sorted by name."""
 
     def describe_topics(self, names: Sequence[str] | None = None) -> list[TopicDescription]:
-        """The named topics in the order asked (all, sorted by name, for None).
+        """The named topics in the order asked (all, sorted by name, for None), as they are led now.
 
-        Raises UnknownTopicOrPartitionError if one does not exist.
+        There is no controller in a data directory that would notice when a disk goes: where one has gone or come back,
+        this elects leaders before it describes, unless the directory may only be read. Raises
+        UnknownTopicOrPartitionError if a topic does not exist.
         """
 
     def delete_topic(self, name: str) -> None: ...
@@ -90,6 +76,9 @@ class Admin(Protocol):
 
     def live_brokers(self) -> tuple[int, ...]:
         """Ids of the brokers that serve, sorted."""
+
+    def racks(self) -> dict[int, str | None]:
+        """The rack of each broker that serves, None where it has none, as those of a directory."""
 
     def list_offsets(self, at: Mapping[TopicPartition, int | OffsetAt]) -> dict[TopicPartition, int | Exception]:
         """The offset at a point in time, a partition each: a timestamp in ms, or one of OffsetAt.
@@ -139,13 +128,17 @@ class Admin(Protocol):
         """
 
     def alter_partition_reassignments(
-        self, targets: Mapping[TopicPartition, Sequence[int] | None]
+        self,
+        targets: Mapping[TopicPartition, Sequence[int] | None],
+        *,
+        allow_replication_factor_change: bool = True,
     ) -> dict[TopicPartition, StoreError | None]:
         """Begin to move partitions to other brokers, in the order of these lists; None gives up a move that is on.
 
-        A partition's answer is None, or why not: InvalidReplicaAssignmentError, NoReassignmentInProgressError,
-        UnknownTopicOrPartitionError. Source: AlterPartitionReassignments of KIP-455. A data directory goes on with
-        the moves in :meth:`DataDirectory.reassign`, as there is nobody else who would.
+        A partition's answer is None, or why not: InvalidReplicaAssignmentError, InvalidReplicationFactorError (where it
+        may not change), NoReassignmentInProgressError, UnknownTopicOrPartitionError. Source: KIP-455, KIP-860. A data
+        directory goes on with the moves in :meth:`pykafka_store.directory.DataDirectory.reassign`, as there is nobody
+        else who would.
         """
 
     def list_partition_reassignments(
@@ -159,7 +152,7 @@ class Admin(Protocol):
         """Begin to move replicas (partition, broker) to another log directory of their broker, by its path.
 
         Each answer is None, or why not: LogDirNotFoundError, UnknownTopicOrPartitionError, StorageError. A data
-        directory goes on with the moves in :meth:`DataDirectory.reassign`.
+        directory goes on with the moves in :meth:`pykafka_store.directory.DataDirectory.reassign`.
         """
 
     def describe_log_dirs(self, brokers: Sequence[int]) -> dict[int, tuple[LogDirDescription, ...]]:
@@ -199,10 +192,14 @@ class Admin(Protocol):
 
 
 class Producer(_Closing, Protocol):
-    """Appends records. Not for use by several threads at once.
+    """Appends records. Threads may share it, as Java's: what each sends stays in its order.
+
+    As with Java's, records wait to be appended with others: for ``linger.ms`` (5) at most, or until there are
+    ``batch.size`` bytes of them, ``flush`` or ``close``. With ``linger.ms`` 0 ``send`` appends them itself.
 
     What is acknowledged is reported through ``on_delivery``, what is not through ``on_failure``; both may be called
-    from within ``send``, ``flush`` or ``close``. Without ``on_failure`` the first failure is raised instead.
+    from within ``send``, ``flush`` or ``close``, of these records or of later ones. Without ``on_failure`` the first
+    failure is raised there instead. A record that no broker would take is refused by its own ``send``.
     """
 
     acknowledged: int
@@ -225,7 +222,7 @@ class Producer(_Closing, Protocol):
         ``keys`` and ``headers`` are columns as long as ``values``, or None for none at all. ``timestamps`` is a
         column, one value for all, or None for now. ``partitions`` is a column (None: let the partitioner choose),
         one for all, or None. Raises UnknownTopicOrPartitionError where the topic is missing and
-        may not be created.
+        may not be created, TypeError for what is no column of bytes, IllegalStateError after ``close``.
         """
 
     def flush(self) -> None:
@@ -233,13 +230,14 @@ class Producer(_Closing, Protocol):
 
 
 class Consumer(_Closing, Protocol):
-    """Reads records. Not for use by several threads at once.
+    """Reads records. For one thread at a time, as Java's: a second one gets ConcurrentModificationError.
 
     With a ``group.id`` it shares what it subscribes to with the other members of the group, whatever process they are
     in: each partition is read by one of them. How far the group has read is committed, and whoever comes later goes on
     there:
 
     >>> import tempfile
+    >>> from pykafka_store import open_cluster
     >>> with tempfile.TemporaryDirectory() as directory, open_cluster(f"file:{directory}") as cluster:
     ...     _ = cluster.admin().create_topic("orders", partitions=2)
     ...     with cluster.producer() as producer:
@@ -298,8 +296,9 @@ class Consumer(_Closing, Protocol):
     def poll(self, timeout: float = 0.0, max_records: int | None = None) -> list[Records]:
         """Runs of records in offset order within each partition, as soon as there are any, else [] after ``timeout`` s.
 
-        Raises OffsetOutOfRangeError (when ``auto.offset.reset`` is ``none``), CorruptRecordError, and
-        UnknownTopicOrPartitionError for a topic deleted while it is read.
+        Raises OffsetOutOfRangeError (when ``auto.offset.reset`` is ``none``), CorruptRecordError,
+        UnknownTopicOrPartitionError for a topic deleted while it is read, and IllegalStateError where neither
+        ``assign`` nor ``subscribe`` was called.
         """
 
     def assignment(self) -> tuple[TopicPartition, ...]: ...
@@ -326,6 +325,9 @@ class Consumer(_Closing, Protocol):
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, CommittedOffset]:
         """What the group has committed for these partitions, those with nothing left out."""
 
+    def leave_if_settled(self) -> bool:
+        """Leave the group if this member has just what the group means it to have; else False: poll on, ask again."""
+
     def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
 
     def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -333,6 +335,8 @@ class Consumer(_Closing, Protocol):
 
 
 class Cluster(_Closing, Protocol):
+    """Hands out clients. Threads share it, and forks do not, as ``help(pykafka_store)`` says."""
+
     def admin(self) -> Admin: ...
 
     def producer(
@@ -367,8 +371,31 @@ class TransactionalProducer(Producer, Protocol):
         """
 
 
+class KafkaAdmin(Admin, Protocol):
+    """What the admin of a Kafka cluster can be asked besides: of its brokers and controllers as nodes of a network."""
+
+    def nodes(self, *, fenced: bool = False) -> list[NodeDescription]:
+        """The brokers (the controllers, where their address was opened), sorted by id; with ``fenced`` those as well
+        that are registered and do not serve.
+        """
+
+    def api_versions(self) -> dict[NodeDescription, list[ApiVersion] | StoreError]:
+        """Which requests each node takes, sorted by id; or why that is not known."""
+
+    def unregister_broker(self, broker: int) -> None:
+        """Have the cluster forget a broker that is gone. Raises BrokerIdNotRegisteredError."""
+
+    def add_voter(self, voter: int, directory_id: str, endpoints: Mapping[str, tuple[str, int]]) -> None:
+        """Add a controller to the quorum of the metadata: its listeners' names, and where each listens (KIP-853)."""
+
+    def remove_voter(self, voter: int, directory_id: str) -> None:
+        """Take a controller out of the quorum of the metadata."""
+
+
 class KafkaCluster(Cluster, Protocol):
     """What a Kafka cluster can do besides."""
+
+    def admin(self) -> KafkaAdmin: ...
 
     def transactional_producer(
         self,
@@ -379,178 +406,3 @@ class KafkaCluster(Cluster, Protocol):
         on_failure: Callable[[SendFailure], None] | None = None,
     ) -> TransactionalProducer:
         """A producer whose transactions are its own: any open one under this id is aborted first."""
-
-
-class Copier(Producer, Protocol):
-    """A producer of copies into a data directory: each of its batches says where its records come from, so that after a
-    kill the log itself tells how far the copying came.
-    """
-
-    def copy(self, records: Records, to: TopicPartition, source: str) -> None:
-        """Append records to a partition as they are. ``source`` names the partition they come from, for good.
-
-        Raises what was not appended, as nobody is told of single records.
-        """
-
-    def sync(self) -> None:
-        """Bring what was appended to the disks themselves, of every replica in sync."""
-
-
-class DataDirectory(Cluster, Protocol):
-    """What can be done to a data directory besides: nothing that a Kafka cluster would let a client do."""
-
-    def maintain(self, on_progress: Callable[[TopicPartition, int], None] | None = None) -> MaintenanceReport:
-        """One pass of upkeep over everything: moves, replicas that fell behind, retention, compaction, dead members of
-        groups, what kills left behind.
-
-        ``on_progress`` is called with each partition, and the bytes of it that were read so far; at least once, with
-        none, before anything is. What fails in one partition is in the report.
-        """
-
-    def reassign(self, partitions: Sequence[TopicPartition] | None = None) -> dict[TopicPartition, StoreError | None]:
-        """Go on with the moves of these partitions (all that are on, for None) until they are done.
-
-        Honours the brokers' ``leader.replication.throttled.rate``. A partition's answer is None when it is where it
-        was to go, or why not yet.
-        """
-
-    # ------------------------------------------------------------------------------------------------------ copies
-
-    def copier(
-        self,
-        config: Mapping[str, str] | None = None,
-        *,
-        on_delivery: Callable[[Delivery], None] | None = None,
-        on_notice: Callable[[str], None] | None = None,
-    ) -> Copier:
-        """``on_notice`` is told what a user should know, such as a replica that was left behind, in a line each."""
-
-    def copied(self, partition: TopicPartition, source: str, since: int = 0) -> list[CopiedRun]:
-        """What a partition holds of copies from ``source``, in order, of batches from offset ``since`` on."""
-
-    def keep_lock(self, name: str) -> bool:
-        """Take a lock that nobody else has, until ``close``; False where another process has it."""
-
-    # ----------------------------------------------------------------------------------------------------- brokers
-
-    def brokers(self) -> list[BrokerDescription]:
-        """All brokers, stopped ones too, sorted by id."""
-
-    def add_broker(self, broker: int | None = None, log_dirs: Sequence[str] = ()) -> BrokerDescription:
-        """A new broker, the next free number for None, with log directories of its own on any local disk; without one,
-        a directory below the data directory. It holds replicas of topics that are made from now on, or moved to it.
-
-        Raises InvalidRequestError for a number or a directory that is taken, StorageError.
-        """
-
-    def stop_broker(self, broker: int) -> None:
-        """Take a broker out of service: others lead what it led, and it falls behind. One that is stopped already is
-        fine.
-
-        Raises BrokerIdNotRegisteredError.
-        """
-
-    def start_broker(self, broker: int) -> None:
-        """Bring a broker back: its replicas are truncated to where they agree with the leaders', and catch up."""
-
-    def remove_broker(self, broker: int) -> None:
-        """Forget a broker that holds no replica. Its directories stay where they are, empty.
-
-        Raises BrokerIdNotRegisteredError, InvalidRequestError while it holds replicas, or is the last one.
-        """
-
-
-def open_kafka_cluster(
-    address: str, config: Mapping[str, str] | None = None, on_notice: Callable[[str], None] | None = None
-) -> KafkaCluster:
-    """Open ``host:port[,host:port]``, as ``open_cluster`` does."""
-    from pykafka_store.remote.cluster import RemoteCluster
-
-    return RemoteCluster(address, config, on_notice=on_notice)
-
-
-def open_data_directory(directory: str | os.PathLike[str], *, create: bool = False) -> DataDirectory:
-    """Open a data directory to change it; one that is missing is made if ``create`` is true. Raises StorageError,
-    UnsupportedVersionError.
-    """
-    from pykafka_store.embedded.cluster import EmbeddedCluster
-
-    return EmbeddedCluster(os.fspath(directory), create=create)
-
-
-def format_data_directory(
-    directory: str | os.PathLike[str], cluster_id: str, broker: int = 0, log_dirs: Sequence[str] = ()
-) -> None:
-    """Make a data directory with a cluster id of one's own, and a first broker with that number.
-
-    ``log_dirs`` are log directories of the broker besides the one below the data directory. Raises StorageError for a
-    directory that is one already, or holds something else, and InvalidRequestError for log directories that can't be.
-    """
-    from pykafka_store.embedded.cluster import EmbeddedCluster, First
-
-    with EmbeddedCluster(os.fspath(directory), first=First(cluster_id, broker, tuple(log_dirs))):
-        pass
-
-
-def check_data_directory(
-    directory: str | os.PathLike[str],
-    *,
-    repair: bool = False,
-    on_finding: Callable[[Finding], None] | None = None,
-    on_progress: Callable[[TopicPartition | None, int], None] | None = None,
-) -> CheckReport:
-    """Look at every file of a data directory, and say what is wrong with it. Changes nothing unless ``repair``.
-
-    Not a method of :class:`DataDirectory`, as one that is damaged may not open. Whoever works in the directory may go
-    on. ``on_finding`` is called with each finding as it is found, ``on_progress`` with the partition that is being
-    looked at and the bytes of logs read so far.
-
-    ``repair`` then mends what can be mended without touching an acknowledged record, keeps copies of what it removes or
-    overwrites in ``repaired/<time>/`` of the directory, and looks at everything again: the report's findings are those
-    that are left, and ``on_finding`` is called with those only.
-
-    Raises StorageError for what is no data directory, UnsupportedVersionError for one of a newer layout.
-    """
-    from pykafka_store.embedded.repair import check, check_and_repair
-
-    path = os.fspath(directory)
-    return check_and_repair(path, on_finding, on_progress) if repair else check(path, on_finding, on_progress)
-
-
-def open_cluster(
-    address: str | os.PathLike[str],
-    *,
-    create: bool = True,
-    read_only: bool = False,
-    config: Mapping[str, str] | None = None,
-    patience: float | None = None,
-    on_notice: Callable[[str], None] | None = None,
-) -> Cluster:
-    """Open what an address names: ``file:DIR``, a directory's path, or ``host:port[,host:port]`` for a Kafka cluster.
-
-    A missing directory is made if ``create`` is true. ``read_only`` promises that nothing will be changed; a
-    directory that may only be read is opened so by itself. ``config`` are client settings in Java's names that say how
-    to reach a cluster and how to log in; a directory needs none of them. ``patience``: how many seconds a cluster has
-    for its first answer at most, where its settings leave it more. ``on_notice`` gets a line for each setting that
-    librdkafka does not know.
-
-    A cluster is first talked to when something is asked of it. Raises StorageError for a directory that can't be
-    used, UnsupportedVersionError for one of a newer layout, EngineUnavailableError where confluent-kafka is not
-    installed.
-    """
-    text = os.fspath(address)
-    if is_cluster_address(text):
-        from pykafka_store.remote.cluster import RemoteCluster
-
-        return RemoteCluster(text, config, read_only=read_only, patience=patience, on_notice=on_notice)
-    from pykafka_store.embedded.cluster import EmbeddedCluster
-
-    return EmbeddedCluster(text.removeprefix("file:"), create=create, read_only=read_only)
-
-
-_HOST_PORT = re.compile(r"[^/\\,\s]+:[0-9]{1,5}")
-
-
-def is_cluster_address(text: str) -> bool:
-    """Whether an address is ``host:port[,…]`` and not a directory."""
-    return not text.startswith("file:") and all(_HOST_PORT.fullmatch(part.strip()) for part in text.split(","))

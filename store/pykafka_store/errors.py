@@ -31,6 +31,11 @@ class UnknownTopicOrPartitionError(StoreError):
     code, retriable, kafka_name = 3, True, "UnknownTopicOrPartitionException"
 
 
+def not_hosted() -> UnknownTopicOrPartitionError:
+    """What a broker answers for a partition that it does not know. Source: Errors.UNKNOWN_TOPIC_OR_PARTITION."""
+    return UnknownTopicOrPartitionError("This server does not host this topic-partition.")
+
+
 class LeaderNotAvailableError(StoreError):
     """No replica of the partition can lead: none that is in sync has a log directory that can be used."""
 
@@ -83,6 +88,10 @@ class InvalidTimestampError(StoreError):
     code, kafka_name = 32, "InvalidTimestampException"
 
 
+class UnsupportedSaslMechanismError(StoreError):
+    code, kafka_name = 33, "UnsupportedSaslMechanismException"
+
+
 class UnsupportedVersionError(StoreError):
     """Bytes of another version than this code knows: an old message format, or a newer data directory."""
 
@@ -119,14 +128,54 @@ class PolicyViolationError(StoreError):
     code, kafka_name = 44, "PolicyViolationException"
 
 
+class SecurityDisabledError(StoreError):
+    """The cluster has no authorizer."""
+
+    code, kafka_name = 54, "SecurityDisabledException"
+
+
 class StorageError(StoreError):
     """The disk or the data directory failed: full, read-only, gone, or not one of ours."""
 
     code, retriable, kafka_name = 56, True, "KafkaStorageException"
 
 
+class NoSpaceError(StorageError):
+    """The disk is full, or a quota is used up. What was there stays as it was, and can be read."""
+
+
 class LogDirNotFoundError(StoreError):
     code, kafka_name = 57, "LogDirNotFoundException"
+
+
+class DelegationTokenAuthDisabledError(StoreError):
+    """The cluster has no secret from which tokens are made."""
+
+    code, kafka_name = 61, "DelegationTokenDisabledException"
+
+
+class DelegationTokenNotFoundError(StoreError):
+    code, kafka_name = 62, "DelegationTokenNotFoundException"
+
+
+class DelegationTokenOwnerMismatchError(StoreError):
+    code, kafka_name = 63, "DelegationTokenOwnerMismatchException"
+
+
+class DelegationTokenRequestNotAllowedError(StoreError):
+    code, kafka_name = 64, "UnsupportedByAuthenticationException"
+
+
+class DelegationTokenAuthorizationError(StoreError):
+    code, kafka_name = 65, "DelegationTokenAuthorizationException"
+
+
+class DelegationTokenExpiredError(StoreError):
+    code, kafka_name = 66, "DelegationTokenExpiredException"
+
+
+class InvalidPrincipalTypeError(StoreError):
+    code, kafka_name = 67, "InvalidPrincipalTypeException"
 
 
 class GroupNotEmptyError(StoreError):
@@ -171,6 +220,18 @@ class InvalidRecordError(StoreError):
     code, kafka_name = 87, "InvalidRecordException"
 
 
+class ResourceNotFoundError(StoreError):
+    code, kafka_name = 91, "ResourceNotFoundException"
+
+
+class DuplicateResourceError(StoreError):
+    code, kafka_name = 92, "DuplicateResourceException"
+
+
+class UnacceptableCredentialError(StoreError):
+    code, kafka_name = 93, "UnacceptableCredentialException"
+
+
 class BrokerIdNotRegisteredError(StoreError):
     code, kafka_name = 102, "BrokerIdNotRegisteredException"
 
@@ -179,10 +240,43 @@ class UnknownTopicIdError(StoreError):
     code, retriable, kafka_name = 100, True, "UnknownTopicIdException"
 
 
+class InvalidUpdateVersionError(StoreError):
+    """A feature can't have the level that it was to get."""
+
+    code, kafka_name = 95, "InvalidUpdateVersionException"
+
+
+class TransactionalIdNotFoundError(StoreError):
+    code, kafka_name = 105, "TransactionalIdNotFoundException"
+
+
 class NoOffsetForPartitionError(StoreError):
     """``auto.offset.reset`` is none, and the group has committed nothing for a partition."""
 
     code, kafka_name = -1, "NoOffsetForPartitionException"
+
+
+class InvalidRegularExpressionError(StoreError):
+    """A pattern of topics' names that takes for ever to match."""
+
+    code, kafka_name = 128, "InvalidRegularExpression"
+
+
+class IllegalStateError(StoreError):
+    """A client was asked for what it has not been prepared for, such as records without a subscription."""
+
+    code, kafka_name = -1, "IllegalStateException"
+
+
+def unprepared() -> IllegalStateError:
+    """The error of a poll without a subscription. Source of the text: ClassicKafkaConsumer.poll."""
+    return IllegalStateError("Consumer is not subscribed to any topics or assigned any partitions")
+
+
+class ConcurrentModificationError(StoreError):
+    """Two threads used a consumer at the same time. Nothing was done for the second."""
+
+    code, kafka_name = -1, "ConcurrentModificationException"
 
 
 class EngineUnavailableError(StoreError):

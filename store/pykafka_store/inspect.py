@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from pykafka_store.errors import CorruptRecordError, UnsupportedCompressionError, UnsupportedVersionError
+from pykafka_store.format import names
 from pykafka_store.format.batch import HEADER, HEADER_SIZE, LOG_OVERHEAD, MAGIC, Batch, BatchHeader, decode_records
 from pykafka_store.format.index import (
     OFFSET_ENTRY,
@@ -28,12 +29,13 @@ from pykafka_store.format.index import (
 from pykafka_store.format.snapshot import ProducerSnapshotEntry, snapshot_entries
 from pykafka_store.model import NO_SEQUENCE, NO_TIMESTAMP, Records
 
-LOG_SUFFIX = ".log"
-OFFSET_INDEX_SUFFIX = ".index"
-TIME_INDEX_SUFFIX = ".timeindex"
-PRODUCER_SNAPSHOT_SUFFIX = ".snapshot"
-TRANSACTION_INDEX_SUFFIX = ".txnindex"
+LOG_SUFFIX = names.LOG_SUFFIX
+OFFSET_INDEX_SUFFIX = names.INDEX_SUFFIX
+TIME_INDEX_SUFFIX = names.TIME_INDEX_SUFFIX
+PRODUCER_SNAPSHOT_SUFFIX = names.SNAPSHOT_SUFFIX
+TRANSACTION_INDEX_SUFFIX = names.TRANSACTION_INDEX_SUFFIX
 METADATA_SNAPSHOT_SUFFIX = ".checkpoint"
+"""A snapshot of the metadata log, which a controller writes; a directory of ours has none."""
 
 _UP_TO_MAGIC = Struct(">qiib")
 _SMALLEST_LEGACY_BATCH = 14

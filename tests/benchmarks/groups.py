@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pykafka_store.api import Cluster, open_cluster
+from pykafka_store.api import Cluster
 from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.open import open_cluster
 from tests.groups.fleet import Fleet, Member
 
 LIMIT = 20.0

@@ -99,19 +99,22 @@ def test_zsh_completes_topics_and_options(environ: dict[str, str]) -> None:
     Path(home, ".zshrc").write_text(
         f'fpath=("{COMPLETIONS}/zsh" $fpath)\nautoload -Uz compinit\ncompinit -u\nPS1="ready> "\n'
     )
-    assert "kafka-topics --describe --topic payments" in _typed_in_zsh(environ, "kafka-topics --describe --topic pay\t")
-    assert "kafka-topics --replica-assignment" in _typed_in_zsh(environ, "kafka-topics --replica-\t")
+    for keys, completed in (
+        ("kafka-topics --describe --topic pay\t", "kafka-topics --describe --topic payments"),
+        ("kafka-topics --replica-\t", "kafka-topics --replica-assignment"),
+    ):
+        assert completed in _typed_in_zsh(environ, keys, until=completed)
 
 
-def _typed_in_zsh(environ: dict[str, str], keys: str) -> str:
-    """What an interactive zsh shows after these keys."""
+def _typed_in_zsh(environ: dict[str, str], keys: str, until: str) -> str:
+    """What an interactive zsh shows after these keys, up to what is waited for."""
     process, terminal = pty.fork()
     if process == 0:
         os.execvpe("zsh", ["zsh", "-i"], environ)
     try:
         _shown(terminal, until="ready> ", timeout=20)
         os.write(terminal, keys.encode())
-        return _shown(terminal, until=keys.rstrip("\t") + " ", timeout=3)
+        return _shown(terminal, until=until, timeout=20)
     finally:
         os.kill(process, 9)
         os.waitpid(process, 0)
@@ -120,8 +123,10 @@ def _typed_in_zsh(environ: dict[str, str], keys: str) -> str:
 
 def _shown(terminal: int, until: str, timeout: float) -> str:
     text, deadline = "", time.monotonic() + timeout
+    waiting = select.poll()  # select() takes no descriptor above 1023, and a long run of tests has those
+    waiting.register(terminal, select.POLLIN)
     while until not in text and (left := deadline - time.monotonic()) > 0:
-        if select.select([terminal], [], [], left)[0]:
+        if waiting.poll(1000 * left):
             with contextlib.suppress(OSError):
                 text += os.read(terminal, 65536).decode("utf-8", "replace")
     return text

@@ -15,9 +15,9 @@ from typing import Self
 
 import pytest
 
-from pykafka_store.api import open_cluster
 from pykafka_store.errors import CorruptRecordError, StoreError
 from pykafka_store.model import OffsetAt, Records, TopicPartition
+from pykafka_store.open import open_cluster
 from tests.support.console import PATIENCE, Tool, measured, produce
 from tests.support.in_process import NOW, Done, run
 
@@ -128,8 +128,9 @@ def test_without_a_group_there_is_no_offset_but_what_the_reset_says(directory: P
 
 @pytest.mark.parametrize(
     ("duration", "expected"),
-    [("PT1H", ["b", "c"]), ("P0DT3H", ["a", "b", "c"]), ("pt59m60.5s", ["b", "c"]), ("PT1S", [])],
-)
+    [("PT1H", ["b", "c"]), ("P0DT3H", ["a", "b", "c"]), ("pt59m60.5s", ["b", "c"]), ("PT1S", []),
+     ("PT1,5S", []), ("PT1.S", []), ("PT1H-30M", ["c"]), ("P100000D", ["a", "b", "c"])],
+)  # fmt: skip
 def test_reading_can_begin_with_what_is_not_older_than_so_long(
     directory: Path, duration: str, expected: list[str]
 ) -> None:
@@ -142,10 +143,13 @@ def test_reading_can_begin_with_what_is_not_older_than_so_long(
 
 
 @pytest.mark.parametrize(
-    "reset", ["bogus", "EARLIEST", "", "by_duration:x", "by_duration:P", "by_duration:PT", "by_duration:-PT1H"]
-)
-def test_a_reset_that_is_none_is_refused_in_kafkas_words(directory: Path, reset: str) -> None:
-    done = consume(directory, "--topic", "ten", "--command-property", f"auto.offset.reset={reset}")
+    "reset",
+    ["bogus", "EARLIEST", "", "by_duration:x", "by_duration:P", "by_duration:PT", "by_duration:-PT1H",
+     "by_duration", "by_duration:P1DT", "by_duration:PT1.1234567891S", "by_duration:P99999999999999999D"],
+)  # fmt: skip
+@pytest.mark.parametrize("group", [(), ("--group", "g")])
+def test_a_reset_that_is_none_is_refused_in_kafkas_words(directory: Path, reset: str, group: tuple[str, ...]) -> None:
+    done = consume(directory, "--topic", "ten", *group, "--command-property", f"auto.offset.reset={reset}")
     assert re.fullmatch(
         UNKNOWN
         + re.escape(
@@ -547,9 +551,9 @@ def test_a_command_line_that_makes_no_sense_gets_the_help(directory: Path, argum
         (["--command-config", "/nonexistent"], "/nonexistent can't be read: No such file or directory"),
         (["--formatter-config", "/nonexistent"], "/nonexistent can't be read: No such file or directory"),
         (
-            ["--formatter", "org.apache.kafka.tools.consumer.OffsetsMessageFormatter"],
-            "org.apache.kafka.tools.consumer.OffsetsMessageFormatter formats a topic of Kafka's brokers, and there is "
-            "none here",
+            ["--formatter", "org.apache.kafka.tools.consumer.ShareGroupMessageFormatter"],
+            "org.apache.kafka.tools.consumer.ShareGroupMessageFormatter is not here, as there are no share groups: "
+            "Apache Kafka's kafka-console-consumer has it",
         ),
         (
             ["--value-deserializer", "nosuch.Deserializer"],

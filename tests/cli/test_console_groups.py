@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import open_cluster
 from pykafka_store.model import TopicPartition
+from pykafka_store.open import open_cluster
 from tests.support.console import PATIENCE
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -78,6 +81,11 @@ def members(directory: Path) -> list[int]:
     """How many partitions each member owns."""
     with open_cluster(directory, create=False) as cluster:
         return sorted(len(each.assignment) for each in cluster.admin().describe_group("g").members)
+
+
+def sleeps(pid: int) -> int:
+    """How often a process has let go of its processor by itself."""
+    return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)[0])
 
 
 def read_some(process: subprocess.Popen[bytes], size: int) -> bytes:
@@ -155,3 +163,63 @@ def test_max_messages_commits_exactly_what_was_printed(directory: Path, member: 
         seen += output.split(b"\n")[:-1]
     assert len(seen) == len(set(seen)) == 3 * 777
     assert sum(committed(directory).values()) == 3 * 777
+
+
+def test_what_was_printed_is_committed_as_soon_as_there_is_nothing_more_to_read(directory: Path, member: Start) -> None:
+    """Long before auto.commit.interval.ms is over: who describes the group sees no lag."""
+    process = member("--command-property", "auto.commit.interval.ms=3600000")
+    read_some(process, 100 * COUNT)
+    until(lambda: sum(committed(directory).values()) == COUNT)
+    with open_cluster(directory) as cluster, cluster.producer() as producer:
+        producer.send("t", [b"more"], partitions=0)
+    read_some(process, len(b"more\n"))
+    until(lambda: sum(committed(directory).values()) == COUNT + 1)
+    assert process.poll() is None
+
+
+def test_without_auto_commit_nothing_is_committed_when_there_is_nothing_more_to_read(
+    directory: Path, member: Start
+) -> None:
+    process = member("--command-property", "enable.auto.commit=false", "--timeout-ms", "500")
+    read_some(process, 100 * COUNT)
+    process.communicate(timeout=PATIENCE)
+    assert committed(directory) == {}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_groups_db_is_busy_ends_a_member_as_always(
+    directory: Path, member: Start, number: int, code: int
+) -> None:
+    """It commits what it printed as soon as it can."""
+    process = member()
+    read_some(process, 100 * COUNT)
+    until(lambda: sum(committed(directory).values()) == COUNT)
+    with sqlite3.connect(directory / "groups.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with open_cluster(directory) as cluster, cluster.producer() as producer:
+            producer.send("t", [b"more"], partitions=0)
+        read_some(process, len(b"more\n"))
+        # It is about to commit, and then waits for us: it sleeps some twenty times in its last poll, and ever longer in
+        # SQLite. A signal right behind its write would strike before it knows what it has written.
+        before = sleeps(process.pid)
+        until(lambda: sleeps(process.pid) >= before + 45)
+        process.send_signal(number)
+        other.execute("ROLLBACK")
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (code, b"Processed a total of %d messages\n" % (COUNT + 1))
+    assert sum(committed(directory).values()) == COUNT + 1
+
+
+def test_workers_that_all_exit_at_the_end_leave_nothing_unread(directory: Path, member: Start) -> None:
+    """Who is done goes at once, and the rest of its share goes to those that are left."""
+    with open_cluster(directory) as cluster:
+        cluster.admin().create_partitions("t", 16)
+        with cluster.producer() as producer:
+            producer.send("t", [b"%d" % n for n in range(1200)], partitions=[4 + n % 12 for n in range(1200)])
+    workers = [member("--exit-at-end") for _ in range(6)]
+    with ThreadPoolExecutor(len(workers)) as pool:  # one that can't write gives nothing up, so all are read at once
+        outputs = list(pool.map(lambda worker: worker.communicate(timeout=PATIENCE)[0], workers))
+    assert [worker.returncode for worker in workers] == [0] * 6
+    lines = b"".join(outputs).split(b"\n")[:-1]
+    assert len(lines) == len({*lines}) == COUNT + 1200
+    assert sum(committed(directory).values()) == COUNT + 1200

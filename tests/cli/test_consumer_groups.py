@@ -19,7 +19,7 @@ import pytest
 from pykafka_cli.commands.consumer_groups import DRY_RUN_WARNING
 from pykafka_cli.commands.consumer_groups import consumer_groups as command
 from pykafka_cli.env import Env
-from pykafka_store.api import Admin, Cluster, Consumer, open_cluster
+from pykafka_store.api import Admin, Cluster, Consumer
 from pykafka_store.errors import CorruptRecordError, UnknownMemberIdError, UnknownTopicOrPartitionError
 from pykafka_store.model import (
     CommittedOffset,
@@ -31,7 +31,9 @@ from pykafka_store.model import (
     TopicDescription,
     TopicPartition,
 )
+from pykafka_store.open import open_cluster
 from tests.support import apache
+from tests.support.apache_tools import Tools
 from tests.support.in_process import NOW, Done, run
 
 DESCRIPTION = (
@@ -251,7 +253,7 @@ def test_what_the_option_parser_refuses_comes_without_help(nowhere: Path, line: 
             "--delete-offsets --group a --group b --topic t",
             "Found multiple arguments for option group, but you asked for only one",
         ),
-        ("--list --command-config /nonexistent", "/nonexistent can't be read: No such file or directory"),
+        ("--list --command-config /nonexistent", "java.nio.file.NoSuchFileException: /nonexistent"),
     ],
 )
 def test_a_value_is_read_late_and_its_error_exits_0(groups: Groups, line: str, why: str) -> None:
@@ -1097,10 +1099,19 @@ def test_files_that_say_nothing_of_a_group_or_can_not_be_read(groups: Groups, tm
     file.write_text("t,0,-4\n")
     refused = groups(*line, "--group", "g")
     assert (refused.message, refused.stdout, refused.code) == ("Invalid negative offset", "", 1)
+    file.write_text("\ufefft,0,4\n", encoding="utf-8")
+    mark = f"{file} begins with a byte order mark: take that away (tail -c +4)"
+    assert groups(*line, "--group", "g").stdout == failed(mark)
     file.write_text("t,3,4\n")
     assert groups(*line, "--group", "g").stdout == failed('The partitions "t-3" do not exist')
     file.write_text("t,0,44\n")
     assert groups(*line, "--group", "g").stdout == PLAN + plan_row("g", "t", 0, 6)
+    file.write_text(
+        ""
+    )  # an error for Kafka's tool too ("No content to map due to end-of-input"), while an empty line is none
+    assert groups(*line, "--group", "g").stdout == failed(f"{file} is empty: expected topic,partition,offset")
+    file.write_text("\n")
+    assert groups(*line, "--group", "g") == Done(f"\nError: No reset plan for group g found\n{PLAN}", "", 0)
     file.unlink()
     assert groups(*line, "--group", "g") == Done(failed(f"java.io.IOException: Unable to read file {file}"), "", 0)
 
@@ -1270,23 +1281,23 @@ def test_apache_kafkas_own_tool_prints_the_same(groups: Groups) -> None:
     """But for the order of rows, which is that of a hash table there, and the coordinator's address."""
     differences = {}
 
-    def compare(broker: apache.Broker, line: str) -> None:
-        theirs = broker.run("kafka-consumer-groups", *line.split())
+    def compare(line: str) -> None:
+        theirs = tools.run("kafka-consumer-groups", *line.split())
         ours = groups("--bootstrap-server", broker.bootstrap, *line.split(), PYKAFKA_EMBED="*")
         said = [sorted(without_uuids(text).split("\n")) for text in (theirs.stdout.decode(), ours.stdout)]
         if said[0] != said[1] or theirs.returncode != ours.code:
             differences[line] = (*said, theirs.returncode, ours.code)
 
-    with apache.Broker(node_id=0) as broker:
+    with apache.Broker(node_id=0) as broker, Tools(broker.bootstrap) as tools:
         for topic, partitions in (("two", "2"), ("empty", "1")):
-            broker.run("kafka-topics", "--create", "--topic", topic, "--partitions", partitions)
+            tools.run("kafka-topics", "--create", "--topic", topic, "--partitions", partitions)
         # Kafka's partitioner spreads these keys as the fixture spreads its records: three on partition 0, one on 1.
         keyed = "".join(f"{key}\tv\n" for key in KEYS)
-        broker.run(
+        tools.run(
             "kafka-console-producer", "--topic", "two", "--reader-property", "parse.key=true", input=keyed.encode()
         )
         for line in LINES:
-            compare(broker, line)
+            compare(line)
         live = apache.start(
             "kafka-console-consumer", "--bootstrap-server", broker.bootstrap, "--topic", "two", "--group", "live",
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -1294,20 +1305,20 @@ def test_apache_kafkas_own_tool_prints_the_same(groups: Groups) -> None:
         try:
             with groups.member("live", "two", client_id="console-consumer", auto_offset_reset="latest") as member:
                 member.commit()
-                await_commit(broker)
+                await_commit(tools)
                 for line in LIVE_LINES:
-                    compare(broker, line)
+                    compare(line)
         finally:
             live.send_signal(signal.SIGINT)
             live.wait(30)
     assert differences == {}
 
 
-def await_commit(broker: apache.Broker) -> None:
+def await_commit(tools: Tools) -> None:
     """Until the console consumer has committed, which it does every five seconds."""
     deadline = time.monotonic() + 60
     while True:
-        said = broker.run("kafka-consumer-groups", "--describe", "--group", "live").stdout
+        said = tools.run("kafka-consumer-groups", "--describe", "--group", "live").stdout
         if said.count(b"live ") == 2 and b" - " not in said:  # while it is rebalancing there are no rows
             return
         assert time.monotonic() < deadline

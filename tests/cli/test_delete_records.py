@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import open_cluster
+from pykafka_store.open import open_cluster
 from tests.support import apache
+from tests.support.apache_tools import Tools
 from tests.support.in_process import Done, run
 
 HEADER = "Executing records delete operation\nRecords delete operation completed:\n"
@@ -87,13 +88,13 @@ CASES = [
 @pytest.mark.slow
 def test_beside_apache_kafka(data: Path) -> None:
     """The same files: the same stdout and exit code, and the same first line on stderr."""
-    with apache.Broker() as broker:
-        assert broker.run("kafka-topics", "--create", "--topic", "t").returncode == 0
-        broker.run("kafka-console-producer", "--topic", "t", input=b"x\n" * 5)
+    with apache.Broker() as broker, Tools(broker.bootstrap) as tools:
+        assert tools.run("kafka-topics", "--create", "--topic", "t").returncode == 0
+        tools.run("kafka-console-producer", "--topic", "t", input=b"x\n" * 5)
         for text in CASES:
             ours = delete(data, text)
             file = str(data.parent / "offsets.json")
-            theirs = broker.run("kafka-delete-records", "--offset-json-file", file)
+            theirs = tools.run("kafka-delete-records", "--offset-json-file", file)
             first = "".join(
                 line
                 for line in theirs.stderr.decode().splitlines(keepends=True)[:1]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pykafka_cli.commands.doctor import summary
-from pykafka_store.api import open_cluster
 from pykafka_store.model import CheckReport, Finding, Severity
+from pykafka_store.open import open_cluster
 from tests.support.console import Tool
 from tests.support.in_process import run
 

@@ -9,10 +9,11 @@ from typing import Self
 
 import pytest
 
-from pykafka_store.api import open_cluster
 from pykafka_store.errors import NotEnoughReplicasError, UnknownTopicOrPartitionError
 from pykafka_store.model import OffsetAt, PartitionDescription, TopicDescription, TopicListing, TopicPartition
+from pykafka_store.open import open_cluster
 from tests.support import apache
+from tests.support.apache_tools import Tools
 from tests.support.in_process import Done, run
 
 BAD_TIME = (
@@ -279,11 +280,11 @@ def test_apache_kafkas_own_tool_prints_the_same(tmp_path: Path) -> None:
         cluster.admin().create_topic("t", partitions=12)
         with cluster.producer() as producer:
             producer.send("t", [b"x"] * len(lines), keys=[line.partition(b"\t")[0] for line in lines])
-    with apache.Broker() as broker:
-        assert broker.run("kafka-topics", "--create", "--topic", "t", "--partitions", "12").returncode == 0
-        broker.run("kafka-console-producer", "--topic", "t", *keyed, input=b"\n".join(lines) + b"\n")
+    with apache.Broker() as broker, Tools(broker.bootstrap) as tools:
+        assert tools.run("kafka-topics", "--create", "--topic", "t", "--partitions", "12").returncode == 0
+        tools.run("kafka-console-producer", "--topic", "t", *keyed, input=b"\n".join(lines) + b"\n")
         for question in questions:
-            theirs = broker.run("kafka-get-offsets", *question)
+            theirs = tools.run("kafka-get-offsets", *question)
             ours = run("kafka-get-offsets", *question, data_dir=tmp_path / "data")
             assert (ours.stdout, ours.stderr, ours.code) == (
                 theirs.stdout.decode(),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import Cluster, open_cluster
+from pykafka_store.api import Cluster
 from pykafka_store.model import TopicPartition
+from pykafka_store.open import open_cluster
 from tests.support.in_process import Done, run
 
 HEADING = f"{'GROUP':<20} {'TYPE':<20} {'PROTOCOL':<20}\n"

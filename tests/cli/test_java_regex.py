@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_cli import java_regex
-from pykafka_cli.java_regex import InvalidRegexError, TopicFilter, UnsupportedRegexError
+from pykafka_cli.java import regex as java_regex
+from pykafka_cli.java.regex import InvalidRegexError, UnsupportedRegexError
+from pykafka_cli.tool.topic_filter import TopicFilter
 
 JAVA = (Path(__file__).parent.parent / "data" / "java_regex.tsv").read_text("utf-8").split("\n")
 TEXTS = next(line for line in JAVA if line.startswith("# texts\t")).split("\t")[1:]

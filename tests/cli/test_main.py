@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import click
@@ -122,7 +121,6 @@ def test_a_signal_ends_a_consumer_cleanly(environ: dict[str, str], number: signa
     for line in process.stdout:
         if line == "150000\n":
             break
-    time.sleep(0.5)  # now it has counted what it wrote, and waits for more
     process.send_signal(number)
     rest, err = process.communicate(timeout=10)
     assert (process.returncode, rest, err) == (code, "", "Processed a total of 150000 messages\n")
@@ -139,7 +137,7 @@ def test_link_writes_programs_that_work_anywhere_and_spares_what_is_not_ours(
     target = tmp_path / "a dir" / "bin"
     done = bash(environ, f"pykafka link '{target}'")
     assert done.returncode == 0
-    assert done.stdout.splitlines() == [str(target / f"kafka-{name}.sh") for name in KAFKA_TOOLS]
+    assert {str(target / f"kafka-{name}.sh") for name in KAFKA_TOOLS} <= set(done.stdout.splitlines())
     (tmp_path / "click.py").write_text("raise SystemExit('a stranger was imported')")
     done = subprocess.run(
         [target / "kafka-topics.sh", "--list"], cwd=tmp_path, env=environ, capture_output=True, text=True
@@ -167,12 +165,14 @@ def test_unknown_subcommands_are_click_usage_errors(environ: dict[str, str]) -> 
 
 
 def test_a_command_ends_soon_after_its_signal_even_while_it_writes(environ: dict[str, str]) -> None:
-    command = ["bash", "-c", f"exec {DUMP} > /dev/null"]
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)
-    time.sleep(0.2)
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {DUMP}"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()  # it writes; the pipe will be full long before it is done
     process.send_signal(signal.SIGTERM)
-    _out, err = process.communicate(timeout=5)
-    assert (process.returncode, err) in {(143, b""), (0, b"")}  # 0: it was done already
+    _out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, b"")
 
 
 def test_the_list_of_commands_cuts_no_sentence_short() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_cli.click_types import DURATION
 from pykafka_cli.commands.maintain import summary
-from pykafka_cli.params import DURATION
-from pykafka_store.api import open_data_directory
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import ConfigResource, MaintenanceReport, OffsetAt, TopicPartition
+from pykafka_store.open import open_data_directory
 from tests.support.in_process import run
 
 
@@ -126,7 +126,7 @@ def test_every(data: Path) -> None:
 def test_dead_members_are_taken_out(data: Path) -> None:
     member = """
 import sys, time
-from pykafka_store.api import open_cluster
+from pykafka_store.open import open_cluster
 with open_cluster("file:" + sys.argv[1]) as cluster, cluster.consumer({"group.id": "g"}) as consumer:
     consumer.subscribe(["t"])
     while not consumer.assignment():

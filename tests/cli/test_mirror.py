@@ -18,11 +18,12 @@ import pytest
 from pykafka_cli import main
 from pykafka_cli.commands.mirror import progress_line
 from pykafka_cli.env import Env
-from pykafka_store.api import Cluster, open_cluster, open_data_directory
+from pykafka_store.api import Cluster
 from pykafka_store.errors import UnknownTopicOrPartitionError
 from pykafka_store.mirror.ledger import TOPIC as LEDGER
 from pykafka_store.mirror.mirroring import Progress
 from pykafka_store.model import ConfigResource, Header, OffsetAt, TopicPartition
+from pykafka_store.open import open_cluster, open_data_directory
 from tests.support.console import stored
 from tests.support.in_process import Done
 
@@ -81,7 +82,9 @@ def a(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def b(tmp_path: Path) -> Path:
-    return tmp_path / "b"
+    """A data directory already, so that nobody tells of having made it."""
+    with open_cluster(tmp_path / "b", create=True):
+        return tmp_path / "b"
 
 
 @pytest.fixture
@@ -359,6 +362,54 @@ def test_retention_at_the_target_does_not_bring_records_again(source: Cluster, a
     assert placed(b, "t") == placed(a, "t")[100:]
 
 
+def _in_force(directory: Path, topic: str) -> dict[str, str]:
+    with open_cluster(directory) as cluster:
+        described = cluster.admin().describe_configs(ConfigResource("topic", topic))
+    return {each.name: each.value for each in described if each.name.startswith(("retention", "cleanup"))}
+
+
+def test_what_brokers_say_of_retention_goes_along(source: Cluster, a: Path, b: Path) -> None:
+    """Else the target's own retention takes old records away as soon as they are copied."""
+    brokers = ConfigResource("broker", "")
+    source.admin().incremental_alter_configs(brokers, {"log.retention.ms": "-1", "log.cleanup.policy": "delete"})
+    source.admin().create_topic("t", configs={"internal.segment.bytes": "1000"})
+    fill(source, "t", 0, 5)
+    with source.producer() as producer:
+        producer.send("t", [b"now"])
+    with open_cluster(b, create=True) as target:
+        # And what is built in at the source may be set at the brokers of the target.
+        target.admin().incremental_alter_configs(brokers, {"log.retention.bytes": "100"})
+    assert mirror("--from", a, "--to", b, "--topic", "t") == Done(
+        "t: 6 records of 1 partition copied, 33 bytes\n", "", 0
+    )
+    assert _in_force(b, "t") == {"cleanup.policy": "delete", "retention.bytes": "-1", "retention.ms": "-1"}
+    with open_data_directory(str(b)) as target:
+        target.maintain()
+    assert placed(b, "t") == placed(a, "t")
+    assert mirror("--from", a, "--to", b, "--topic", "t").stderr == ""
+
+
+def test_what_the_target_takes_away_is_told_and_not_counted_as_copied(source: Cluster, a: Path, b: Path) -> None:
+    source.admin().create_topic("t")
+    for start in range(0, 100, 20):
+        fill(source, "t", start, start + 20)
+    with open_cluster(b, create=True) as target:
+        shorter = {"internal.segment.bytes": "1000", "retention.bytes": "1000", "cleanup.policy": "delete,compact"}
+        target.admin().create_topic("t", configs=shorter)
+    done = mirror("--from", a, "--to", b, "--topic", "t")
+    left = len(placed(b, "t"))
+    assert 0 < left < 100
+    assert done.stdout.startswith(f"t: {left} records of 1 partition copied, ")
+    lines = done.stderr.splitlines()
+    assert [line.split(" (")[0] for line in lines[:2]] == [
+        "WARNING: mirror: topic t has cleanup.policy=delete,compact, and t at the source has delete: the target may "
+        "take away what the source keeps",
+        "WARNING: mirror: topic t has retention.bytes=1000, and t at the source has -1: the target may take away what "
+        "the source keeps",
+    ]
+    assert lines[2:] == [f"WARNING: mirror: topic t: {100 - left} records more came, and the target removed them"]
+
+
 def test_killed_at_any_moment(source: Cluster, a: Path, b: Path) -> None:
     """Mirrors are killed, again and again, in the middle of their work: all is there once and in order."""
     source.admin().create_topic("t", partitions=2, configs={"internal.segment.bytes": "100000", "retention.ms": "-1"})
@@ -515,7 +566,7 @@ def test_a_record_that_the_target_refuses_is_named(
             producer.send("t", [b"a"], timestamps=now)
             producer.send("t", [b"b", b"x" * 2000, b"c"], timestamps=[now, 5, now])
     with open_cluster(b) as cluster:
-        cluster.admin().create_topic("t", configs=config)
+        cluster.admin().create_topic("t", configs=config | {"retention.ms": "-1"})
     for _ in range(2):
         done = mirror("--from", a, "--to", b, "--topic", "t")
         assert (done.stdout, done.code) == ("", 1)
@@ -602,3 +653,12 @@ def test_brokers_fail_and_return_at_both_ends(tmp_path: Path, a: Path, b: Path) 
     for place in ("b1", "b2"):  # what is left of the copy is one replica
         (tmp_path / place).rename(tmp_path / f"{place}.away")
     assert copied()
+
+
+def test_an_address_with_a_scheme_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = mirror("--from", tmp_path / "a", "--to", "PLAINTEXT://kafka", "--topic", "t")
+    assert (done.code, done.stderr) == (1, "Please provide valid host:port like host1:9091,host2:9092\n\n")
+    done = mirror("--from", "PLAINTEXT://h:99999", "--to", tmp_path / "b", "--topic", "t")
+    assert (done.code, done.stderr) == (1, "Invalid port in bootstrap.servers: PLAINTEXT://h:99999\n")
+    assert not list(tmp_path.iterdir())

@@ -14,19 +14,12 @@ import pytest
 
 from pykafka_cli import KAFKA_VERSION
 from pykafka_cli.env import Env
+from pykafka_cli.errors import CommandFailure, OptionProblem, Refusal, UsageProblem
 from pykafka_cli.main import run
-from pykafka_cli.options import (
-    INTEGER,
-    LONG,
-    CommandFailure,
-    KafkaCommand,
-    OptionProblem,
-    Options,
-    UsageProblem,
-    connection_options,
-    examples,
-    parse_words,
-)
+from pykafka_cli.tool.frame import connection_options
+from pykafka_cli.tool.options import INTEGER, LONG, KafkaCommand, Options, examples, parse_words
+from pykafka_store.errors import InvalidConfigError
+from pykafka_store.open import open_cluster
 
 Body = Callable[[Env, Options], None]
 
@@ -237,6 +230,11 @@ HOME = {"HOME": "/home/me"}
         ("h:1,h:2", None, {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "h:2"}, "h:1,h:2"),
         ("h:1,h:2", None, {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "h:1,h:2"}, "file:/d"),
         ("h:1", "/e", {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "*"}, "file:/e"),
+        ("PLAINTEXT://h:1", None, {"PYKAFKA_DATA_DIR": "/d"}, "h:1"),
+        ("SASL_SSL://h:1, [::1]:2,", None, {"PYKAFKA_DATA_DIR": "/d"}, "h:1,[::1]:2"),
+        ("PLAINTEXT://h:1", None, {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "h:1"}, "file:/d"),
+        ("h:1", None, {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "PLAINTEXT://h:1,"}, "file:/d"),
+        ("h:65535", None, {}, "h:65535"),
     ],
 )
 def test_which_cluster_is_meant(
@@ -255,11 +253,24 @@ def test_which_cluster_is_meant(
         ("localhost", None, "Please provide valid host:port"),
         ("some/dir", None, "Please provide valid host:port"),
         ("", None, "Error while validating the bootstrap address"),
+        ("://", None, "Please provide valid host:port"),
+        ("h:1,,h:2", None, "Please provide valid host:port"),
     ],
 )
 def test_what_means_no_cluster(bootstrap_server: str | None, data_dir: str | None, message: str) -> None:
     with pytest.raises(UsageProblem, match=message):
         world({}).address(bootstrap_server, data_dir)
+
+
+@pytest.mark.parametrize(
+    "address", ["h:65536", "h:99999", "PLAINTEXT://h:99999999999", "h:1,h:70000", "h:" + "9" * 5000]
+)
+def test_a_port_that_is_none_connects_to_no_other(address: str) -> None:
+    """librdkafka cuts it to sixteen bits: 127.0.0.1:75628 would be 127.0.0.1:10092."""
+    with pytest.raises(Refusal, match=r"^Invalid port in bootstrap\.servers: .*h:[0-9]+$"):
+        world({}).address(address, None)
+    with pytest.raises(InvalidConfigError, match="Invalid port"):
+        open_cluster(address)
 
 
 def world(environ: dict[str, str]) -> Env:

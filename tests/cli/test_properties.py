@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_cli.properties import PropertiesError, is_true, load_properties, parse_key_values, parse_properties
+from pykafka_cli.java.properties import PropertiesError, load_properties, parse_properties
+from pykafka_cli.java.text import is_true
+from pykafka_cli.tool.properties import parse_key_values
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,13 @@ def test_a_file_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     path.write_text("a=\\u1")
     with pytest.raises(PropertiesError, match=r"broken: Malformed"):
         load_properties(str(path))
+
+
+def test_a_byte_order_mark_is_told_of_for_it_would_be_a_part_of_the_first_name(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"\xef\xbb\xbfa=b\n")
+    with pytest.raises(PropertiesError, match=r"/f begins with a byte order mark: take that away \(tail -c \+4\)$"):
+        load_properties(str(file))
 
 
 def test_an_argument_is_split_at_its_first_equals_sign_and_the_last_one_wins() -> None:

@@ -33,7 +33,7 @@ def test_what_it_shows_is_there_and_fits_the_screen(tmp_path: Path) -> None:
 def test_the_next_commands_work_as_shown(tmp_path: Path) -> None:
     done = quickstart("--dir", str(tmp_path / "first logs"))
     assert (done.returncode, done.stderr) == (0, "")
-    export = re.search(r"^  (export .*)$", done.stdout, re.MULTILINE)
+    export = re.search(r"^  (export PYKAFKA_DATA_DIR.*)$", done.stdout, re.MULTILINE)
     dump_log = re.search(r"^  (pykafka dump-log .*\n.*)$", done.stdout, re.MULTILINE)
     remove = re.search(r"^To remove it: (.*)$", done.stdout, re.MULTILINE)
     assert export and dump_log and remove
@@ -58,3 +58,14 @@ def test_a_command_that_fails_makes_it_fail(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "that command failed with exit code 1" in done.stderr
     assert "All of it worked" not in done.stdout
+
+
+def test_where_pykafka_is_not_on_the_path_the_next_lines_put_it_there(tmp_path: Path) -> None:
+    outside = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != SCRIPTS)
+    done = quickstart("--dir", str(tmp_path / "logs"), PATH=outside)
+    following = done.stdout.partition("Next:")[2]
+    (line,) = re.findall(r"^  (export PATH=.*)$", following, re.MULTILINE)
+    ran = subprocess.run(["sh", "-c", f"{line}\npykafka --version"], capture_output=True, env={"PATH": "/usr/bin:/bin"})
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    done = quickstart("--dir", str(tmp_path / "more"), PATH=f"{SCRIPTS}:{outside}")
+    assert "export PATH" not in done.stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_cli.re2_syntax import problem
+from pykafka_cli.java.re2_syntax import problem
 
 JUDGED = (Path(__file__).parent.parent / "data" / "re2_syntax.tsv").read_text("utf-8").splitlines()[1:]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import open_cluster, open_data_directory
 from pykafka_store.model import TopicPartition
+from pykafka_store.open import open_cluster, open_data_directory
 
 T = TopicPartition("t", 0)
 RECORDS = [b"%d" % number * 1000 for number in range(3000)]

@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 import pytest
 
-from pykafka_store.api import Admin, open_cluster
+from pykafka_store.api import Admin
 from pykafka_store.format.checkpoint import CLEANER_CHECKPOINT_FILE
 from pykafka_store.format.state import FILE_NAME as STATE_FILE
 from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_store.open import open_cluster
 from tests.cluster.test_tools import program
 from tests.support import apache
 
@@ -61,6 +62,13 @@ class Written(NamedTuple):
     committed: dict[str, list[str]]
 
 
+FILLED = 240
+"""Records that ``fill`` makes in a topic."""
+
+TRANSACTED = {"read_uncommitted": (12 + 24 + 12, 3), "read_committed": (12 + 16 + 6, 1)}
+"""Records of the topics tx and tx-open that a consumer of that isolation level gets."""
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """All codecs, headers, nulls, a null header, LogAppendTime, transactions of all ends, a log that was compacted."""
@@ -90,14 +98,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         plain.flush()
 
         until_cleaned(broker)
+        # How many records its consumer is to wait for, however slow the machine is.
+        filled = FILLED * sum(topic.startswith(("codec-", "stamped")) for topic in TOPICS)
+        filled += apache.record_count(broker.bootstrap, "compacted")
         printed = [
             printed_of(
                 broker.run(
                     "kafka-console-consumer", "--include", "codec-.*|stamped|tx|tx-open|compacted", "--from-beginning",
-                    "--isolation-level", level, "--timeout-ms", "3000", *FORMAT,
+                    "--isolation-level", level, "--max-messages", str(filled + sum(counts)), "--timeout-ms", "60000",
+                    *FORMAT,
                 )
             )
-            for level in ("read_uncommitted", "read_committed")
+            for level, counts in TRANSACTED.items()
         ]  # fmt: skip
         broker.stop()
         kept = tmp_path_factory.mktemp("broker") / "data"
@@ -206,9 +218,8 @@ def adopt(written: Written, data: Path) -> Path:
 @pytest.mark.parametrize("level", ["read_uncommitted", "read_committed"])
 def test_our_reader_gives_what_apaches_consumer_gave(written: Written, adopted: Path, level: str) -> None:
     wanted = written.uncommitted if level == "read_uncommitted" else written.committed
-    assert {len(wanted[topic]) for topic in TOPICS if topic.startswith(("codec-", "stamped"))} == {240}
-    assert len(wanted["tx"]) == (12 + 24 + 12 if level == "read_uncommitted" else 12 + 16 + 6)
-    assert len(wanted["tx-open"]) == (3 if level == "read_uncommitted" else 1)
+    assert {len(wanted[topic]) for topic in TOPICS if topic.startswith(("codec-", "stamped"))} == {FILLED}
+    assert (len(wanted["tx"]), len(wanted["tx-open"])) == TRANSACTED[level]
     assert 15 <= len(wanted["compacted"]) < 600
     for topic in TOPICS:
         done = ours(

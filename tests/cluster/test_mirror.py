@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import Cluster, open_cluster
+from pykafka_store.api import Cluster
 from pykafka_store.model import ConfigResource, OffsetAt, TopicPartition
+from pykafka_store.open import open_cluster
 from tests.cli.test_mirror import Record, fill, placed, records, until
 from tests.cluster.test_seam import fresh, made
 from tests.cluster.test_tools import program, run
@@ -34,7 +35,9 @@ def cluster(broker: apache.Broker) -> Iterator[Cluster]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+    """A data directory already, so that nobody tells of having made it."""
+    with open_cluster(tmp_path / "data", create=True):
+        return tmp_path / "data"
 
 
 @pytest.fixture(autouse=True)

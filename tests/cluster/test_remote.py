@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from pykafka_store.api import Cluster, open_cluster
-from pykafka_store.errors import StoreError, UnsupportedVersionError
+from pykafka_store.api import Cluster
+from pykafka_store.errors import GroupIdNotFoundError, StoreError, UnknownTopicOrPartitionError
 from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_store.open import open_cluster
 from pykafka_store.remote.cluster import RemoteCluster
 from tests.cluster.test_seam import fill, fresh, made, read, until, values_of
 from tests.cluster.test_tools import run
@@ -131,9 +132,17 @@ def test_the_queue_is_bounded(cluster: Cluster) -> None:
         assert (producer.acknowledged, producer.failed) == (32 * 1024, 0)
 
 
-def test_what_librdkafka_lacks_names_apaches_tool(cluster: Cluster) -> None:
-    with pytest.raises(UnsupportedVersionError, match="use Apache Kafka's kafka-consumer-groups --delete-offsets"):
-        cluster.admin().delete_group_offsets("g", [TopicPartition("t", 0)])
+def test_what_librdkafka_lacks_a_request_for_is_asked_all_the_same(cluster: Cluster) -> None:
+    admin = cluster.admin()
+    topic, group = made(admin), fresh()
+    there, beyond = TopicPartition(topic, 0), TopicPartition(topic, 77)
+    admin.alter_group_offsets(group, {there: 0})
+    answers = admin.delete_group_offsets(group, [there, beyond])
+    assert answers[there] is None
+    assert isinstance(answers[beyond], UnknownTopicOrPartitionError)
+    assert admin.group_offsets(group) == {}
+    with pytest.raises(GroupIdNotFoundError, match="The group id does not exist"):
+        admin.delete_group_offsets(f"none-{group}", [there])
 
 
 def test_librdkafka_says_nothing_by_itself(broker: apache.Broker) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import Admin, Cluster, Consumer, open_cluster
+from pykafka_store.api import Admin, Cluster, Consumer
 from pykafka_store.errors import (
     GroupIdNotFoundError,
     GroupNotEmptyError,
@@ -32,6 +32,7 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
 )
 from pykafka_store.model import ConfigResource, Delivery, OffsetAt, Records, SendFailure, TimestampType, TopicPartition
+from pykafka_store.open import open_cluster
 from pykafka_store.partitioners import partition_for_key
 
 PATIENCE = 30.0

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import open_cluster
 from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_store.open import open_cluster
 from tests.support import apache
 
 PASSWORD = "s3cret-of-ann"
@@ -242,6 +242,19 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]
 
 
 @pytest.mark.apache
+def test_a_scheme_in_front_of_an_address_says_nothing(broker: apache.Broker) -> None:
+    """Java's clients drop it, whatever it is; librdkafka would take it for a setting."""
+    topic = fresh()
+    for scheme in ("PLAINTEXT", "SASL_SSL", "x"):
+        address = f"{scheme}://{broker.bootstrap}"
+        done = run("kafka-console-producer", "--bootstrap-server", address, "--topic", topic, input=f"{scheme}\n")
+        assert (done.returncode, done.stdout) == (0, "")
+    read = ("kafka-console-consumer", "--topic", topic, "--from-beginning", "--max-messages", "3")
+    ours = run(*read, "--bootstrap-server", f"PLAINTEXT://{broker.bootstrap}")
+    assert ours.stdout == broker.run(*read).stdout.decode() == "PLAINTEXT\nSASL_SSL\nx\n"
+
+
+@pytest.mark.apache
 def test_tls_by_a_certificate_that_is_trusted(guarded: GuardedBroker, tmp_path: Path) -> None:
     trusting, doubting = tmp_path / "trusting", tmp_path / "doubting"
     trusting.write_text(
@@ -303,44 +316,59 @@ def mortal() -> Iterator[apache.Broker]:
 
 @pytest.mark.apache
 @pytest.mark.slow
-def test_a_broker_is_killed_and_started_again_under_a_producer_and_a_consumer(mortal: apache.Broker) -> None:
+def test_a_broker_is_killed_and_started_again_under_a_producer_and_a_consumer(
+    mortal: apache.Broker, tmp_path: Path
+) -> None:
     """Every line comes out, each once and in order: the producer is idempotent by default, as Java's is."""
     topic, at, count = fresh(), ("--bootstrap-server", mortal.bootstrap), 400
     run("kafka-topics", *at, "--create", "--topic", topic)
-    consumer = subprocess.Popen(
-        [program("kafka-console-consumer"), *at, "--topic", topic, "--from-beginning", "--max-messages", str(count)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    shown = tmp_path / "shown"
+    with shown.open("wb") as out:
+        consumer = subprocess.Popen(
+            [
+                program("kafka-console-consumer"),
+                *at,
+                "--topic",
+                topic,
+                "--from-beginning",
+                "--max-messages",
+                str(count),
+            ],
+            stdout=out,
+            stderr=subprocess.DEVNULL,
+        )
     producer = subprocess.Popen(
         [program("kafka-console-producer"), *at, "--topic", topic],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert producer.stdin is not None
+    killed = threading.Event()
 
     def feed() -> None:
         assert producer.stdin is not None
         for number in range(count):
             producer.stdin.write(f"{number}\n")
             producer.stdin.flush()
+            if number == count // 2:
+                killed.wait(60)  # the other half goes to a broker that is not there, or just back
             time.sleep(0.01)
         producer.stdin.close()
 
     feeding = threading.Thread(target=feed)
     feeding.start()
-    time.sleep(1.5)
+    deadline = time.monotonic() + 60
+    while not shown.stat().st_size and time.monotonic() < deadline:  # both have found the broker
+        time.sleep(0.01)
     mortal.stop(signal.SIGKILL)
+    killed.set()
     mortal.start()
     feeding.join()
     assert producer.stderr is not None
     assert producer.wait(60) == 0, producer.stderr.read()
     producer.stderr.close()
-    out, _ = consumer.communicate(timeout=60)
-    assert out.splitlines() == [str(number) for number in range(count)]
-    assert consumer.returncode == 0
+    assert consumer.wait(60) == 0
+    assert shown.read_text().splitlines() == [str(number) for number in range(count)]
 
 
 @pytest.mark.apache

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from pykafka_store.api import open_cluster
 from pykafka_store.model import TopicPartition
+from pykafka_store.open import open_cluster
 from tests.cluster.test_tools import fresh, program, run
 from tests.support import apache
 

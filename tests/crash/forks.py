@@ -1,9 +1,9 @@
 """A server that has imported the engine once and forks processes that use it, to be killed.
 
 Run as a script. It reads commands from standard input, one JSON list a line: ``["start", role, argument, ...]``
-answers with a process id, ``["kill", pid, ...]`` kills them and answers when they are gone, ``["wait", pid]`` answers
-with how one ended. What a process has to say (acknowledgements, what it read, an unexpected error) it appends to a
-file: bytes in the page cache outlive it.
+answers with a process id, ``["kill", pid, ...]`` kills them and answers with how they ended when they are gone,
+``["wait", pid]`` with how one ended, ``["ended"]`` with all that ended by themselves since. What a process has to say
+(acknowledgements, what it read, an unexpected error) it appends to a file: bytes in the page cache outlive it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil  # noqa: F401  # before a process gives up the right to read the library
 import signal
 import subprocess
@@ -18,29 +19,34 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
 import cramjam  # noqa: F401
-import filelock  # noqa: F401
 
-from pykafka_store.embedded.admin import EmbeddedAdmin  # noqa: F401
+from pykafka_store.embedded.admin.topics import TopicAdmin  # noqa: F401
+from pykafka_store.embedded.clients.copier import EmbeddedCopier  # noqa: F401  # imported once, before any fork
+from pykafka_store.embedded.clients.member_consumer import MemberConsumer  # noqa: F401
+from pykafka_store.embedded.clients.producer import EmbeddedProducer  # noqa: F401
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.embedded.consumer import EmbeddedConsumer  # noqa: F401  # imported once, before any fork
-from pykafka_store.embedded.copier import EmbeddedCopier  # noqa: F401
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.groups.database import GroupDatabase
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.reader import LogReader  # noqa: F401
 from pykafka_store.embedded.log.replica import ReplicaLog  # noqa: F401
-from pykafka_store.embedded.partition import Partition  # noqa: F401
-from pykafka_store.embedded.producer import EmbeddedProducer  # noqa: F401
+from pykafka_store.embedded.replication.writer import PartitionWriter  # noqa: F401
 from pykafka_store.errors import StoreError, TopicExistsError, UnknownTopicOrPartitionError
 from pykafka_store.mirror import copying, mirroring, targets
 from pykafka_store.model import Delivery, OffsetAt, SendFailure, TopicPartition
+from tests.crash.sinkers import sinker
+from tests.crash.sourcers import sourcer
+from tests.support import in_process
+
+AT_ONCE = {"linger.ms": "0"}
+"""Settings of a producer that appends what it is sent before ``send`` returns."""
 
 
 class Said:
@@ -64,7 +70,7 @@ def writer(directory: str, topic: str, number: int, seed: int, said: str) -> Non
     def on_delivery(delivery: Delivery) -> None:
         say(f"{delivery.base_offset} {delivery.record_count}")
 
-    config = {"compression.type": chance.choice(["none", "none", "lz4"])}
+    config = {**AT_ONCE, "compression.type": chance.choice(["none", "none", "lz4"])}
     producer = EmbeddedCluster(directory).producer(config, on_delivery=on_delivery)
     sent = 0
     while True:
@@ -120,7 +126,7 @@ def scripted_writer(directory: str, topic: str, number: int, kill_at: int, how: 
         say(f"{delivery.base_offset} {delivery.record_count}")
 
     disk = DeadlyDisk(kill_at, how)
-    producer = EmbeddedCluster(directory, disk=disk).producer(on_delivery=on_delivery)
+    producer = EmbeddedCluster(directory, disk=disk).producer(AT_ONCE, on_delivery=on_delivery)
     sent = 0
     for count in (1, 3, 1, 4, 2):
         producer.send(topic, [b"%d:%d:" % (number, sent + i) + b"y" * 90 for i in range(count)], partitions=0)
@@ -146,7 +152,7 @@ def topic_maker(directory: str, number: int, seed: int, said: str) -> None:
     say = Said(said)
     cluster = EmbeddedCluster(directory)
     admin = cluster.admin()
-    producer = cluster.producer(on_failure=lambda failure: None)
+    producer = cluster.producer(AT_ONCE, on_failure=lambda failure: None)
     for count in range(1 << 30):
         name = f"shared-{chance.randrange(3)}" if chance.random() < 0.3 else f"own-{number}-{count % 4}"
         say(f"trying {name} -")
@@ -192,7 +198,7 @@ def quick_opener(directory: str, said: str) -> None:
             Said(said)(f"made {cluster.admin().create_topic('t').topic_id}")
         except TopicExistsError:
             Said(said)(f"there {cluster.admin().describe_topics(['t'])[0].topic_id}")
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             producer.send("t", [b"x"])
 
 
@@ -223,7 +229,7 @@ def batch_writer(
         say(f"{delivery.partition} {delivery.base_offset} {delivery.record_count}")
 
     chance = random.Random(number)
-    with EmbeddedCluster(directory) as cluster, cluster.producer(on_delivery=on_delivery) as producer:
+    with EmbeddedCluster(directory) as cluster, cluster.producer(AT_ONCE, on_delivery=on_delivery) as producer:
         sent = [0] * partitions
         for quarter in range(1, 5):
             meet(quarter)
@@ -243,7 +249,7 @@ def mirrorer(source: str, target: str, kill_at: int, how: str, said: str) -> Non
     say = Said(said)
     disk = DeadlyDisk(kill_at, how)
     with EmbeddedCluster(source) as origin, EmbeddedCluster(target, disk=disk) as goal:
-        wanted = mirroring.Wanted(topics=["t"], groups=["g"])
+        wanted = mirroring.Selection(topics=["t"], groups=["g"])
         into = targets.DirectoryTarget(goal)
         with mirroring.Mirror(origin, into, wanted, on_notice=say, on_error=say) as mirror:
             mirror.prepare(follow=False)
@@ -254,16 +260,25 @@ def mirrorer(source: str, target: str, kill_at: int, how: str, said: str) -> Non
 def lock_holder(directory: str, topic: str, said: str) -> None:
     """Take the lock of a topic's first partition and keep it."""
     cluster = EmbeddedCluster(directory)
-    row = cluster.catalog.topic(topic)
+    row = cluster.engine.catalog.topic(topic)
     assert row is not None
     with Locks(os.path.join(directory, "locks"), Disk(), Clock()).partition(row.id, 0):
         Said(said)("held")
         signal.pause()
 
 
+def first_of_many(directory: str, number: int) -> None:
+    """Open a data directory, or make it, and in it a topic; write ten records to another one that is shared."""
+    with EmbeddedCluster(directory) as cluster:
+        cluster.admin().create_topic(f"t{number}")
+        with cluster.producer(AT_ONCE) as producer:
+            for _ in range(10):
+                producer.send("shared", [b"%d" % number])
+
+
 def catalogue_holder(directory: str, said: str) -> None:
     """Begin a transaction of the catalogue and do not end it."""
-    with EmbeddedCluster(directory).catalog.transaction():
+    with EmbeddedCluster(directory).engine.catalog.transaction():
         Said(said)("held")
         signal.pause()
 
@@ -276,15 +291,47 @@ def without_rights(directory: str, topic: str, known: str, said: str) -> None:
     """
     say = Said(said)
     _look_at(known, topic)
+    _give_up_rights()
+    try:
+        say(json.dumps(_look_at(directory, topic)))
+    except StoreError as error:
+        say(f"refused: {error}")
+
+
+def _give_up_rights() -> None:
     os.chdir("/")
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
     tempfile.tempdir = "/tmp"
-    try:
-        say(json.dumps(_look_at(directory, topic)))
-    except StoreError as error:
-        say(f"refused: {error}")
+
+
+def follower_without_rights(directory: str, known: str, said: str) -> None:
+    """Read every topic for ever as a user who may only read; say ``topic-partition value`` of each record. ``known`` is
+    as above, with one record in it.
+    """
+    say = Said(said)
+    with EmbeddedCluster(known, read_only=True) as cluster, cluster.consumer() as consumer:
+        consumer.subscribe(pattern=re.compile(".*"), start=OffsetAt.EARLIEST)
+        while not consumer.poll():
+            pass
+    _give_up_rights()
+    consumer = EmbeddedCluster(directory).consumer()
+    consumer.subscribe(pattern=re.compile(".*"), start=OffsetAt.EARLIEST)
+    say("reads")
+    while True:
+        for records in consumer.poll(0.05):
+            for value in records.values:
+                say(f"{records.topic}-{records.partition} {(value or b'').decode()}")
+
+
+def waiter_without_rights(directory: str, known: str, said: str, *words: str) -> None:
+    """``pykafka wait`` as a user who may only read; says its exit code and what it prints."""
+    say = Said(said)
+    assert in_process.run("wait", *words, data_dir=Path(known)).code == 0
+    _give_up_rights()
+    say("waits")
+    say(json.dumps(in_process.run("wait", *words, data_dir=Path(directory))))
 
 
 def _look_at(directory: str, topic: str) -> dict[str, object]:
@@ -300,6 +347,7 @@ def _look_at(directory: str, topic: str) -> dict[str, object]:
         answer: dict[str, object] = {
             "topics": [each.name for each in admin.list_topics()],
             "partitions": len(found.partitions),
+            "brokers": list(admin.live_brokers()),
             "end": admin.list_offsets({here: OffsetAt.LATEST})[here],
             "by time": admin.list_offsets({here: 0})[here],
             "values": values,
@@ -397,9 +445,9 @@ class DeadlyDisk(Disk):
         if dies:
             self._die()
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, *, parents: bool = True) -> None:
         dies = self._before()
-        super().make_directory(path)
+        super().make_directory(path, parents=parents)
         if dies:
             self._die()
 
@@ -418,9 +466,14 @@ ROLES: dict[str, Callable[..., None]] = {
         quick_opener,
         groups_maker,
         mirrorer,
+        first_of_many,
         lock_holder,
         catalogue_holder,
         without_rights,
+        follower_without_rights,
+        waiter_without_rights,
+        sinker,
+        sourcer,
     )
 }
 
@@ -428,30 +481,50 @@ ROLES: dict[str, Callable[..., None]] = {
 # -------------------------------------------------------------------------------------------------------------- server
 
 
-def _play(role: str, arguments: list[object], errors: str) -> NoReturn:
+def _play(role: Callable[..., None], arguments: list[object], errors: str) -> NoReturn:
     complain = Said(errors)
     try:
-        ROLES[role](*arguments)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        role(*arguments)
+    except KeyboardInterrupt:
+        os._exit(130)
     except BaseException:
-        complain(f"{role} {arguments}: {traceback.format_exc()}")
+        complain(f"{role.__name__} {arguments}: {traceback.format_exc()}")
         os._exit(1)
     os._exit(0)
 
 
-def serve(errors: str) -> None:
+def _ended() -> list[tuple[int, int]]:
+    """(process id, exit code or minus the signal) of each child that has ended and that nobody waited for."""
+    found: list[tuple[int, int]] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        found.append((pid, os.waitstatus_to_exitcode(status)))
+
+
+def serve(errors: str, roles: Mapping[str, Callable[..., None]] = ROLES) -> None:
     for line in sys.stdin:
         verb, *arguments = json.loads(line)
         answer: object = None
         if verb == "start":
+            # No SIGINT before the role begins: it would be lost in what Python does after a fork.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             answer = os.fork()
             if answer == 0:
                 os.close(0)
-                _play(arguments[0], arguments[1:], errors)
+                _play(roles[arguments[0]], arguments[1:], errors)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         elif verb == "kill":
             for pid in arguments:
                 os.kill(pid, signal.SIGKILL)
-            for pid in arguments:
-                os.waitpid(pid, 0)
+            answer = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in arguments]
+        elif verb == "ended":
+            answer = _ended()
         elif verb == "wait":
             answer = os.waitstatus_to_exitcode(os.waitpid(arguments[0], 0)[1])
         sys.stdout.write(json.dumps(answer) + "\n")
@@ -461,14 +534,19 @@ def serve(errors: str) -> None:
 class Forks:
     """The server, as a test uses it."""
 
-    def __init__(self, errors: Path) -> None:
+    def __init__(self, errors: Path, program: str = __file__, environ: Mapping[str, str] | None = None) -> None:
+        """``program`` is the script that serves, with roles of its own; ``environ`` is added to its environment."""
         self.errors = errors
         root = str(Path(__file__).resolve().parent.parent.parent)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(errors)],
+            [sys.executable, program, str(errors)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+            env={
+                **os.environ,
+                **(environ or {}),
+                "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]),
+            },
             start_new_session=True,
         )
 
@@ -486,15 +564,28 @@ class Forks:
         assert isinstance(pid, int)
         return pid
 
-    def kill(self, *pids: int) -> None:
-        """Kill processes that are still there, and wait until they are gone."""
-        self._ask("kill", *pids)
+    def kill(self, *pids: int) -> list[int]:
+        """Kill processes that nobody waited for yet, and wait until they are gone. Returns how each ended: one may have
+        done so by itself.
+        """
+        answer = self._ask("kill", *pids)
+        assert isinstance(answer, list)
+        return answer
 
     def wait(self, pid: int) -> int:
         """The exit code, or minus the signal, when it has ended."""
         code = self._ask("wait", pid)
         assert isinstance(code, int)
         return code
+
+    def ended(self) -> list[tuple[int, int]]:
+        """(process id, exit code or minus the signal) of all that ended by themselves since this was last asked.
+
+        Neither :meth:`kill` nor :meth:`wait` may be asked of these any more.
+        """
+        answer = self._ask("ended")
+        assert isinstance(answer, list)
+        return [(pid, code) for pid, code in answer]
 
     def complaints(self) -> str:
         """The tracebacks of all that ended in one."""

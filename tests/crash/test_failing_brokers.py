@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import open_data_directory
 from pykafka_store.model import TopicPartition
+from pykafka_store.open import open_data_directory
 from tests.crash.forks import Forks
 from tests.store.test_replication import content, epochs
 
@@ -226,7 +226,7 @@ def lines(paths: list[Path]) -> int:
 
 
 @pytest.mark.slow
-def test_brokers_fail_and_return_under_producers_that_are_killed(
+def test_brokers_fail_and_return_under_producers_that_are_killed(  # noqa: C901 - one story of kills, in order
     tmp_path: Path, log_dirs: list[Path], forks: Forks, seed: int
 ) -> None:
     chance = random.Random(seed)

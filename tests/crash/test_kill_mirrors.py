@@ -12,6 +12,7 @@ from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import ConfigResource, TopicPartition
 from tests.cli.test_mirror import placed
 from tests.crash.forks import Forks
+from tests.store.helpers import AT_ONCE
 
 CONFIGS = {
     "cleanup.policy": "compact",
@@ -35,7 +36,7 @@ def test_a_mirror_can_be_killed_at_any_verb(tmp_path: Path, forks: Forks, how: s
     source = tmp_path / "source"
     with EmbeddedCluster(str(source)) as cluster:
         cluster.admin().create_topic("t", configs={**CONFIGS, "min.compaction.lag.ms": "0"})
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             for number in range(5):
                 keys = [b"%d" % key for key in (number, number % 3, number % 2)]
                 producer.send("t", [b"%d" % number * 30] * 3, keys=keys)

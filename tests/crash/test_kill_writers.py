@@ -14,7 +14,7 @@ import pytest
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import OffsetAt, TopicPartition
 from tests.crash.forks import Forks
-from tests.store.helpers import rows
+from tests.store.helpers import AT_ONCE, rows
 
 ROUNDS = 300
 """Of four writers each, all of them killed."""
@@ -192,7 +192,7 @@ def usable(directory: str) -> None:
         known = {f"{topic.name}-{partition.partition}" for topic in topics for partition in topic.partitions}
         there = {path.name for path in (Path(directory) / "brokers" / "0").iterdir() if path.is_dir()}
         assert known <= there
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             for topic in topics:
                 count = len(topic.partitions)
                 producer.send(topic.name, [b"alive"] * count, partitions=list(range(count)))
@@ -334,14 +334,14 @@ def test_the_witness_sees_what_is_wrong(tmp_path: Path) -> None:
             "reordered": [b"1:1:", b"1:0:"],
         }.items():
             cluster.admin().create_topic(name)
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 producer.send(name, values)
             witness = Witness(directory, name)
             with pytest.raises(AssertionError):
                 witness.look()
             witness.close()
         cluster.admin().create_topic("told")
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             producer.send("told", [b"1:0:", b"1:1:"])
         witness = Witness(directory, "told")
         witness.look()
@@ -368,7 +368,7 @@ def test_killed_processes_leave_no_lock_behind(tmp_path: Path, forks: Forks) -> 
             assert forks.complaints() == ""
         forks.kill(pid)
         begun = time.monotonic()
-        with EmbeddedCluster(directory) as cluster, cluster.producer() as producer:
+        with EmbeddedCluster(directory) as cluster, cluster.producer(AT_ONCE) as producer:
             producer.send("t", [b"after"])
         assert time.monotonic() - begun < 5
 

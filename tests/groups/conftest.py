@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import Cluster, open_cluster
+from pykafka_store.api import Cluster
+from pykafka_store.open import open_cluster
 from tests.groups.fleet import Fleet
 
 

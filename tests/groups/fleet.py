@@ -268,9 +268,8 @@ class Fleet:
 
 def serve(descriptor: int) -> None:
     """Fork a member for each request, until the test is gone."""
-    import pykafka_store.embedded.consumer
-    import pykafka_store.embedded.groups.membership  # noqa: F401
-    from pykafka_store.api import open_cluster
+    import pykafka_store.embedded.clients.member_consumer  # noqa: F401
+    from pykafka_store.open import open_cluster
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for exit codes: no zombies
     requests = socket.socket(fileno=descriptor)

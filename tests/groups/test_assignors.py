@@ -1,12 +1,14 @@
 """Who gets which partition: Kafka's rules, Kafka's examples, and what must hold for any members and topics.
 
-Examples: kafka-cli-facts 20; RangeAssignorTest, RoundRobinAssignorTest and AbstractStickyAssignorTest of Apache Kafka.
+Examples: RangeAssignorTest, RoundRobinAssignorTest and AbstractStickyAssignorTest of Apache Kafka.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Mapping, Sequence
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -335,3 +337,70 @@ def test_what_one_member_does_not_know_is_not_chosen() -> None:
 def test_members_with_nothing_in_common_are_an_error_that_names_both() -> None:
     with pytest.raises(InconsistentGroupProtocolError, match=r"roundrobin.*range, cooperative-sticky"):
         choose_assignor([("range", "cooperative-sticky"), ("roundrobin",)])
+
+
+# ------------------------------------------------------------------------------------------------------- large groups
+
+
+def plainly_sticky(members: Sequence[Subscriber], topics: Mapping[str, int]) -> Assignment:
+    """The three steps of ``assign_sticky`` as they read, without a thought for the time they take."""
+    ring = sorted(members, key=lambda each: each.rank)
+    found: Assignment = {each.identity: [] for each in ring}
+    takers = {topic: [each.identity for each in ring if topic in each.topics] for topic in topics}
+
+    def neediest(topic: str) -> str:
+        return min(takers[topic], key=lambda identity: len(found[identity]))
+
+    def move() -> bool:
+        for giver in sorted(found, key=lambda identity: -len(found[identity])):
+            for partition in sorted(found[giver], reverse=True):
+                taker = neediest(partition.topic)
+                if len(found[giver]) - len(found[taker]) > 1:
+                    found[giver].remove(partition)
+                    found[taker].append(partition)
+                    return True
+        return False
+
+    left = set(everything(topics, members))
+    for each in ring:
+        kept = [partition for partition in sorted(each.owned) if partition in left and partition.topic in each.topics]
+        found[each.identity] += kept
+        left -= {*kept}
+    for partition in sorted(left, key=lambda each: (len(takers[each.topic]), each)):
+        found[neediest(partition.topic)].append(partition)
+    while move():
+        pass
+    return {identity: sorted(some) for identity, some in found.items()}
+
+
+@in_any_time
+@given(group=groups())
+def test_sticky_does_just_what_its_steps_say(group: Group) -> None:
+    """Members of two versions must come to the same target, or they would overrule each other for ever."""
+    members, topics = group
+    assert assign_sticky(members, topics) == plainly_sticky(members, topics)
+
+
+def calls_to_share(partitions: int, members: int) -> int:
+    """How many functions are called when all but one of the members join a group of one that owns all."""
+    every = tuple(TopicPartition("t", number) for number in range(partitions))
+    group = [Subscriber(f"m{number:03}", False, frozenset({"t"}), () if number else every) for number in range(members)]
+    called = 0
+
+    def count(_frame: FrameType, event: str, _what: object) -> None:
+        nonlocal called
+        called += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        found = assign_sticky(group, {"t": partitions})
+    finally:
+        sys.setprofile(None)
+    assert {len(some) for some in found.values()} == {partitions // members}
+    return called
+
+
+def test_the_work_of_sharing_grows_with_the_partitions_and_not_with_their_square() -> None:
+    small, large = calls_to_share(400, 20), calls_to_share(1600, 20)
+    assert large < 5 * small
+    assert calls_to_share(400, 200) < 3 * small

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store.embedded.clients.consumer import EmbeddedConsumer
+from pykafka_store.embedded.clients.member_consumer import MemberConsumer
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.embedded.consumer import EmbeddedConsumer
 from pykafka_store.embedded.groups.leases import group_directory
 from pykafka_store.embedded.log.reader import LogReader
 from pykafka_store.errors import (
@@ -29,6 +30,7 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
 )
 from pykafka_store.model import OffsetAt, TopicPartition
+from tests.store.helpers import AT_ONCE
 
 T0 = TopicPartition("t", 0)
 T1 = TopicPartition("t", 1)
@@ -58,7 +60,7 @@ class Room:
         return consumer
 
     def produce(self, count: int, topic: str = "t", partition: int = 0, first: int = 0) -> None:
-        with self.cluster.producer() as producer:
+        with self.cluster.producer(AT_ONCE) as producer:
             producer.send(topic, [b"%d" % number for number in range(first, first + count)], partitions=partition)
 
     def committed(self, group: str = "g") -> dict[str, int]:
@@ -66,9 +68,10 @@ class Room:
 
     def expire(self, consumer: EmbeddedConsumer, group: str = "g") -> None:
         """What the others do to a member that is silent for too long."""
+        assert isinstance(consumer, MemberConsumer)
         member = consumer._member
         assert member is not None and member.member_id is not None
-        database = self.cluster.groups()
+        database = self.cluster.engine.groups
         row = next(row for row in database.members(group) if row.id == member.member_id)
         with database.transaction():
             database.remove_member_within(group, row.id)
@@ -157,7 +160,7 @@ def test_a_group_without_offsets_begins_by_auto_offset_reset(room: Room, reset: 
 def test_reset_by_duration_begins_with_what_is_young_enough(room: Room) -> None:
     room.admin.create_topic("t")
     now = time.time_ns() // 1_000_000
-    with room.cluster.producer() as producer:
+    with room.cluster.producer(AT_ONCE) as producer:
         producer.send("t", numbers(0, 4), timestamps=[now - 7200_000, now - 3700_000, now - 3500_000, now])
     consumer = room.consumer(auto_offset_reset="by_duration:PT1H")
     consumer.subscribe(["t"])
@@ -635,10 +638,10 @@ def test_a_topic_deleted_while_it_is_taken_is_no_error(room: Room, monkeypatch: 
     room.admin.create_topic("u")
     consumer = room.consumer()
     consumer.subscribe(["t", "u"])
-    begin = EmbeddedConsumer._begin
+    begin = MemberConsumer._begin
     times: list[int] = []
 
-    def too_late(self: EmbeddedConsumer, partitions: Sequence[TopicPartition]) -> None:
+    def too_late(self: MemberConsumer, partitions: Sequence[TopicPartition]) -> None:
         if not times:
             times.append(1)
             room.admin.delete_topic("t")
@@ -647,7 +650,7 @@ def test_a_topic_deleted_while_it_is_taken_is_no_error(room: Room, monkeypatch: 
             return
         begin(self, partitions)
 
-    monkeypatch.setattr(EmbeddedConsumer, "_begin", too_late)
+    monkeypatch.setattr(MemberConsumer, "_begin", too_late)
     consumer.poll(0.05)
     room.produce(2)
     assert read(consumer, 2) == numbers(0, 2)
@@ -758,6 +761,22 @@ def test_a_heartbeat_interval_of_nothing_does_not_spin(room: Room) -> None:
     while time.monotonic() < until:
         consumer.poll(0.05)
     assert time.clock_gettime(clock) - before < 0.1
+
+
+@pytest.mark.parametrize("first", [{"group.protocol": "consumer"}, {}])
+@pytest.mark.parametrize("remote", [{}, {"group.remote.assignor": "uniform"}])
+def test_members_of_both_protocols_share_a_group(room: Room, first: dict[str, str], remote: dict[str, str]) -> None:
+    room.admin.create_topic("t", partitions=2)
+    second = {} if first else {"group.protocol": "consumer"}
+    consumers = [room.consumer(each | (remote if each else {})) for each in (first, second)]
+    for each in consumers:
+        each.subscribe(["t"])
+    for _ in range(200):
+        for each in consumers:
+            each.poll(0.01)
+        if sorted(len(each.assignment) for each in room.admin.describe_group("g").members) == [1, 1]:
+            return
+    raise AssertionError(room.admin.describe_group("g"))
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])

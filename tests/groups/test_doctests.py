@@ -1,4 +1,4 @@
-"""The examples in the seam's docstrings do what they say."""
+"""The examples in the docstrings of the seam and the sink do what they say."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import doctest
 import pytest
 
 from pykafka_store import api
+from pykafka_store.sink import sinking
 
-EXAMPLES = [found for found in doctest.DocTestFinder().find(api) if found.examples]
+EXAMPLES = [found for module in (api, sinking) for found in doctest.DocTestFinder().find(module) if found.examples]
 
 
-def test_groups_have_an_example() -> None:
-    assert "pykafka_store.api.Consumer" in {found.name for found in EXAMPLES}
+def test_groups_and_sinks_have_an_example() -> None:
+    assert {"pykafka_store.api.Consumer", "pykafka_store.sink.sinking.Sink"} <= {found.name for found in EXAMPLES}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda found: found.name)

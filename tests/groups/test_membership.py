@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pykafka_store.embedded import patterns
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.embedded.groups.database import GroupRow, MemberRow
+from pykafka_store.embedded.groups import membership
+from pykafka_store.embedded.groups.database import GroupDatabase, GroupRow, MemberRow
 from pykafka_store.embedded.groups.leases import group_directory
 from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
+from pykafka_store.embedded.serving.members import new_member, subscribed_to
 from pykafka_store.errors import (
     FencedInstanceIdError,
     GroupIdNotFoundError,
@@ -30,6 +35,7 @@ from pykafka_store.errors import (
     IllegalGenerationError,
     InconsistentGroupProtocolError,
     InvalidGroupIdError,
+    InvalidRegularExpressionError,
     StorageError,
     UnknownMemberIdError,
     UnsupportedVersionError,
@@ -64,7 +70,7 @@ class World:
         self._beats = 0
         self.cluster = self.open()
         self.admin = self.cluster.admin()
-        self.database = self.cluster.groups()
+        self.database = self.cluster.engine.groups
 
     def open(self) -> EmbeddedCluster:
         cluster = EmbeddedCluster(str(self.directory), clock=self.clock)
@@ -93,7 +99,7 @@ class World:
             heartbeat_interval=0.01 if beats else NEVER,
             max_poll_interval=NEVER,
         )
-        member = self.open().member(settings)
+        member = Member(self.open().engine, settings)
         self._members.append(member)
         member.join(Subscribed(topics, pattern))
         return member
@@ -112,6 +118,9 @@ class World:
         self._beats += 1
         for member in beating:
             os.utime(self.lease(member), (self._beats, self._beats))
+
+    def databases(self) -> list[GroupDatabase]:
+        return [cluster.engine.groups for cluster in self._clusters]
 
     def lease(self, member: Member) -> Path:
         assert member._lease is not None
@@ -143,7 +152,7 @@ class World:
 
 def obey(member: Member) -> Change:
     """One look, and what it asks for is done."""
-    change = member.look()
+    change = member.look_at_group()
     if change.to_revoke:
         member.give_up(change.to_revoke)
     return change
@@ -168,7 +177,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_the_first_member_owns_everything_at_its_first_look(world: World) -> None:
     world.admin.create_topic("t", partitions=3)
     member = world.member("t")
-    change = member.look()
+    change = member.look_at_group()
     assert change.taken == tuple(TopicPartition("t", number) for number in range(3))
     assert world.admin.describe_group("g").state == "Stable"
 
@@ -179,14 +188,14 @@ def test_a_second_member_takes_only_what_the_first_has_given_up(world: World) ->
     first = world.member("t", assignors=["cooperative-sticky"])
     world.settle(first)
     second = world.member("t", assignors=["cooperative-sticky"])
-    assert second.look() == Change()
+    assert second.look_at_group() == Change()
     world.clock.sleep(0.2)
-    change = first.look()
+    change = first.look_at_group()
     assert len(change.to_revoke) == 2
-    assert second.look().taken == ()  # asked to, but not given up yet
+    assert second.look_at_group().taken == ()  # asked to, but not given up yet
     first.give_up(change.to_revoke)
     world.clock.sleep(0.2)
-    assert second.look().taken == change.to_revoke
+    assert second.look_at_group().taken == change.to_revoke
     world.settle(first, second)
     assert sorted([*first.owned, *second.owned]) == [TopicPartition("t", number) for number in range(4)]
 
@@ -223,6 +232,49 @@ def test_leaving_leaves_nothing_behind(world: World) -> None:
     assert world.database.targets("g") == {}
 
 
+def test_who_was_not_given_all_of_its_share_yet_does_not_leave(world: World) -> None:
+    """What it leaves behind would be nobody's: who has it now is about to give it up."""
+    world.admin.create_topic("t", partitions=2)
+    first = world.member("t")
+    assert not first.leave_if_settled()
+    world.settle(first)
+    second = world.member("t")
+    obey(second)
+    assert not second.owned
+    assert not second.leave_if_settled()
+    assert not first.leave_if_settled()
+    world.settle(first, second)
+    assert second.leave_if_settled()
+    assert world.leases() == [world.lease(first).name]
+
+
+@pytest.mark.parametrize("how", ["leaves", "dies"])
+def test_who_is_given_more_by_another_s_end_does_not_leave_before_it_has_taken_it(world: World, how: str) -> None:
+    """Though it has not looked since: the question is asked in the transaction that would take it out."""
+    world.admin.create_topic("t", partitions=2)
+    first, second = world.member("t"), world.member("t")
+    world.settle(first, second)
+    if how == "leaves":
+        assert first.leave_if_settled()
+    else:
+        world.die(first)
+    assert not second.leave_if_settled()
+    assert second.member_id is not None
+    world.settle(second)
+    assert owned(second) == "t-0 t-1"
+    assert second.leave_if_settled()
+    assert (world.database.members("g"), world.leases()) == ([], [])
+
+
+def test_a_settled_static_member_only_goes_away(world: World) -> None:
+    world.admin.create_topic("t")
+    member = world.member("t", instance="one")
+    world.settle(member)
+    assert member.leave_if_settled()
+    assert [row.instance_id for row in world.database.members("g")] == ["one"]
+    assert world.database.owners("g").keys() == {TopicPartition("t", 0)}
+
+
 def test_joining_again_changes_the_subscription(world: World) -> None:
     world.admin.create_topic("a")
     world.admin.create_topic("b")
@@ -254,7 +306,7 @@ def test_a_settled_member_writes_nothing(world: World) -> None:
     with counted(world) as writes:
         for _ in range(50):
             world.clock.sleep(0.2)
-            assert first.look() == second.look() == Change()
+            assert first.look_at_group() == second.look_at_group() == Change()
         assert writes() == 0
     world.admin.alter_group_offsets("other", {TopicPartition("t", 0): 0})
     with counted(world) as writes:
@@ -268,11 +320,11 @@ def test_waiting_for_a_slow_member_writes_nothing(world: World) -> None:
     slow = world.member("t", session=NEVER)
     world.settle(slow)
     waiting = world.member("t", session=NEVER)
-    waiting.look()
+    waiting.look_at_group()
     with counted(world) as writes:
         for _ in range(50):
             world.clock.sleep(0.2)
-            assert waiting.look() == Change()
+            assert waiting.look_at_group() == Change()
         assert writes() == 0
     world.settle(slow, waiting)
     assert len(waiting.owned) == 1
@@ -287,7 +339,7 @@ class counted:  # noqa: N801 - reads as a verb
 
     def __enter__(self) -> Callable[[], int]:
         for cluster in self._world._clusters:
-            cluster.groups()._connection.set_trace_callback(self._traced)
+            cluster.engine.groups._connection.set_trace_callback(self._traced)
         return lambda: self._count
 
     def _traced(self, statement: str) -> None:
@@ -295,7 +347,7 @@ class counted:  # noqa: N801 - reads as a verb
 
     def __exit__(self, *_: object) -> None:
         for cluster in self._world._clusters:
-            cluster.groups()._connection.set_trace_callback(None)
+            cluster.engine.groups._connection.set_trace_callback(None)
 
 
 # --------------------------------------------------------------------------------------------------------- the departed
@@ -356,7 +408,7 @@ def test_a_silent_member_is_expired_after_its_session_timeout(world: World) -> N
     seen = world.clock.at
     while world.clock.at < seen + SESSION - 1:
         world.clock.sleep(0.5)
-        assert watching.look() == Change()
+        assert watching.look_at_group() == Change()
     world.clock.sleep(1.5)
     obey(watching)
     assert len(watching.owned) == 2
@@ -373,8 +425,31 @@ def test_a_member_that_beats_is_not_expired(world: World) -> None:
         while path.stat().st_mtime_ns == before:
             pass  # the heart beats on its own
         world.clock.sleep(SESSION * 0.9)
-        assert watching.look() == Change()
+        assert watching.look_at_group() == Change()
     assert beating.check_held()
+
+
+def test_a_watcher_that_was_frozen_in_the_middle_of_a_look_takes_nobody_for_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first look at the other's lease takes longer than a session, in which the other's heart beats."""
+    world.admin.create_topic("t")
+    first, second = world.member("t"), world.member("t")
+    changed_at, naps = second._disk.changed_at, [2 * SESSION]
+
+    def after_a_nap(path: str) -> int:
+        if naps:
+            world.pass_time(naps.pop(), first)
+        return changed_at(path)
+
+    second._watch.keep(())  # as if it had not looked yet
+    monkeypatch.setattr(second._disk, "changed_at", after_a_nap)
+    for _ in range(3):
+        world.clock.sleep(0.2)
+        second.look_at_group()
+    assert not naps
+    assert first.check_held()
+    assert len(world.database.members("g")) == 2
 
 
 def test_the_watchers_clock_counts_and_not_the_time_of_day(world: World) -> None:
@@ -403,7 +478,7 @@ def test_an_expired_member_loses_what_it_owned_and_joins_again(world: World) -> 
         commit(world, frozen, {had[0]: 7}, epochs)
     assert world.admin.group_offsets("g") == {}
 
-    change = frozen.look()
+    change = frozen.look_at_group()
     assert change == Change(lost=had)
     assert frozen.member_id != before
     world.settle(watching, frozen)
@@ -413,7 +488,7 @@ def test_an_expired_member_loses_what_it_owned_and_joins_again(world: World) -> 
 def commit(
     world: World, member: Member, offsets: Mapping[TopicPartition, int], epochs: Mapping[TopicPartition, int]
 ) -> None:
-    ids = dict(world.cluster.catalog.topic_names())
+    ids = dict(world.cluster.engine.catalog.topic_names())
     world.database.commit("g", offsets, ids, 0, member_id=member.member_id, epochs=epochs)
 
 
@@ -464,9 +539,9 @@ def test_a_member_that_failed_to_join_again_can_try_once_more(world: World) -> N
     third = world.member("t", assignors=["sticky"])
     for _ in range(2):
         with pytest.raises(InconsistentGroupProtocolError):
-            first.look()
+            first.look_at_group()
     third.leave()
-    first.look()
+    first.look_at_group()
     world.settle(first, second)
     assert len(world.database.members("g")) == 2
 
@@ -482,9 +557,9 @@ def test_a_static_member_that_comes_back_in_time_finds_its_partitions(world: Wor
     had, before = owned(static), world.row()
     static.leave()
     world.pass_time(SESSION / 2, other)
-    assert other.look() == Change()
+    assert other.look_at_group() == Change()
     again = world.member("t", instance="one")
-    assert other.look() == Change()
+    assert other.look_at_group() == Change()
     world.settle(other, again)
     assert owned(again) == had
     assert world.row() == before
@@ -517,7 +592,7 @@ def test_a_static_member_that_came_back_is_watched_under_its_new_lease(world: Wo
     with counted(world) as writes:
         for _ in range(10):
             world.clock.sleep(0.2)
-            assert other.look() == Change()
+            assert other.look_at_group() == Change()
         assert writes() == 0
     again.leave()
     world.settle(other)
@@ -535,7 +610,7 @@ def test_a_static_member_whose_place_was_taken_is_fenced(world: World) -> None:
     assert not old.check_held()
     for _ in range(2):
         with pytest.raises(FencedInstanceIdError, match="one"):
-            old.look()
+            old.look_at_group()
     with pytest.raises(UnknownMemberIdError):
         commit(world, old, dict.fromkeys(had, 3), had)
     assert id != new.member_id
@@ -562,7 +637,7 @@ def test_a_fenced_static_member_does_not_fence_back(world: World) -> None:
     world.clock.sleep(0.2)
     for _ in range(2):
         with pytest.raises(FencedInstanceIdError):
-            old.look()
+            old.look_at_group()
     assert new.check_held()
     assert [row.id for row in world.database.members("g")] == [new.member_id]
 
@@ -605,7 +680,6 @@ def test_a_pattern_takes_in_topics_as_they_appear(world: World) -> None:
     assert owned(member) == "logs-a-0"
     world.admin.create_topic("logs-b")
     world.admin.create_topic("my-logs-c")
-    world.admin.create_topic("__consumer_offsets")
     world.settle(member)
     assert owned(member) == "logs-a-0 logs-b-0"
 
@@ -618,9 +692,108 @@ def test_a_pattern_keeps_its_flags(world: World) -> None:
     assert owned(member) == "LOGS-a-0"
 
 
+def test_members_of_one_pattern_share_what_one_of_them_found(world: World) -> None:
+    """A new topic is one change of the group, and not one for each member."""
+    world.admin.create_topic("logs-a", partitions=2)
+    first, second = (world.member(pattern=re.compile("logs-.*")) for _ in range(2))
+    third = world.member(pattern=re.compile("logs-a|other"))
+    world.settle(first, second, third)
+    before = world.row().epoch
+    world.admin.create_topic("logs-b", partitions=2)
+    world.settle(first, second, third)
+    assert world.row().epoch == before + 1
+    assert {partition.topic for partition in third.owned} <= {"logs-a"}
+    assert {partition.topic for partition in first.owned | second.owned} == {"logs-a", "logs-b"}
+
+
+ENDLESS = re.compile(r"([a-z]+-?)+\.dlq")
+
+
+def test_a_pattern_that_takes_for_ever_is_refused_and_nobody_joins_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "LIMIT", 0.05)
+    world.admin.create_topic("a" * 33)
+    with pytest.raises(InvalidRegularExpressionError, match="repetition"):
+        world.member(pattern=ENDLESS)
+    assert world.database.group("g") is None
+    assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+
+
+def test_a_client_of_a_server_has_little_time_for_its_pattern_and_none_when_it_asks_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All clients wait for it meanwhile, and one that is refused may join again and again."""
+    monkeypatch.setattr(patterns, "LIMIT", 1e6)
+    limits: list[float] = []
+    set_timer = signal.setitimer
+
+    def watched(which: int, seconds: float) -> tuple[float, float]:
+        limits.append(seconds)
+        return set_timer(which, seconds)
+
+    monkeypatch.setattr(signal, "setitimer", watched)
+    world.admin.create_topic("b" * 33)
+    for _ in range(3):
+        member = new_member(
+            world.cluster.engine, "g", "client", member_id=None, instance_id=None, protocol="consumer",
+            assignors=("uniform",), session_timeout=45,
+        )  # fmt: skip
+        with pytest.raises(InvalidRegularExpressionError, match=r"after 0.25 s"):
+            member.join(subscribed_to((), ENDLESS.pattern))
+    assert limits == [patterns.LIMIT_OF_A_SERVER, 0]
+    assert patterns.matching(re.compile(ENDLESS.pattern), ["a.dlq"]) == ["a.dlq"]  # of other names nothing is known
+
+
+def test_a_pattern_that_takes_for_ever_later_on_stops_only_its_own_member(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "LIMIT", 0.05)
+    world.admin.create_topic("a.dlq")
+    evil, good = world.member(pattern=ENDLESS), world.member("a.dlq", "b")
+    world.settle(evil, good)
+    world.admin.create_topic("a" * 33)
+    world.admin.create_topic("b")
+    world.clock.sleep(1)
+    with pytest.raises(InvalidRegularExpressionError):
+        evil.look_at_group()
+    world.settle(good)
+    assert TopicPartition("b", 0) in good.owned
+    assert len(world.admin.describe_group("g").members) == 2
+    world.die(evil)
+    world.settle(good)
+    assert owned(good) == "a.dlq-0 b-0"
+
+
+def test_no_pattern_is_matched_inside_a_transaction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor by anybody but the member whose pattern it is."""
+    matched = []
+
+    def watched(pattern: re.Pattern[str], names: Iterable[str], limit: float | None) -> list[str]:
+        assert not [each for each in world.databases() if each._connection.in_transaction]
+        matched.append(pattern.pattern)
+        return patterns.matching(pattern, names, limit)
+
+    monkeypatch.setattr(membership, "matching", watched)
+    world.admin.create_topic("logs-a", partitions=4)
+    first = world.member(pattern=re.compile("logs-.*"))
+    assert matched == ["logs-.*"]
+    matched.clear()
+    second = world.member("logs-a")
+    for _ in range(20):
+        world.clock.sleep(0.2)
+        obey(second)
+    world.die(first)
+    world.admin.describe_group("g")
+    world.settle(second)
+    assert len(second.owned) == 4
+    assert matched == []
+
+
 def test_a_named_topic_that_appears_later_is_taken(world: World) -> None:
     member = world.member("later")
-    assert member.look() == Change()
+    assert member.look_at_group() == Change()
     world.admin.create_topic("later", partitions=2)
     world.settle(member)
     assert owned(member) == "later-0 later-1"
@@ -687,7 +860,7 @@ def test_members_that_share_no_assignor_are_refused_and_nothing_changes(world: W
     with pytest.raises(InconsistentGroupProtocolError, match=r"roundrobin.*range, cooperative-sticky"):
         world.member("t", assignors=["roundrobin"])
     assert (world.row(), world.database.members("g"), world.database.owners("g"), world.leases()) == before
-    assert member.look() == Change()
+    assert member.look_at_group() == Change()
 
 
 def test_the_assignor_is_the_one_that_all_know(world: World) -> None:
@@ -825,7 +998,7 @@ def test_deleting_a_group_does_not_touch_a_member_that_joins_meanwhile(world: Wo
     def come_and_go() -> None:
         try:
             with EmbeddedCluster(str(world.directory)) as cluster:
-                member = cluster.member(settings)
+                member = Member(cluster.engine, settings)
                 for number in range(300):
                     member.join(Subscribed(("t",), None))
                     if not member.check_held():
@@ -875,10 +1048,64 @@ def test_a_transaction_that_can_not_be_committed_is_rolled_back(world: World) ->
     world.admin.alter_group_offsets("g", {TopicPartition("t", 0): 1})
 
 
+class Struck:
+    """A connection that a signal strikes as one of its statements returns: what was waited for has happened by then."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str) -> None:
+        self._connection = connection
+        self._statement: str | None = statement
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+        cursor = self._connection.execute(sql, parameters)
+        if sql == self._statement:
+            self._statement = None
+            raise KeyboardInterrupt
+        return cursor
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT"])
+def test_a_signal_out_of_a_transaction_s_begin_or_end_leaves_none_open(
+    world: World, statement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The member that is interrupted can still commit and leave, and nobody waits for it."""
+    world.admin.create_topic("t", partitions=1)
+    member = world.member("t")
+    world.settle(member)
+    database = member._database
+    monkeypatch.setattr(database, "_connection", Struck(database._connection, statement))
+    before = database.version()
+    with pytest.raises(KeyboardInterrupt), database.transaction():
+        database.add_group_within("other")
+    assert world.database.group_ids() == (["g"] if statement == "BEGIN IMMEDIATE" else ["g", "other"])
+    assert (database.version() != before) == (statement == "COMMIT")
+    with world.database.transaction():
+        pass
+    member.leave()
+    assert world.database.members("g") == []
+
+
+def test_a_transaction_that_a_signal_kept_from_its_body_is_ended_by_whoever_cleans_up(world: World) -> None:
+    database = world.database
+    try:
+        abandoned = database.transaction()
+        abandoned.__enter__()
+        raise KeyboardInterrupt  # as from the last instructions of __enter__
+    except KeyboardInterrupt:
+        with database.transaction():
+            database.add_group_within("g")
+            del abandoned  # collected in the middle of another transaction, it leaves that alone
+    assert database.group_ids() == ["g"]
+    with pytest.raises(StorageError, match="within a transaction"), database.transaction(), database.transaction():
+        pass
+
+
 def test_a_database_of_a_newer_version_is_refused(world: World) -> None:
     world.database._connection.execute("PRAGMA user_version = 99")
     with pytest.raises(UnsupportedVersionError, match="upgrade"):
-        world.open().groups()
+        _ = world.open().engine.groups
     world.database._connection.execute("PRAGMA user_version = 1")
 
 
@@ -886,7 +1113,7 @@ def test_a_database_held_by_a_frozen_process_is_an_error_that_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.admin.create_topic("t")
-    holder = world.open().groups()
+    holder = world.open().engine.groups
     world.database._connection.execute("PRAGMA busy_timeout = 10")
     with holder.transaction(), pytest.raises(StorageError, match=r"groups\.db .* may be frozen"):
         world.admin.alter_group_offsets("g", {TopicPartition("t", 0): 1})
@@ -904,8 +1131,10 @@ def test_a_directory_that_may_only_be_read_is_described(ended: str) -> None:
 
 
 READER = """
-import fcntl, hashlib, json, os, shutil, tempfile, uuid  # while this user may still read the interpreter's files
-import pykafka_store.embedded.admin, pykafka_store.embedded.groups.admin
+import fcntl, hashlib, json, os, shutil, struct, tempfile, uuid  # while one may read the interpreter's files
+import pykafka_store.embedded.admin.topics, pykafka_store.embedded.admin.groups
+import pykafka_store.embedded.admin.placement, pykafka_store.embedded.groups.live_members
+from pykafka_store.embedded import patterns
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import TopicPartition
 if not os.fork():
@@ -933,7 +1162,7 @@ with EmbeddedCluster({directory!r}) as cluster:
 def test_a_directory_that_goes_away_while_a_member_joins_is_made_again(world: World) -> None:
     """Deleting a group takes its directory along; a join in the very same moment is no error."""
     world.admin.create_topic("t")
-    disk = world.cluster._disk
+    disk = world.cluster.engine.disk
     folder = world.directory / "groups" / group_directory("g")
 
     class Racing(type(disk)):  # type: ignore[misc]
@@ -947,8 +1176,8 @@ def test_a_directory_that_goes_away_while_a_member_joins_is_made_again(world: Wo
             return found
 
     settings = world.member("t", group="other").settings._replace(group="g")
-    world.cluster._disk = Racing()
-    member = world.cluster.member(settings)
+    world.cluster.engine.disk = Racing()
+    member = Member(world.cluster.engine, settings)
     world._members.append(member)
     member.join(Subscribed(("t",), None))
     assert member.check_held()

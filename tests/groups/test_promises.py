@@ -13,14 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import Cluster, open_cluster
+from pykafka_store.api import Cluster
 from pykafka_store.errors import (
     GroupNotEmptyError,
     GroupSubscribedToTopicError,
     UnknownMemberIdError,
 )
 from pykafka_store.model import TopicPartition
+from pykafka_store.open import open_cluster
 from tests.groups.fleet import Fleet, Member, Partition
+from tests.store.helpers import AT_ONCE
 
 SOON = 5.0
 """Seconds: a tenth of the session timeout."""
@@ -29,7 +31,7 @@ SHORT = {"session.timeout.ms": "1000", "heartbeat.interval.ms": "100"}
 
 
 def produce(cluster: Cluster, topic: str, values: Sequence[str], *, partition: int | None = None) -> None:
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         producer.send(topic, [value.encode() for value in values], partitions=partition)
 
 
@@ -270,7 +272,7 @@ def test_one_producer_with_n_topics(fleet: Fleet, cluster: Cluster, topics: int,
     settled(fleet, *members, owning={(name, 0) for name in names})
     assert sum(not member.owned for member in members) == max(0, consumers - topics)
     sent = [f"{name}-{number}" for number in range(50) for name in names]
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         for value in sent:
             producer.send(value.partition("-")[0], [value.encode()])
     fleet.until(lambda: sum(len(member.values) for member in members) >= len(sent), "all is read")
@@ -297,7 +299,7 @@ def test_a_queue_one_group_shares_the_records(fleet: Fleet, cluster: Cluster) ->
     members = [fleet.start("jobs", values=True) for _ in range(3)]
     settled(fleet, *members, owning=partitions("jobs", 6))
     sent = [f"job-{number}" for number in range(300)]
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         producer.send("jobs", [value.encode() for value in sent], keys=[value.encode() for value in sent])
     fleet.until(lambda: sum(len(member.values) for member in members) >= 300, "all is read")
     assert sorted(value for member in members for value in member.values) == sorted(sent)
@@ -324,7 +326,7 @@ def test_records_of_a_key_come_in_order_while_members_come_and_go(fleet: Fleet, 
     config = {"partition.assignment.strategy": "CooperativeStickyAssignor"}
     fleet.start("t", values=True, config=config, max_records=7)
     sent: Counter[str] = Counter()
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         for step in range(12):
             for _ in range(20):
                 batch = [(key, sent[key] + 1) for key in keys]

@@ -27,6 +27,7 @@ import pytest
 from pykafka_store.api import Cluster
 from pykafka_store.embedded.groups.assignors import ASSIGNORS, Subscriber
 from tests.groups.fleet import Event, Fleet, Member, Partition
+from tests.store.helpers import AT_ONCE
 
 MEMBERS = 16
 PARTITIONS = 64
@@ -84,7 +85,7 @@ class Run:
     def __init__(self, fleet: Fleet, cluster: Cluster, scenario: Scenario, rng: random.Random) -> None:
         self.fleet = fleet
         self.admin = cluster.admin()
-        self.producer = cluster.producer()
+        self.producer = cluster.producer(AT_ONCE)
         self.scenario = scenario
         self.rng = rng
         self.counts = dict.fromkeys(TOPICS, 4)

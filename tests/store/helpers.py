@@ -6,25 +6,31 @@ import os
 import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from pykafka_store.configs import TopicConfig
-from pykafka_store.embedded.catalog import PartitionRow, ReplicaRow
+from pykafka_store.embedded.catalog import Catalog, PartitionRow, ReplicaRow
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.log.new_replica import create_replica
 from pykafka_store.embedded.log.reader import LogReader
-from pykafka_store.embedded.log.replica import ReplicaLog, create_replica
-from pykafka_store.embedded.partition import Appended, Partition
+from pykafka_store.embedded.log.replica import ReplicaLog
+from pykafka_store.embedded.partitions import HostedPartition
+from pykafka_store.embedded.replication.writer import Appended, PartitionWriter
 from pykafka_store.format import state as states
 from pykafka_store.format.batch import EncodedBatch, decode_records, encode_batch
 from pykafka_store.format.state import PublishedState, pack_state, parse_state
-from pykafka_store.model import Header, Records
+from pykafka_store.model import Header, Records, TopicPartition
+from pykafka_store.settings.configs import TopicConfig
 
 TOPIC_ID = "0123456789abcdefghijkA"
 BOOT = b"this boot, still"
 OTHER_BOOT = b"the boot before "
 TOPIC = "orders"
+
+AT_ONCE = {"linger.ms": "0"}
+"""Settings of a producer that appends what it is sent before ``send`` returns."""
 
 
 class Row(NamedTuple):
@@ -57,25 +63,23 @@ class QuickDisk(Disk):
         pass
 
 
-class OneReplica:
-    """The home of a partition that has one replica, without a catalogue."""
+class OneReplica(HostedPartition):
+    """A partition that has one replica, without a catalogue."""
 
-    label = f"{TOPIC}-0"
-
-    def __init__(self, log: Log, disk: Disk) -> None:
+    def __init__(self, log: Log, engine: Engine) -> None:
+        super().__init__(engine, TOPIC_ID, TopicPartition(TOPIC, 0))
         self._log = log
-        self._disk = disk
 
-    def look(self) -> tuple[PartitionRow, TopicConfig]:
+    def current(self) -> tuple[PartitionRow, TopicConfig]:
         return PartitionRow(0, 0, 0, (ReplicaRow(0),)), self._log.config
 
     def directory(self, broker: int) -> str:
         return self._log.directory
 
-    def replica(self, broker: int) -> ReplicaLog:
-        return ReplicaLog(self._disk, self._log.directory, self.label, TOPIC_ID, self._log.boot)
+    def replica_at(self, directory: str) -> ReplicaLog:
+        return ReplicaLog(self.engine.disk, directory, self.label, TOPIC_ID, self._log.boot)
 
-    def trouble(self, broker: int) -> str | None:
+    def trouble(self, broker: int, *, probe: bool = True) -> str | None:
         return None
 
     def change(self, row: PartitionRow) -> None:
@@ -85,11 +89,22 @@ class OneReplica:
         raise AssertionError(line)
 
 
+class PlainWriter(PartitionWriter):
+    """A writer that appends and no more: what is due after a segment was rolled is left to the test."""
+
+    def _run_upkeep(self) -> None:
+        pass
+
+    def _bring_back(self) -> None:
+        pass
+
+
 class Log:
     """A partition's directory."""
 
     def __init__(self, root: Path, disk: Disk | None = None, *, boot: bytes = BOOT, **configs: str) -> None:
         """``configs`` are topic settings with ``_`` for ``.``; settings named so are passed on as they are."""
+        self._root = str(root)
         self.directory = str(root / f"{TOPIC}-0")
         self.disk = disk or QuickDisk()
         self.boot = boot
@@ -102,9 +117,13 @@ class Log:
         create_replica(self.disk, self.directory, TOPIC_ID, self.boot)
         return self
 
-    def writer(self, disk: Disk | None = None) -> Partition:
-        disk = disk or self.disk
-        return Partition(OneReplica(self, disk), self._locks, Clock(), TOPIC_ID, 0)
+    def partition(self, disk: Disk | None = None, clock: Clock | None = None) -> OneReplica:
+        catalog = cast("Catalog", None)  # OneReplica answers for it
+        clock = clock or Clock()
+        return OneReplica(self, Engine(self._root, disk or self.disk, clock, self._locks, catalog, read_only=False))
+
+    def writer(self, disk: Disk | None = None) -> PartitionWriter:
+        return PlainWriter(self.partition(disk))
 
     def append(self, *batches: EncodedBatch, disk: Disk | None = None) -> Appended:
         """By a writer that is made for it and closed again."""

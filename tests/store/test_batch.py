@@ -35,14 +35,13 @@ from pykafka_store.format.batch import (
     EncodedBatch,
     crc_of,
     decode_records,
-    decode_varint,
     encode_batch,
-    encode_varint,
     parse_header,
     record_size_upper_bound,
     split_batches,
 )
 from pykafka_store.format.index import offset_entries, pack_offset_entry, pack_time_entry, time_entries
+from pykafka_store.format.varint import decode_varint, encode_varint, grow
 from pykafka_store.model import Header, Records, TimestampType
 from pykafka_store.partitioners import murmur2, partition_for_key
 
@@ -328,6 +327,19 @@ def test_any_bytes_are_a_varint_of_64_bits_or_refused(data: bytes) -> None:
         return
     assert -(1 << 63) <= number < 1 << 63
     assert 1 <= end <= len(data)
+
+
+@pytest.mark.parametrize("others", [3, 5, 9])
+def test_a_table_that_another_thread_grows_meanwhile_has_each_entry_in_its_place(others: int) -> None:
+    table: list[bytes] = []
+
+    def entry(number: int) -> bytes:
+        if number == 2 and not table:
+            grow(table, others, encode_varint)  # as a thread does that gets its turn here
+        return encode_varint(number)
+
+    grow(table, 6, entry)
+    assert table == [encode_varint(number) for number in range(max(6, others))]
 
 
 # -------------------------------------------------------------------------------------------------------- round trip

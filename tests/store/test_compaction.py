@@ -17,26 +17,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pykafka_store.api import open_cluster
-from pykafka_store.configs import TopicConfig
-from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log.compaction import DEDUPE_BUFFER_SIZE, Compacted, cleanable_until
 from pykafka_store.embedded.log.reader import LogReader
-from pykafka_store.embedded.log.replica import ReplicaLog
-from pykafka_store.embedded.log.retention import Segment
-from pykafka_store.embedded.upkeep import Upkeep
+from pykafka_store.embedded.log.retention import SegmentSpan
+from pykafka_store.embedded.partitions import hosted
+from pykafka_store.embedded.replication.upkeep import Upkeep, upkeep_of
 from pykafka_store.errors import CorruptRecordError
 from pykafka_store.format.batch import EncodedBatch, encode_batch, parse_header
 from pykafka_store.format.cleaning import empty_batch, filtered_batch, scan_records
 from pykafka_store.format.index import ABORTED_ENTRY
 from pykafka_store.model import OffsetAt, TopicPartition
-from tests.store.helpers import STATE, TOPIC, TOPIC_ID, Log, Row, batch, of_another_boot, rows
+from pykafka_store.open import open_cluster
+from pykafka_store.settings.configs import TopicConfig
+from tests.store.helpers import AT_ONCE, STATE, TOPIC, Log, Row, batch, of_another_boot, rows
 from tests.store.helpers import reader_decode as decoded
 from tests.store.test_retention import Killed, StillClock, StoppingDisk, bases
 from tests.support import apache
+from tests.support.apache_tools import Tools
 
 P = TopicPartition(TOPIC, 0)
 NOW = 1_000_000
@@ -44,26 +43,8 @@ SMALL = {"internal_segment_bytes": "300", "cleanup_policy": "compact", "min_clea
 
 
 def compact(log: Log, now: int = NOW, *, disk: Disk | None = None, buffer_size: int = DEDUPE_BUFFER_SIZE) -> Compacted:
-    disk = disk or log.disk
-    locks = Locks(os.path.join(os.path.dirname(log.directory), "locks"), Disk(), Clock())
-    try:
-        return (
-            Upkeep(
-                disk,
-                locks,
-                StillClock(now),
-                log.directory,
-                TOPIC_ID,
-                P,
-                lambda: ReplicaLog(disk, log.directory, f"{TOPIC}-0", TOPIC_ID, log.boot),
-                lambda: log.config,
-                buffer_size,
-            )
-            .run()
-            .compacted
-        )
-    finally:
-        locks.close()
+    partition = log.partition(disk, StillClock(now))
+    return Upkeep(partition, log.directory, buffer_size).run().compacted
 
 
 def put(log: Log, *pairs: tuple[str, str | None], at: Sequence[int] | int = 1000) -> None:
@@ -293,8 +274,8 @@ def test_the_greatest_lag_decides(tmp_path: Path) -> None:
     assert compact(log, 6001).passes == 1
 
 
-def segment(base: int, timestamp: int) -> Segment:
-    return Segment(base, base + 10, 100, timestamp)
+def segment(base: int, timestamp: int) -> SegmentSpan:
+    return SegmentSpan(base, base + 10, 100, timestamp.__lt__, lambda: 0)
 
 
 def test_what_is_young_is_left_alone() -> None:
@@ -573,13 +554,13 @@ from pykafka_store.model import TopicPartition
 cluster = EmbeddedCluster(sys.argv[1])
 print("ready", flush=True)
 while True:
-    for upkeep in cluster.upkeep(TopicPartition("orders", 0)):
+    for upkeep in upkeep_of(hosted(cluster.engine, TopicPartition("orders", 0))):
         upkeep.run()
 """
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_compactors_that_are_killed_beside_a_writer_and_a_reader(tmp_path: Path, seed: int) -> None:
+def test_compactors_that_are_killed_beside_a_writer_and_a_reader(tmp_path: Path, seed: int) -> None:  # noqa: C901 - one story of kills, in order
     """kill -9, again and again, in the middle of compaction, while a writer appends and readers follow."""
     data = tmp_path / "data"
     chooser = random.Random(seed)
@@ -625,7 +606,7 @@ def test_compactors_that_are_killed_beside_a_writer_and_a_reader(tmp_path: Path,
     compactor: subprocess.Popen[str] | None = None
     kill_at = 0.0
     end = time.monotonic() + 6
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         while time.monotonic() < end:
             keys = [b"key-%d" % chooser.randrange(400) for _ in range(100)]
             values = [None if chooser.random() < 0.1 else b"%d" % chooser.randrange(10**9) * 4 for _ in keys]
@@ -653,7 +634,7 @@ def test_compactors_that_are_killed_beside_a_writer_and_a_reader(tmp_path: Path,
     for reader in readers:
         reader.join(60)
     assert problems == []
-    for upkeep in cluster.upkeep(P):
+    for upkeep in upkeep_of(hosted(cluster.engine, P)):
         upkeep.run()
     directory = data / "brokers" / "0" / f"{TOPIC}-0"
     assert not [name for name in os.listdir(directory) if name.endswith((".cleaned", ".swap"))]
@@ -753,20 +734,23 @@ def test_apache_kafka_reads_what_compaction_wrote(tmp_path: Path) -> None:
     sealed = bases(log)[:-1]
     want = [row.offset for row in log.read() if row.offset < bases(log)[-1]]
     logs = ",".join(log.path(f"{base:020d}.log") for base in sealed)
-    done = apache.run("kafka-dump-log", "--print-data-log", "--files", logs)
+    with Tools() as tools:
+        done = tools.run("kafka-dump-log", "--print-data-log", "--files", logs)
+        indexes = {
+            suffix: [tools.run("kafka-dump-log", "--files", log.path(f"{base:020d}.{suffix}")) for base in sealed]
+            for suffix in ("index", "timeindex")
+        }
     assert done.returncode == 0
     text = done.stdout.decode()
     assert "isvalid: false" not in text and "isvalid: true" in text
     found = [int(line.split()[2]) for line in text.splitlines() if line.startswith("| offset: ")]
     assert found == want
     assert f"deleteHorizonMs: OptionalLong[{NOW + 5000}]" in text
-    for suffix in ("index", "timeindex"):
-        entries = 0
-        for base in sealed:
-            done = apache.run("kafka-dump-log", "--files", log.path(f"{base:020d}.{suffix}"))
+    for suffix, dumps in indexes.items():
+        for done in dumps:
             assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
-            entries += done.stdout.count(b"position: " if suffix == "index" else b"timestamp: ")
-        assert entries > len(sealed)
+        entry = b"position: " if suffix == "index" else b"timestamp: "
+        assert sum(done.stdout.count(entry) for done in dumps) > len(sealed)
 
 
 @pytest.mark.apache
@@ -779,20 +763,23 @@ def test_a_broker_compacts_the_same_records_to_the_same(tmp_path: Path) -> None:
     }  # fmt: skip
     chooser = random.Random(11)
     lines = [f"k{chooser.randrange(12)}:{'NULL' if chooser.random() < 0.2 else number}" for number in range(400)]
-    with apache.Broker({"log.cleaner.backoff.ms": "200", "log.cleaner.enable": "true"}) as broker:
+    with (
+        apache.Broker({"log.cleaner.backoff.ms": "200", "log.cleaner.enable": "true"}) as broker,
+        Tools(broker.bootstrap) as tools,
+    ):
         arguments = [f"--config={key}={value}" for key, value in configs.items()]
         # Not compacted at first, so that there is a before.
         first = [each for each in arguments if "cleanup.policy" not in each]
-        assert broker.run("kafka-topics", "--create", "--topic", "t", *first).returncode == 0
+        assert tools.run("kafka-topics", "--create", "--topic", "t", *first).returncode == 0
         reading = ["parse.key=true", "key.separator=:", "null.marker=NULL"]
         for start in range(0, 400, 20):
-            broker.run(
+            tools.run(
                 "kafka-console-producer", "--topic", "t", *(f"--reader-property={each}" for each in reading),
                 input="".join(f"{line}\n" for line in lines[start : start + 20]).encode(),
             )  # fmt: skip
         directory = broker.partition_dir("t")
         before = {path.name: path.read_bytes() for path in directory.iterdir() if path.suffix == ".log"}
-        altered = broker.run(
+        altered = tools.run(
             "kafka-configs", "--alter", "--topic", "t", "--add-config", "cleanup.policy=compact,retention.ms=-1"
         )
         assert altered.returncode == 0, altered.stderr.decode()
@@ -802,14 +789,14 @@ def test_a_broker_compacts_the_same_records_to_the_same(tmp_path: Path) -> None:
         while not checkpoint.exists() or f"t 0 {int(active[:20])}" not in checkpoint.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        done = broker.run(
-            "kafka-console-consumer", "--topic", "t", "--from-beginning", "--timeout-ms", "4000",
+        count = str(apache.record_count(broker.bootstrap, "t"))
+        done = tools.run(
+            "kafka-console-consumer", "--topic", "t", "--from-beginning", "--max-messages", count,
             "--formatter-property=print.key=true", "--formatter-property=print.offset=true",
         )  # fmt: skip
         theirs = [line for line in done.stdout.decode().splitlines() if line.startswith("Offset:")]
     log = Log(tmp_path, **{key.replace(".", "_"): value for key, value in configs.items()}).create()
     end = len(lines)
-    os.unlink(log.path(f"{0:020d}.log"))
     files = log.files()
     files.update(before)
     del files[STATE]

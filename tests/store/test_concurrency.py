@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pykafka_store.embedded.locks import Locks
 from pykafka_store.errors import StorageError, TimeoutError
 from pykafka_store.model import TopicPartition
 from tests.crash.forks import Forks
-from tests.store.helpers import rows
+from tests.store.helpers import AT_ONCE, rows
 
 
 @pytest.fixture
@@ -162,23 +163,152 @@ def test_who_waits_for_a_lock_gets_it_when_it_is_free(tmp_path: Path, locks: Loc
     other.close()
 
 
+class CountingClock(Clock):
+    """Counts how often somebody asked for a while."""
+
+    def __init__(self) -> None:
+        self.naps = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.naps += 1
+        super().sleep(seconds)
+
+
+def _in_the_queue(path: Path) -> int:
+    """How many wait for the lock of a file in the kernel."""
+    name = f":{path.stat().st_ino} "
+    return sum(" -> " in line and name in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who waits for a lock")
+def test_whoever_waits_is_woken_in_turn_and_does_not_poll(tmp_path: Path, locks: Locks) -> None:
+    """Two hundred that ask again and again leave no processor to the one that they wait for, and some get no turn."""
+    path = tmp_path / "cluster.lock"
+    order: list[int] = []
+    clocks = [CountingClock() for _ in range(12)]
+
+    def wait(number: int) -> None:
+        own = Locks(str(tmp_path), Disk(), clocks[number])
+        with own.cluster():
+            order.append(number)
+        own.close()
+
+    threads = [threading.Thread(target=wait, args=(number,)) for number in range(len(clocks))]
+    with locks.cluster():
+        for number, thread in enumerate(threads):
+            thread.start()
+            deadline = time.monotonic() + 30
+            while _in_the_queue(path) <= number:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        naps = [clock.naps for clock in clocks]
+    for thread in threads:
+        thread.join(30)
+    assert order == list(range(len(clocks)))
+    assert [clock.naps for clock in clocks] == naps, "whoever is in the queue asks no more"
+
+
+def test_who_gives_up_waiting_leaves_the_lock_to_others(
+    tmp_path: Path, locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever timed out is still in the kernel's queue: the lock that falls to it there must be free at once."""
+    monkeypatch.setattr(locks_module, "TIMEOUT", 0.2)
+    other = Locks(str(tmp_path), Disk(), Clock())
+    with locks.cluster(), pytest.raises(TimeoutError), other.cluster():
+        pass
+    third = Locks(str(tmp_path), Disk(), Clock())
+    for each in (third, other, locks):
+        with each.cluster():
+            pass
+    third.close()
+    other.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who waits for a lock")
+def test_a_signal_ends_waiting_for_a_lock(tmp_path: Path, locks: Locks) -> None:
+    """Ctrl-C is heard in the queue."""
+    path = tmp_path / "cluster.lock"
+    other = Locks(str(tmp_path), Disk(), Clock())
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not _in_the_queue(path):
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread = threading.Thread(target=interrupt)
+        with locks.cluster():
+            thread.start()
+            with pytest.raises(KeyboardInterrupt), other.cluster():
+                raise AssertionError("the lock was held")
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with other.cluster():
+        pass
+    other.close()
+
+
+def test_a_queue_that_moves_is_no_frozen_holder(tmp_path: Path, locks: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as others get their turn, one waits for one's own; and in the end the error says what it was."""
+    path = tmp_path / "cluster.lock"
+    monkeypatch.setattr(locks_module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(locks_module, "LONGEST_QUEUE", 1.0)
+    moving = threading.Event()
+
+    class Moving(Clock):
+        """Another process gets the lock in its turn whenever this one looks at the time."""
+
+        def monotonic(self) -> float:
+            path.touch()
+            time.sleep(0.002)
+            moving.set()
+            return super().monotonic()
+
+    other = Locks(str(tmp_path), Disk(), Moving())
+    with locks.cluster(), pytest.raises(TimeoutError, match="wanted by so many processes") as caught, other.cluster():
+        pass
+    assert moving.is_set()
+    assert "frozen" not in str(caught.value)
+    other.close()
+
+
+def test_many_processes_make_topics_in_a_directory_that_does_not_exist_yet(tmp_path: Path, forks: Forks) -> None:
+    """All at once: each makes a topic of its own, and writes to one that is shared."""
+    directory = str(tmp_path / "new")
+    pids = [forks.start("first_of_many", directory, number) for number in range(24)]
+    assert [forks.wait(pid) for pid in pids] == [0] * len(pids), forks.complaints()
+    with EmbeddedCluster(directory) as cluster:
+        assert {each.name for each in cluster.admin().list_topics()} == {"shared"} | {f"t{n}" for n in range(24)}
+        with cluster.consumer() as consumer:
+            consumer.assign({TopicPartition("shared", 0): 0})
+            found = []
+            while some := consumer.poll():
+                found += rows(some)
+    assert sorted(int(row.value or b"") for row in found) == sorted(n for n in range(24) for _ in range(10))
+
+
 def test_a_frozen_holder_of_a_lock_is_an_error_that_names_it_and_a_dead_one_is_none(
     tmp_path: Path, forks: Forks, cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting ends; who reads does not wait at all; and when the holder is dead everything goes on."""
     topic = cluster.admin().create_topic("t")
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         producer.send("t", [b"before"])
     pid = forks.start("lock_holder", cluster.directory, "t", str(tmp_path / "said"))
     _wait_for(tmp_path / "said")
     os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(locks_module, "TIMEOUT", 0.2)
     path = f"{cluster.directory}/locks/{topic.topic_id}-0.lock"
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         with pytest.raises(TimeoutError) as caught:
             producer.send("t", [b"meanwhile"])
         assert path in str(caught.value)
         assert "frozen" in str(caught.value)
+        if sys.platform == "linux":
+            assert f"held by process {pid}, which is stopped, for" in str(caught.value)
         with cluster.consumer() as consumer:
             consumer.assign({TopicPartition("t", 0): 0})
             assert [row.value for row in rows(consumer.poll())] == [b"before"]
@@ -194,7 +324,7 @@ def test_a_frozen_deleter_or_deletee_leaves_a_topic_that_is_there_or_gone(
 ) -> None:
     """Deleting waits for a writer; where that is frozen, the topic is gone from the catalogue and can be made again."""
     cluster.admin().create_topic("t")
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         producer.send("t", [b"old"])
     pid = forks.start("lock_holder", cluster.directory, "t", str(tmp_path / "said"))
     _wait_for(tmp_path / "said")
@@ -203,7 +333,7 @@ def test_a_frozen_deleter_or_deletee_leaves_a_topic_that_is_there_or_gone(
         cluster.admin().delete_topic("t")
     assert cluster.admin().list_topics() == []
     cluster.admin().create_topic("t")
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         producer.send("t", [b"new"])
     with cluster.consumer() as consumer:
         consumer.assign({TopicPartition("t", 0): 0})
@@ -225,7 +355,7 @@ def test_a_frozen_transaction_of_the_catalogue_is_an_error_by_name(
             StorageError, match=r"metadata\.db was held by another process for 0\.2 s: it may be frozen"
         ):
             cluster.admin().create_topic("u")
-        with cluster.producer() as producer:  # appends need no transaction
+        with cluster.producer(AT_ONCE) as producer:  # appends need no transaction
             producer.send("t", [b"x"])
         assert [topic.name for topic in cluster.admin().list_topics()] == ["t"]
         forks.kill(pid)
@@ -236,11 +366,11 @@ def test_a_producer_lets_go_of_partitions_it_has_not_used_for_long(
     cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So many partitions never need so many open files."""
-    from pykafka_store.embedded import producer as producer_module
+    from pykafka_store.embedded.clients import producer as producer_module
 
     monkeypatch.setattr(producer_module, "OPEN_PARTITIONS", 5)
     cluster.admin().create_topic("t", partitions=40)
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         before = len(os.listdir("/dev/fd"))
         for round_ in range(3):
             producer.send("t", [b"%d" % round_] * 40, partitions=list(range(40)))

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from pykafka_store import configs
-from pykafka_store.configs import SETTINGS
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.errors import InvalidConfigError
 from pykafka_store.format.batch import BatchHeader, split_batches
 from pykafka_store.format.state import PublishedState, parse_state
 from pykafka_store.model import SendFailure
+from pykafka_store.settings import configs
+from pykafka_store.settings.configs import SETTINGS
+from tests.store.helpers import AT_ONCE
 
 COMPAT = Path(__file__).parents[2] / "COMPAT.md"
 HOUR = 3_600_000
@@ -47,7 +48,7 @@ class Topic:
         self, values: Sequence[bytes | None], keys: Sequence[bytes] | None = None, at: int | None = None, **client: str
     ) -> None:
         """One batch."""
-        with self.cluster.producer({"retries": "0", **client}, on_failure=self.refused.append) as producer:
+        with self.cluster.producer({**AT_ONCE, "retries": "0", **client}, on_failure=self.refused.append) as producer:
             producer.send("t", values, keys=keys, timestamps=at)
 
     def fill(self, batches: int, size: int = 1000, at: int | None = None, step: int = 0) -> None:
@@ -99,7 +100,7 @@ def index_entries(topic: Topic) -> Any:
 
 def synced(topic: Topic) -> Any:
     topic.fill(5)
-    with topic.cluster.producer() as producer:
+    with topic.cluster.producer(AT_ONCE) as producer:
         producer.send("t", [b"last"])
         return topic.state().recovery_point
 

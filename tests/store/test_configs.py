@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store import configs
 from pykafka_store.errors import InvalidConfigError
 from pykafka_store.model import TimestampType
+from pykafka_store.settings import configs
 
 CHECKS = Path(__file__).parent.parent / "data" / "topic_config_checks.tsv"
 

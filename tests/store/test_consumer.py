@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import google_crc32c
 import pytest
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.replication.reader import PartitionReader, open_reader
 from pykafka_store.errors import CorruptRecordError, StoreError, UnknownTopicOrPartitionError
-from pykafka_store.format.batch import crc_of, split_batches
-from pykafka_store.model import OffsetAt, TopicPartition
-from tests.store.helpers import rows
+from pykafka_store.format.batch import Batch, crc_of, split_batches
+from pykafka_store.model import OffsetAt, Records, TopicPartition
+from tests.store.helpers import AT_ONCE, rows
 
 HERE = TopicPartition("t", 0)
 
@@ -30,7 +32,7 @@ def log_file(cluster: EmbeddedCluster, partition: int = 0) -> Path:
 
 
 def send(cluster: EmbeddedCluster, *values: bytes, partition: int = 0) -> None:
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         producer.send("t", values, partitions=partition)
 
 
@@ -43,6 +45,19 @@ def spoil(path: Path, number: int, *, crc: bool) -> int:
         spoilt[17:21] = crc_of(bytes(spoilt)).to_bytes(4, "big")
     path.write_bytes(b"".join(bytes(spoilt) if i == number else batch.data for i, batch in enumerate(batches)))
     return batches[number].header.base_offset
+
+
+def claim(cluster: EmbeddedCluster, number: int, delta: int, segment: str) -> None:
+    """Three batches of a record; the one of that number says that its last offset lies so far behind its first."""
+    cluster.admin().create_topic("t", configs={"internal.segment.bytes": segment})
+    for value in (b"a", b"b", b"c"):
+        send(cluster, value)
+    logs = sorted(log_file(cluster).parent.glob("*.log"))
+    path, at = (logs[0], number) if len(logs) == 1 else (logs[number], 0)
+    batches = [bytearray(each.data) for each in split_batches(path.read_bytes())]
+    struct.pack_into(">i", batches[at], 23, delta)
+    struct.pack_into(">I", batches[at], 17, crc_of(bytes(batches[at])))
+    path.write_bytes(b"".join(batches))
 
 
 @pytest.mark.parametrize("crc", [False, True])
@@ -72,6 +87,46 @@ def test_the_records_before_damage_come_first_and_then_the_error_as_often_as_one
         assert [row.value for row in rows(consumer.poll())] == [b"d"]
 
 
+@pytest.mark.parametrize(("number", "delta"), [(0, 1), (1, 1), (1, 3), (1, 1000), (2, 1), (2, 1000), (2, 2**31 - 1)])
+@pytest.mark.parametrize("segment", ["1000", "80"])
+def test_a_batch_that_claims_offsets_beyond_its_own_is_damage(
+    tmp_path: Path, number: int, delta: int, segment: str
+) -> None:
+    """Its sum is right. Whoever believed it would be out of range next, begin anew, and print all of it for ever."""
+    with EmbeddedCluster(str(tmp_path / "other")) as cluster:
+        claim(cluster, number, delta, segment)
+        with cluster.consumer({"auto.offset.reset": "earliest"}) as consumer:
+            consumer.assign({HERE: OffsetAt.EARLIEST})
+            got = [row.value for row in rows(consumer.poll())] if number else []
+            for _ in range(3):
+                with pytest.raises(CorruptRecordError, match="t-0 at offset"):
+                    got += [row.value for row in rows(consumer.poll())]
+        assert got == [b"a", b"b", b"c"][:number]
+
+
+@pytest.mark.parametrize(("number", "delta"), [(0, 1), (1, 1), (1, 3), (1, 1000), (2, 1), (2, 1000), (2, 2**31 - 1)])
+@pytest.mark.parametrize("segment", ["1000", "80"])
+@pytest.mark.parametrize("size", [1, 100, 1 << 20])
+def test_a_batch_that_claims_offsets_beyond_its_own_is_no_part_of_a_slice(
+    tmp_path: Path, number: int, delta: int, segment: str, size: int
+) -> None:
+    """What `pykafka serve` sends as it lies there ends before it: a client would go on behind what it claims."""
+    with EmbeddedCluster(str(tmp_path / "other")) as cluster:
+        claim(cluster, number, delta, segment)
+        with closing(open_reader(cluster.engine, HERE)) as reader:
+            offset = 0
+            while offset < number:
+                found = reader.slice(offset, size)
+                assert found is not None
+                with closing(found):
+                    batches = list(split_batches(found.read()))
+                assert all(batch.is_valid for batch in batches)
+                offset = batches[-1].header.last_offset + 1
+            assert offset == number
+            with pytest.raises(CorruptRecordError, match=f"the batch at offset {number} "):
+                reader.slice(offset, size)
+
+
 @pytest.mark.parametrize("size", ["0", "1", "60", "61", "62", "100", "1000000"])
 def test_the_size_of_a_fetch_changes_nothing_of_what_is_read(cluster: EmbeddedCluster, size: str) -> None:
     for number in range(5):
@@ -98,6 +153,33 @@ def test_records_taken_a_few_at_a_time_come_each_once(cluster: EmbeddedCluster, 
     assert [row.offset for row in got] == list(range(3, 20))
 
 
+def test_a_batch_is_unfolded_once_however_few_records_a_poll_takes(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfolded: list[int] = []
+    decode = PartitionReader.decode
+
+    def counting(reader: PartitionReader, batch: Batch) -> Records:
+        unfolded.append(batch.header.base_offset)
+        return decode(reader, batch)
+
+    monkeypatch.setattr(PartitionReader, "decode", counting)
+    for start in (0, 50):
+        send(cluster, *(b"%d" % number for number in range(start, start + 50)))
+    with cluster.consumer({"max.poll.records": "7"}) as consumer:
+        consumer.assign({HERE: 3})
+        got = []
+        while found := consumer.poll():
+            got += rows(found)
+        assert [row.offset for row in got] == list(range(3, 100))
+        assert unfolded == [0, 50]
+        # Whoever goes elsewhere in the same batch gets what is there.
+        consumer.seek(HERE, 60)
+        assert [row.offset for row in rows(consumer.poll())] == list(range(60, 67))
+        consumer.seek(HERE, 58)
+        assert [row.offset for row in rows(consumer.poll(max_records=2))] == [58, 59]
+
+
 def test_a_topic_deleted_while_it_is_read_is_gone_by_name(cluster: EmbeddedCluster) -> None:
     send(cluster, b"a")
     with cluster.consumer() as consumer:
@@ -117,7 +199,7 @@ def test_a_topic_deleted_while_it_is_read_is_gone_by_name(cluster: EmbeddedClust
 def test_a_question_by_time_to_a_topic_that_is_going_is_answered_by_name(cluster: EmbeddedCluster) -> None:
     """The directory goes away between looking at the state and looking at the segments."""
     send(cluster, b"a")
-    reader = cluster.reader(HERE)
+    reader = open_reader(cluster.engine, HERE)
     try:
         assert reader.offset_for_timestamp(0) is not None
         directory = log_file(cluster).parent

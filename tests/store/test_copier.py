@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.embedded import producer
+from pykafka_store.embedded.clients import producer
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.errors import StorageError

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import open_cluster
-from pykafka_store.embedded import cluster as cluster_module
+from pykafka_store.embedded import open as open_module
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import network_file_system
+from pykafka_store.embedded.open import NewDirectory
 from pykafka_store.errors import (
     CorruptRecordError,
     InvalidTopicError,
@@ -27,9 +27,10 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format import state as states
 from pykafka_store.format.names import MAX_TOPIC_NAME, check_topic_name
-from pykafka_store.model import OffsetAt, SendFailure, TopicPartition
+from pykafka_store.model import ConfigResource, OffsetAt, SendFailure, TopicPartition
+from pykafka_store.open import check_data_directory, open_cluster
 from tests.crash.forks import Forks
-from tests.store.helpers import of_another_boot, rows
+from tests.store.helpers import AT_ONCE, of_another_boot, rows
 
 HERE = TopicPartition("t", 0)
 
@@ -38,7 +39,7 @@ def made(path: Path, *values: bytes) -> str:
     """A data directory with a topic in it."""
     with EmbeddedCluster(str(path)) as cluster:
         cluster.admin().create_topic("t", partitions=2)
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             if values:
                 producer.send("t", values, partitions=0)
     return str(path)
@@ -60,6 +61,12 @@ def everything(directory: str) -> dict[str, tuple[int, bytes]]:
         str(path.relative_to(directory)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
         for path in sorted(Path(directory).rglob("*"))
     }
+
+
+def own_files(directory: Path) -> set[str]:
+    """All names below a directory, but those of files that SQLite makes and removes by itself."""
+    names = {str(path.relative_to(directory)) for path in directory.rglob("*")}
+    return {name for name in names if not name.endswith(("-wal", "-shm"))}
 
 
 def is_one_line(error: BaseException, *parts: str) -> bool:
@@ -141,6 +148,50 @@ def test_a_missing_directory_is_made_with_its_parents(tmp_path: Path) -> None:
         assert [topic.name for topic in cluster.admin().list_topics()] == ["t"]
 
 
+@pytest.mark.parametrize("holds", ["topics", "groups", "brokers", "settings"])
+@pytest.mark.parametrize("how", [{}, {"create": False}, {"read_only": True}])
+def test_a_directory_that_lost_its_meta_properties_is_not_made_anew(
+    tmp_path: Path, holds: str, how: dict[str, bool]
+) -> None:
+    """Another cluster.id in its place would make it another cluster to all who know it, and nobody would be told."""
+    with EmbeddedCluster(str(tmp_path), new=NewDirectory("dxpOZ9ejQRupHXAnzNrn3A", broker=7)) as cluster:
+        match holds:
+            case "topics":
+                cluster.admin().create_topic("t")
+            case "groups":
+                cluster.admin().alter_group_offsets("g", {})
+                for path in tmp_path.glob("metadata.db*"):
+                    path.unlink()
+            case "brokers":
+                cluster.add_broker()
+            case _:
+                cluster.admin().incremental_alter_configs(ConfigResource("broker", ""), {"log.retention.ms": "1000"})
+    (tmp_path / "meta.properties").unlink()
+    before = own_files(tmp_path)
+    with pytest.raises(StorageError, match=r"has lost its meta\.properties.*pykafka doctor --repair") as caught:
+        EmbeddedCluster(str(tmp_path), **how)  # type: ignore[arg-type]
+    assert is_one_line(caught.value, str(tmp_path))
+    assert own_files(tmp_path) == before
+    assert check_data_directory(tmp_path).findings[0].message == "is missing"
+
+
+def test_a_directory_whose_making_was_killed_is_made_by_the_next_one(tmp_path: Path) -> None:
+    made(tmp_path / "d")
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        cluster.admin().delete_topic("t")
+    (tmp_path / "d" / "meta.properties").unlink()
+    (tmp_path / "d" / "meta.properties.tmp").touch()
+    with pytest.raises(StorageError, match="is not a pykafka data directory: create a topic"):
+        EmbeddedCluster(str(tmp_path / "d"), create=False)
+    made(tmp_path / "d", b"x")
+    shutil.rmtree(tmp_path / "d")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "metadata.db").touch()
+    with pytest.raises(StorageError, match="is not a pykafka data directory: create a topic"):
+        EmbeddedCluster(str(tmp_path / "d"), create=False)
+    made(tmp_path / "d", b"x")
+
+
 def test_a_failed_opening_leaves_no_file_open(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
     made(tmp_path / "d")
@@ -159,7 +210,7 @@ def _as_left(tmp_path: Path, kind: str) -> str:
     """A directory as its writers left it, at a place that everybody may look at."""
     with EmbeddedCluster(str(tmp_path / "d")) as cluster:
         cluster.admin().create_topic("t", partitions=2)
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             producer.send("t", [b"a", b"b"], partitions=0)
         if kind != "closed":  # copied while it is open, so that metadata.db is still in its -wal file
             shutil.copytree(tmp_path / "d", tmp_path / "copy")
@@ -229,7 +280,7 @@ def test_another_users_directory_can_be_looked_at_and_read(shared_path: Path, tm
         assert (code, forks.complaints()) == (0, "")
     answer = json.loads((tmp_path / "said").read_text())
     refusals = answer.pop("refusals")
-    assert answer == {"topics": ["t"], "partitions": 2, "end": 2, "by time": 0, "values": ["a", "b"]}
+    assert answer == {"topics": ["t"], "partitions": 2, "brokers": [0], "end": 2, "by time": 0, "values": ["a", "b"]}
     assert len(refusals) == 4
     for refusal in refusals:
         assert refusal == f"{directory} may only be read here: check its owner and permissions"
@@ -296,7 +347,7 @@ def test_a_disk_that_fills_up_is_one_line_and_costs_nothing_that_was_acknowledge
         cluster.admin().create_topic("t", configs={"internal.segment.bytes": "50000"})
         failures: list[SendFailure] = []
         sent: list[bytes] = []
-        with cluster.producer(on_failure=failures.append) as producer:
+        with cluster.producer(AT_ONCE, on_failure=failures.append) as producer:
             while not failures:
                 values = [b"%d:" % (len(sent) + i) + b"x" * 900 for i in range(10)]
                 before = producer.acknowledged
@@ -343,7 +394,7 @@ def test_topics_on_a_full_disk_are_made_when_there_is_space_again(small_disk: Pa
             (small_disk / "filler").unlink()
             if "t" not in names:
                 cluster.admin().create_topic("t", partitions=2)
-                with cluster.producer() as producer:
+                with cluster.producer(AT_ONCE) as producer:
                     producer.send("t", [b"x"], partitions=0)
             if f"u{leave}" not in names:
                 cluster.admin().create_topic(f"u{leave}", partitions=3)
@@ -362,7 +413,7 @@ def test_a_directory_on_a_full_disk_is_made_when_there_is_space_again(small_disk
         (small_disk / "filler").unlink()
         with EmbeddedCluster(directory) as cluster:
             cluster.admin().create_topic("t")
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 producer.send("t", [b"x"])
             assert read(cluster) == [b"x"]
         shutil.rmtree(directory)
@@ -400,7 +451,7 @@ def test_the_file_system_of_a_path_is_that_of_its_nearest_mount(path: str, kind:
 def test_a_network_file_system_is_refused_unless_one_insists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = made(tmp_path / "d", b"x")
     monkeypatch.delenv("PYKAFKA_ALLOW_NETWORK_FS", raising=False)
-    monkeypatch.setattr(cluster_module, "network_file_system", lambda path: "nfs4")
+    monkeypatch.setattr(open_module, "network_file_system", lambda path: "nfs4")
     for path in (directory, str(tmp_path / "new")):
         with pytest.raises(StorageError, match=r"network file system \(nfs4\).*PYKAFKA_ALLOW_NETWORK_FS=1") as caught:
             EmbeddedCluster(path)
@@ -440,7 +491,7 @@ def test_an_illegal_name_is_refused_and_touches_nothing(tmp_path: Path, name: st
     with EmbeddedCluster(directory) as cluster:
         with pytest.raises(InvalidTopicError):
             cluster.admin().create_topic(name)
-        with pytest.raises((InvalidTopicError, UnknownTopicOrPartitionError)), cluster.producer() as producer:
+        with pytest.raises((InvalidTopicError, UnknownTopicOrPartitionError)), cluster.producer(AT_ONCE) as producer:
             producer.send(name, [b"x"])
         with pytest.raises((InvalidTopicError, UnknownTopicOrPartitionError)), cluster.consumer() as consumer:
             consumer.assign({TopicPartition(name, 0): 0})
@@ -464,7 +515,7 @@ def test_a_legal_name_is_taken_however_odd(tmp_path: Path, name: str) -> None:
     with EmbeddedCluster(str(tmp_path)) as cluster:
         cluster.admin().create_topic("t")
         cluster.admin().create_topic(name, partitions=2)
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             producer.send("t", [b"of t"])
             producer.send(name, [b"own"], partitions=0)
         assert read(cluster, name) == [b"own"]
@@ -479,7 +530,7 @@ def test_partitions_outside_a_topic_are_refused(tmp_path: Path) -> None:
         for number in (-1, 2, 1 << 40):
             with pytest.raises(UnknownTopicOrPartitionError), cluster.consumer() as consumer:
                 consumer.assign({TopicPartition("t", number): 0})
-            with pytest.raises(StoreError), cluster.producer() as producer:
+            with pytest.raises(StoreError), cluster.producer(AT_ONCE) as producer:
                 producer.send("t", [b"x"], partitions=number)
 
 
@@ -493,7 +544,7 @@ def test_a_producer_learns_that_its_topic_was_deleted(tmp_path: Path, flush: dic
     failures: list[SendFailure] = []
     with EmbeddedCluster(directory) as cluster, EmbeddedCluster(directory) as other:
         other.admin().create_topic("t", partitions=2, configs=flush)
-        producer = cluster.producer(on_failure=failures.append)
+        producer = cluster.producer(AT_ONCE, on_failure=failures.append)
         producer.send("t", [b"a", b"b"], partitions=[0, 1])
         other.admin().delete_topic("t")
         producer.send("t", [b"c", b"d"], partitions=[0, 1])
@@ -516,7 +567,7 @@ def test_a_producer_that_is_closed_after_its_topic_was_deleted_says_nothing(
     with EmbeddedCluster(str(tmp_path)) as cluster:
         for name in ("t", "u"):
             cluster.admin().create_topic(name, configs=flush)
-        producer = cluster.producer()
+        producer = cluster.producer(AT_ONCE)
         producer.send("t", [b"a"])
         producer.send("u", [b"a"])
         cluster.admin().delete_topic("t")
@@ -530,7 +581,7 @@ def test_a_topic_made_again_is_another_topic_to_a_producer_that_lived_through_it
     failures: list[SendFailure] = []
     with EmbeddedCluster(directory) as cluster, EmbeddedCluster(directory) as other:
         other.admin().create_topic("t")
-        with cluster.producer(on_failure=failures.append) as producer:
+        with cluster.producer(AT_ONCE, on_failure=failures.append) as producer:
             producer.send("t", [b"old"] * 3)
             other.admin().delete_topic("t")
             other.admin().create_topic("t", partitions=1)
@@ -547,7 +598,7 @@ def test_the_directory_of_a_catalogued_topic_that_is_gone_is_an_error_by_name(tm
     with EmbeddedCluster(directory) as cluster:
         assert [topic.name for topic in cluster.admin().list_topics()] == ["t"]
         for use in (
-            lambda: cluster.producer().send("t", [b"y"], partitions=0),
+            lambda: cluster.producer(AT_ONCE).send("t", [b"y"], partitions=0),
             lambda: cluster.consumer().assign({HERE: OffsetAt.EARLIEST}),
         ):
             with pytest.raises((StorageError, UnknownTopicOrPartitionError)) as caught:

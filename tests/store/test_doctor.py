@@ -20,16 +20,19 @@ from typing import NamedTuple
 
 import pytest
 
-from pykafka_store.api import check_data_directory
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import ADVICE, Disk
-from pykafka_store.embedded.doctor import Doctor
+from pykafka_store.embedded.health.doctor import Doctor
+from pykafka_store.embedded.partitions import hosted
+from pykafka_store.embedded.replication.replicas import Replicas
+from pykafka_store.embedded.replication.upkeep import upkeep_of
 from pykafka_store.errors import CorruptRecordError, StorageError, UnsupportedVersionError
 from pykafka_store.format.batch import HEADER_SIZE, crc_of, split_batches
 from pykafka_store.format.checkpoint import format_leader_epochs
 from pykafka_store.format.state import pack_state, parse_state
 from pykafka_store.model import CheckReport, ConfigResource, OffsetAt, Severity, TopicPartition, random_topic_id
-from tests.store.helpers import of_another_boot
+from pykafka_store.open import check_data_directory
+from tests.store.helpers import AT_ONCE, of_another_boot
 from tests.store.test_retention import Killed, StoppingDisk
 
 T = TopicPartition("t", 0)
@@ -48,7 +51,7 @@ class Data:
             settings = {**SEGMENTS, **{name.replace("_", "."): value for name, value in configs.items()}}
             cluster.admin().create_topic("t", assignments=[list(range(brokers))], configs=settings)
             self.sent: list[bytes] = []
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 for number in range(160):
                     values = [b"%d:%d" % (number, index) + b"x" * 40 for index in range(5)]
                     keys = [b"%d" % (index % 3) for index in range(5)]
@@ -75,7 +78,7 @@ class Data:
             return found
 
     def append(self) -> None:
-        with EmbeddedCluster(str(self.path)) as cluster, cluster.producer() as producer:
+        with EmbeddedCluster(str(self.path)) as cluster, cluster.producer(AT_ONCE) as producer:
             producer.send("t", [b"one more"])
             self.sent.append(b"one more")
 
@@ -181,7 +184,7 @@ def test_upkeep_that_is_killed_at_any_step_is_no_problem(tmp_path: Path, policy:
         shutil.copytree(sample.path, data.path)
         cluster = EmbeddedCluster(str(data.path), disk=StoppingDisk(steps))
         try:
-            (upkeep,) = cluster.upkeep(T)
+            (upkeep,) = upkeep_of(hosted(cluster.engine, T))
             upkeep.run()
             break
         except Killed:
@@ -199,10 +202,44 @@ def test_upkeep_that_is_killed_at_any_step_is_no_problem(tmp_path: Path, policy:
         assert {".log.cleaned: of a compaction that was killed", ".log.swap: of a compaction that was killed"} <= seen
 
 
+def test_a_deleting_that_is_killed_at_any_step_is_no_problem_and_maintain_finishes_it(tmp_path: Path) -> None:
+    """What is left holds records, and is told from that of a topic which an older catalogue does not know."""
+    sample = Data(tmp_path)
+    with EmbeddedCluster(str(sample.path)) as cluster:
+        cluster.admin().create_partitions("t", 3)
+    seen = set()
+    for steps in count():
+        data = Data.__new__(Data)
+        data.path = tmp_path / f"{steps}"
+        shutil.copytree(sample.path, data.path)
+        cluster = EmbeddedCluster(str(data.path), disk=StoppingDisk(steps))
+        try:
+            cluster.admin().delete_topic("t")
+            break
+        except Killed:
+            pass
+        finally:
+            cluster.close()
+        report = data.check()
+        assert report.problems == 0, said(report)
+        seen |= {each.message for each in report.findings}
+        with EmbeddedCluster(str(data.path)) as cluster:
+            assert cluster.admin().list_topics() == []
+            if steps % 2:  # its name is free, and a new topic of that name is not touched
+                cluster.admin().create_topic("t", partitions=2)
+            assert cluster.maintain().failures == ()
+            assert cluster.engine.catalog.deletions() == {}
+        left = {each.name for each in data.replica().parent.iterdir()}
+        assert left == ({"t-0", "t-1"} if steps % 2 else set())
+        assert said(data.check()) == []
+    assert steps > 5
+    assert seen == {"is of a topic whose deleting was cut short", "is of a deleted replica"}
+
+
 WRITER = """
 import sys
 from pykafka_store.embedded.cluster import EmbeddedCluster
-with EmbeddedCluster(sys.argv[1]) as cluster, cluster.producer() as producer:
+with EmbeddedCluster(sys.argv[1]) as cluster, cluster.producer({"linger.ms": "0"}) as producer:
     number = 0
     while True:
         producer.send("t", [b"%d" % number] * 20, keys=[b"%d" % (i % 5) for i in range(20)])
@@ -397,7 +434,7 @@ def test_what_can_be_mended(data: Data, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["no state", "no meta.properties", "an offset index is cut"])
 def test_a_repair_beside_a_writer(data: Data, name: str) -> None:
-    with EmbeddedCluster(str(data.path)) as cluster, cluster.producer() as producer:
+    with EmbeddedCluster(str(data.path)) as cluster, cluster.producer(AT_ONCE) as producer:
         producer.send("t", [b"open"])
         data.sent.append(b"open")
         MENDED[name].damage(data)
@@ -569,7 +606,7 @@ def test_versions_to_come(data: Data) -> None:
 
 MEMBER = """
 import sys, time
-from pykafka_store.api import open_cluster
+from pykafka_store.open import open_cluster
 with open_cluster("file:" + sys.argv[1]) as cluster, cluster.consumer({"group.id": "g"}) as consumer:
     consumer.subscribe(["t"])
     while not consumer.assignment():
@@ -715,7 +752,7 @@ def test_a_replica_that_comes_back_from_a_leader_whose_compaction_was_killed(tmp
         shutil.copytree(sample.path, data.path)
         cluster = EmbeddedCluster(str(data.path), disk=StoppingDisk(steps))
         try:
-            cluster.upkeep(T)[0].run()
+            upkeep_of(hosted(cluster.engine, T))[0].run()
             break
         except Killed:
             pass
@@ -723,7 +760,7 @@ def test_a_replica_that_comes_back_from_a_leader_whose_compaction_was_killed(tmp
             cluster.close()
         shutil.rmtree(data.replica(1))
         with EmbeddedCluster(str(data.path)) as cluster:
-            assert cluster.replicas(T).bring_back().caught_up == 1
+            assert Replicas(hosted(cluster.engine, T)).bring_back().caught_up == 1
         report = data.check()
         assert report.problems == 0, said(report)
 
@@ -781,7 +818,7 @@ def test_log_directories_elsewhere_and_a_move(tmp_path: Path) -> None:
     with EmbeddedCluster(str(data.path)) as cluster:
         cluster.add_broker(log_dirs=[str(tmp_path / "one"), str(tmp_path / "two")])
         cluster.admin().create_topic("m", assignments=[[1]])
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             producer.send("m", [b"x"] * 10)
         assert said(data.check()) == []
         first = next(path.parent for path in (tmp_path / "one" / "m-0", tmp_path / "two" / "m-0") if path.exists())
@@ -822,7 +859,7 @@ def test_a_repair_after_a_power_cut_keeps_the_longest_replica(tmp_path: Path, da
     assert repaired.problems == 0, said(repaired)
     assert data.read() == data.sent
     with EmbeddedCluster(str(data.path)) as cluster:
-        assert cluster.replicas(T).bring_back().behind == 0
+        assert Replicas(hosted(cluster.engine, T)).bring_back().behind == 0
     assert data.read() == data.sent
     assert data.check().problems == 0
 
@@ -847,7 +884,7 @@ def test_a_lost_state_before_a_large_file_with_nothing_in_it(data: Data) -> None
     os.truncate(data.logs[-1], 1 << 31)
     script = (
         "import sys\n"
-        "from pykafka_store.api import check_data_directory\n"
+        "from pykafka_store.open import check_data_directory\n"
         "print(check_data_directory(sys.argv[1]).findings)\n"
         "print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
     )

@@ -17,10 +17,11 @@ import pytest
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log import reader as reader_module
-from pykafka_store.embedded.partition import Partition
+from pykafka_store.embedded.log.by_time import offset_for_timestamp
+from pykafka_store.embedded.replication.writer import PartitionWriter
 from pykafka_store.errors import StorageError, StoreError
 from pykafka_store.model import TopicPartition
-from tests.store.helpers import Log, QuickDisk, batch, reader_decode, rows
+from tests.store.helpers import AT_ONCE, Log, QuickDisk, batch, reader_decode, rows
 from tests.support.faulty_disk import FaultyDisk, ForgetfulDisk, Killed
 
 SETTINGS = {"internal_segment_bytes": "400", "index_interval_bytes": "80", "flush_messages": "4"}
@@ -45,7 +46,7 @@ def values(log: Log) -> list[bytes]:
     return [row.value or b"" for row in found]
 
 
-def send(writer: Partition, what: list[list[bytes]], acknowledged: list[bytes]) -> StoreError | None:
+def send(writer: PartitionWriter, what: list[list[bytes]], acknowledged: list[bytes]) -> StoreError | None:
     """One append; what it acknowledges is noted."""
     batches = [batch(*some, at=1000 + len(acknowledged)) for some in what]
     try:
@@ -185,13 +186,13 @@ def test_a_question_by_time_on_a_failing_disk_is_answered_right_or_not_at_all(tm
         expected = next(((at, stamp) for at, stamp in enumerate(stamps) if stamp >= timestamp), None)
         disk = FaultyDisk()
         reader = log.reader(disk)
-        assert reader.offset_for_timestamp(timestamp) == expected
+        assert offset_for_timestamp(reader, timestamp) == expected
         reader.close()
         for fail_at in range(len(disk.done)):
             reader = log.reader(FaultyDisk(fail_at))
             with pytest.raises(StorageError):
-                reader.offset_for_timestamp(timestamp)
-            assert reader.offset_for_timestamp(timestamp) == expected
+                offset_for_timestamp(reader, timestamp)
+            assert offset_for_timestamp(reader, timestamp) == expected
             reader.close()
 
 
@@ -219,7 +220,7 @@ def test_a_directory_whose_making_fails_is_made_the_next_time(tmp_path: Path) ->
             assert "\n" not in str(error)
         with EmbeddedCluster(str(directory), disk=QuickDisk()) as cluster:
             cluster.admin().create_topic("t")
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 producer.send("t", [b"x"])
             assert [topic.name for topic in cluster.admin().list_topics()] == ["t"]
 
@@ -253,7 +254,7 @@ def test_a_topic_whose_making_fails_is_there_whole_or_not_at_all(tmp_path: Path)
                 admin.create_partitions("t", 4)
             disk.heal()
             assert _partitions(directory) == {"t-0", "t-1", "t-2", "t-3"}
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 producer.send("t", [b"x"] * 4, partitions=[0, 1, 2, 3])
 
 
@@ -265,7 +266,7 @@ def test_a_topic_whose_deletion_fails_half_way_is_gone_all_the_same(tmp_path: Pa
         with EmbeddedCluster(str(directory), disk=disk) as cluster:
             admin = cluster.admin()
             admin.create_topic("t", partitions=2)
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 producer.send("t", [b"old"] * 2, partitions=[0, 1])
             disk.fail_at = len(disk.done) + first
             try:
@@ -276,7 +277,7 @@ def test_a_topic_whose_deletion_fails_half_way_is_gone_all_the_same(tmp_path: Pa
             if [topic.name for topic in admin.list_topics()] == ["t"]:
                 admin.delete_topic("t")
             admin.create_topic("t", partitions=2)
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 producer.send("t", [b"new"] * 2, partitions=[0, 1])
             with cluster.consumer() as consumer:
                 consumer.assign({TopicPartition("t", 0): 0, TopicPartition("t", 1): 0})

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pykafka_store.embedded.clients.consumer import EmbeddedConsumer
+from pykafka_store.embedded.clients.producer import EmbeddedProducer
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.embedded.consumer import EmbeddedConsumer
-from pykafka_store.embedded.producer import EmbeddedProducer
+from pykafka_store.embedded.replication.reader import open_reader
 from pykafka_store.errors import OffsetOutOfRangeError, UnknownTopicOrPartitionError
 from pykafka_store.model import Delivery, Header, OffsetAt, SendFailure, TimestampType, TopicPartition
-from tests.store.helpers import QuickDisk, Row, rows
+from tests.store.helpers import AT_ONCE, QuickDisk, Row, rows
 
 HERE = TopicPartition("t", 0)
 NOW = 1_700_000_000_000
@@ -124,7 +125,9 @@ class LogMachine(RuleBasedStateMachine):
         delivered: list[Delivery] = []
         failed: list[SendFailure] = []
         producer = cluster.producer(
-            {"compression.type": codec, "batch.size": size}, on_delivery=delivered.append, on_failure=failed.append
+            {**AT_ONCE, "compression.type": codec, "batch.size": size},
+            on_delivery=delivered.append,
+            on_failure=failed.append,
         )
         return _Producer(cluster, producer, delivered, failed)
 
@@ -265,7 +268,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(beyond=st.integers(1, 1000))
     def read_outside(self, beyond: int) -> None:
-        reader = self.cluster.reader(HERE)
+        reader = open_reader(self.cluster.engine, HERE)
         try:
             for offset in (-beyond, len(self.expected) + beyond):
                 with pytest.raises(OffsetOutOfRangeError):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store.embedded.clients.producer import EmbeddedProducer
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.embedded.producer import EmbeddedProducer
 from pykafka_store.errors import (
     InvalidRecordError,
     InvalidRequestError,
@@ -21,7 +21,7 @@ from pykafka_store.errors import (
 from pykafka_store.format.batch import split_batches
 from pykafka_store.model import Delivery, SendFailure, TopicPartition
 from pykafka_store.partitioners import partition_for_key
-from tests.store.helpers import Row, rows
+from tests.store.helpers import AT_ONCE, Row, rows
 
 
 class Sender:
@@ -31,7 +31,7 @@ class Sender:
         self.delivered: list[Delivery] = []
         self.failed: list[SendFailure] = []
         self.producer: EmbeddedProducer = cluster.producer(
-            {name.replace("_", "."): value for name, value in config.items()},
+            AT_ONCE | {name.replace("_", "."): value for name, value in config.items()},
             on_delivery=self.delivered.append,
             on_failure=self.failed.append,
         )
@@ -87,7 +87,7 @@ def test_columns_of_different_lengths_are_a_mistake_that_is_told_before_anything
     """Taken as they come, records would silently be left out."""
     cluster.admin().create_topic("t")
     item: object = {"keys": b"k", "headers": (), "timestamps": time.time_ns() // 1_000_000, "partitions": 0}[column]
-    with cluster.producer() as producer, pytest.raises(ValueError, match=f"{length} {column} for 2 values"):
+    with cluster.producer(AT_ONCE) as producer, pytest.raises(ValueError, match=f"{length} {column} for 2 values"):
         producer.send("t", [b"a", b"b"], **{column: [item] * length})  # type: ignore[arg-type]
     assert read(cluster) == []
 
@@ -150,11 +150,11 @@ def test_keys_choose_the_partition_and_an_explicit_one_wins(cluster: EmbeddedClu
 
 def test_null_keys_stay_together_until_a_batch_is_full(cluster: EmbeddedCluster) -> None:
     cluster.admin().create_topic("t", partitions=10)
-    with cluster.producer() as producer:
+    with cluster.producer(AT_ONCE) as producer:
         producer.send("t", [b"x"] * 20)
         producer.send("t", [b"x"] * 20)
     assert sorted(len(read(cluster, partition)) for partition in range(10)) == [0] * 9 + [40]
-    with cluster.producer({"batch.size": "1000"}) as producer:
+    with cluster.producer({**AT_ONCE, "batch.size": "1000"}) as producer:
         producer.send("t", [b"x" * 100] * 200)
     assert sum(bool(read(cluster, partition)) for partition in range(10)) > 2
 
@@ -177,7 +177,7 @@ def test_deliveries_tell_where_the_records_are(cluster: EmbeddedCluster) -> None
 
 def test_without_a_listener_the_first_failure_is_raised(cluster: EmbeddedCluster) -> None:
     cluster.admin().create_topic("t")
-    with cluster.producer({"max.request.size": "500"}) as producer:
+    with cluster.producer({**AT_ONCE, "max.request.size": "500"}) as producer:
         with pytest.raises(RecordTooLargeError):
             producer.send("t", [b"a", b"x" * 900])
         producer.send("t", [b"b"])
@@ -188,7 +188,7 @@ def test_without_a_listener_the_first_failure_is_raised(cluster: EmbeddedCluster
 @pytest.mark.parametrize("name", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_the_topics_compression_wins_over_the_producers(cluster: EmbeddedCluster, name: str) -> None:
     cluster.admin().create_topic("t", configs={"compression.type": "uncompressed" if name == "none" else name})
-    with cluster.producer({"compression.type": "gzip"}) as producer:
+    with cluster.producer({**AT_ONCE, "compression.type": "gzip"}) as producer:
         producer.send("t", [b"text" * 50] * 20)
     log = next(Path(cluster.directory).glob("brokers/0/t-0/*.log")).read_bytes()
     codecs = ["none", "gzip", "snappy", "lz4", "zstd"]
@@ -202,9 +202,11 @@ def test_interrupted_anywhere_a_producer_can_go_on(
 ) -> None:
     """Ctrl-C in any verb of the disk: the lock is let go, nothing half done is seen, and the next send works."""
     cluster.admin().create_topic("t", configs={"internal.segment.bytes": "300"})
-    disk = cluster._disk
+    disk = cluster.engine.disk
     sent: list[bytes] = []
-    with cluster.producer(on_delivery=lambda delivery: sent.extend(values[: delivery.record_count])) as producer:
+    with cluster.producer(
+        AT_ONCE, on_delivery=lambda delivery: sent.extend(values[: delivery.record_count])
+    ) as producer:
         for number in range(160):
             values = [b"%d" % number * 30]
             countdown = [number % 40]

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.embedded.catalog import RESERVE, RESERVE_FILE
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.layout import RESERVE_FILE
+from pykafka_store.embedded.reserve import RESERVE
 from pykafka_store.errors import InvalidReplicaAssignmentError, StorageError, StoreError
 from pykafka_store.format.state import FILE_NAME, pack_state, parse_state
 from pykafka_store.model import ConfigResource, TopicPartition
-from tests.store.test_replication import Killed, T, Three, read
+from tests.store.helpers import AT_ONCE
+from tests.store.test_replication import DyingDisk, Killed, T, Three, content, read
 
 
 class DiesPublishing(Disk):
@@ -64,7 +66,7 @@ def test_a_tail_of_nobody_that_is_as_long_as_what_took_its_place_is_not_kept(tmp
     three.close()
     killed = EmbeddedCluster(three.directory, disk=DiesPublishing("brokers/0/t-0", 2))
     with pytest.raises(Killed):
-        killed.producer({"retries": "0"}).send("t", [b"never told"], partitions=0)
+        killed.producer({**AT_ONCE, "retries": "0"}).send("t", [b"never told"], partitions=0)
     three = _reopened(three)
     assert three.state(1).log_end_offset == 2
     away = three.broker(1).with_name("away")
@@ -84,7 +86,7 @@ def _reopened(three: Three) -> Three:
     found.cluster = EmbeddedCluster(three.directory)
     found.admin = found.cluster.admin()
     found.failures, found.notices = [], []
-    found.producer = found.cluster.producer({"retries": "0"}, on_failure=found.failures.append)
+    found.producer = found.cluster.producer({**AT_ONCE, "retries": "0"}, on_failure=found.failures.append)
     found.sent = []
     return found
 
@@ -145,8 +147,8 @@ def test_who_was_eligible_is_not_when_fewer_are_enough(tmp_path: Path) -> None:
     three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"min.insync.replicas": "1"})
     three.send(b"b")
     assert three.row().elr == ()
-    with three.cluster.catalog.transaction():
-        three.cluster.catalog.set_running(2, running=True)
+    with three.cluster.engine.catalog.transaction():
+        three.cluster.engine.catalog.set_running(2, running=True)
     three.cluster.stop_broker(0)
     assert three.row().leader is None
     three.cluster.start_broker(0)
@@ -161,13 +163,13 @@ def test_a_move_is_not_given_up_where_only_new_replicas_are_in_sync(tmp_path: Pa
             cluster.add_broker()
         admin = cluster.admin()
         admin.create_topic("t", assignments=[[0]])
-        producer = cluster.producer({"retries": "0"})
+        producer = cluster.producer({**AT_ONCE, "retries": "0"})
         cluster.stop_broker(2)
-        with cluster.catalog.transaction():
-            cluster.catalog.set_running(2, running=True)
+        with cluster.engine.catalog.transaction():
+            cluster.engine.catalog.set_running(2, running=True)
         assert admin.alter_partition_reassignments({T: [1, 2]}) == {T: None}
-        with cluster.catalog.transaction():
-            cluster.catalog.set_running(2, running=False)
+        with cluster.engine.catalog.transaction():
+            cluster.engine.catalog.set_running(2, running=False)
         (error,) = cluster.reassign().values()
         assert error is not None
         producer.send("t", [b"a"], partitions=0)
@@ -330,7 +332,7 @@ def test_a_move_waits_for_a_producer_at_its_upkeep(three: Three) -> None:
     assert three.admin.alter_partition_reassignments({T: [3]}) == {T: None}
     topic_id = three.admin.describe_topics(["t"])[0].topic_id
     with EmbeddedCluster(three.directory) as other, ThreadPoolExecutor(1) as pool:
-        with other._locks.upkeep(topic_id, 0) as ours:
+        with other.engine.locks.upkeep(topic_id, 0) as ours:
             assert ours
             asked = threading.Event()
             moving = pool.submit(_reassign, three.directory, asked)
@@ -401,7 +403,7 @@ def test_replicas_on_the_full_disk_of_the_data_directory_are_left_behind(tmp_pat
             cluster.start_broker(0)
             cluster.maintain()
             assert cluster.admin().describe_topics(["t"])[0].partitions[0].isr == (0, 1, 2)
-            assert Path(three.directory, RESERVE_FILE).stat().st_size == RESERVE
+            assert Path(three.directory, RESERVE_FILE).stat().st_size >= RESERVE
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=True)
 
@@ -450,9 +452,131 @@ def test_an_unclean_election_takes_a_new_replica_last(tmp_path: Path) -> None:
         killed.reassign()
     assert three.replica(3).exists()
     _without(three, 1, 2)
-    with three.cluster.catalog.transaction():
-        three.cluster.catalog.set_running(1, running=True)
+    with three.cluster.engine.catalog.transaction():
+        three.cluster.engine.catalog.set_running(1, running=True)
     three.cluster.stop_broker(0)
     assert three.read() == [b"a"]
     assert three.row().leader == 1
     three.close()
+
+
+def test_an_index_that_was_copied_anew_under_a_producer_gets_its_entries(tmp_path: Path) -> None:
+    """A replica that was left behind and came back has its indexes by rename, and its log in place. A producer that
+    lived through that, and finds the same segment active (another's roll was taken back), has the old indexes open.
+    """
+    three = Three(tmp_path, internal_segment_bytes="200")
+    three.send(b"a" * 50)
+    for index in three.replica(1).glob("*index"):
+        shutil.copy(index, tmp_path / "copy")
+        (tmp_path / "copy").rename(index)
+    three.send(b"b" * 100)
+    assert len([*three.replica(1).glob("*.log")]) == 2
+    assert content(three.replica(1)) == content(three.replica(0))
+    three.close()
+
+
+class GoesAway(Disk):
+    """Broker 1's log directory is renamed away as soon as a directory was made in it."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self._log_dir = log_dir
+
+    def make_directory(self, path: str, *, parents: bool = True) -> None:
+        super().make_directory(path, parents=parents)
+        if os.path.dirname(path) == str(self._log_dir):
+            self._log_dir.rename(self._log_dir.with_name("away"))
+
+
+def test_a_disk_that_goes_while_a_topic_is_made_is_told_by_its_name(three: Three) -> None:
+    with EmbeddedCluster(three.directory, disk=GoesAway(three.broker(1))) as cluster:
+        with pytest.raises(StorageError, match=r"1.* is gone: is its disk mounted\?"):
+            cluster.admin().create_topic("another", replication_factor=3)
+        with pytest.raises(InvalidReplicaAssignmentError, match="for partition 0 are fenced"):
+            cluster.admin().create_topic("another", assignments=[[1]])
+        assert not three.broker(1).exists()
+        assert [topic.name for topic in cluster.admin().list_topics()] == ["t"]
+
+
+class RollsBack(Disk):
+    """The first look at an index of the leader finds it as it is while a roll is taken back: without its last entry."""
+
+    def __init__(self, index: Path) -> None:
+        self._index = str(index)
+        self.looks = 0
+
+    def read_file(self, path: str, limit: int = 1 << 20) -> bytes:
+        data = super().read_file(path, limit)
+        if path != self._index:
+            return data
+        self.looks += 1
+        return data[:-12] if self.looks == 1 else data
+
+
+def test_an_index_that_was_copied_while_a_roll_was_taken_back_is_copied_again(tmp_path: Path) -> None:
+    three = Three(tmp_path, internal_segment_bytes="200")
+    away = three.broker(1).with_name("away")
+    three.broker(1).rename(away)
+    for letter in (b"a", b"b", b"c"):
+        three.send(letter * 100)
+    away.rename(three.broker(1))
+    disk = RollsBack(three.replica(0) / f"{0:020d}.timeindex")
+    with EmbeddedCluster(three.directory, disk=disk) as cluster:
+        cluster.maintain()
+    assert disk.looks == 2
+    assert three.row().isr == (0, 1, 2)
+    assert content(three.replica(1)) == content(three.replica(0))
+    three.close()
+
+
+def test_an_index_that_was_copied_while_a_roll_was_taken_back_is_copied_again_by_the_next_one(tmp_path: Path) -> None:
+    """Whoever was to look again was killed; for the next one these segments agree already."""
+    three = Three(tmp_path, internal_segment_bytes="200")
+    away = three.broker(1).with_name("away")
+    three.broker(1).rename(away)
+    for letter in (b"a", b"b", b"c"):
+        three.send(letter * 100)
+    away.rename(three.broker(1))
+    index = three.replica(0) / f"{0:020d}.timeindex"
+
+    class Fails(RollsBack):
+        def size_of(self, path: str) -> int:
+            if self.looks and path == str(index):
+                raise StorageError("as if it was killed")
+            return super().size_of(path)
+
+    disk = Fails(index)
+    with EmbeddedCluster(three.directory, disk=disk) as cluster, suppress(StorageError):
+        cluster.maintain()
+    assert disk.looks == 1
+    assert content(three.replica(1)) != content(three.replica(0))
+    three.cluster.maintain()
+    assert three.row().isr == (0, 1, 2)
+    assert content(three.replica(1)) == content(three.replica(0))
+    three.close()
+
+
+@pytest.mark.parametrize("how", ["delete_records", "retention"])
+def test_where_a_log_starts_never_goes_back_whoever_dies_and_whoever_leads_next(tmp_path: Path, how: str) -> None:
+    """Found by the storm (seed 306): killed between two replicas, then the leader's disk was gone."""
+    for kill_at in range(8):  # in the first three the starts are raised, then files go
+        (place := tmp_path / str(kill_at)).mkdir()
+        three = Three(place, internal_segment_bytes="200", file_delete_delay_ms="0")
+        for number in range(6):
+            three.send(b"%d" % number * 50)
+        if how == "retention":
+            three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"retention.bytes": "300"})
+        disk = DyingDisk(kill_at)
+        with suppress(Killed), EmbeddedCluster(three.directory, disk=disk) as cluster:
+            if how == "retention":
+                cluster.maintain()
+            else:
+                cluster.admin().delete_records({T: 4})
+        seen = three.state(0).log_start_offset
+        for leader in (1, 2):
+            three.broker(leader - 1).rename(place / f"away-{leader}")
+            three.send(b"next")
+            assert three.row().leader == leader
+            assert three.state(leader).log_start_offset >= seen, f"killed at {kill_at}"
+            seen = three.state(leader).log_start_offset
+        three.close()
+    assert seen >= 3

@@ -14,10 +14,14 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
+from pykafka_store.api import Producer
+from pykafka_store.embedded.admin.moves import Throttle
+from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.embedded.log.segments import list_segments
-from pykafka_store.embedded.replication import admin as replication_admin
+from pykafka_store.embedded.log.segment import list_segments
+from pykafka_store.embedded.partitions import hosted
+from pykafka_store.embedded.replication.replicas import Replicas
 from pykafka_store.errors import (
     CorruptRecordError,
     ElectionNotNeededError,
@@ -34,7 +38,7 @@ from pykafka_store.format.batch import split_batches
 from pykafka_store.format.checkpoint import parse_leader_epochs
 from pykafka_store.format.state import PublishedState, pack_state, parse_state
 from pykafka_store.model import ElectionType, OffsetAt, PartitionDescription, SendFailure, TopicPartition
-from tests.store.helpers import of_another_boot
+from tests.store.helpers import AT_ONCE, of_another_boot
 from tests.support.faulty_disk import FaultyDisk
 
 T = TopicPartition("t", 0)
@@ -54,10 +58,13 @@ class Three:
         )
         self.failures: list[SendFailure] = []
         self.notices: list[str] = []
-        self.producer = self.cluster.producer(
-            {"retries": "0"}, on_failure=self.failures.append, on_notice=self.notices.append
-        )
+        self.producer = self.new_producer()
         self.sent: list[bytes] = []
+
+    def new_producer(self) -> Producer:
+        return self.cluster.producer(
+            {**AT_ONCE, "retries": "0"}, on_failure=self.failures.append, on_notice=self.notices.append
+        )
 
     def broker(self, number: int) -> Path:
         return Path(self.cluster.brokers()[number].log_dirs[0])
@@ -108,9 +115,11 @@ def read(directory: str) -> list[bytes | None]:
 
 
 def content(replica: Path) -> dict[str, bytes]:
-    """A replica's files as far as they count."""
+    """A replica's files as far as they count: before the first record those of one may be there, and of another not."""
     found = {path.name: path.read_bytes() for path in replica.iterdir() if not path.name.endswith(".deleted")}
     state = parse_state(found["published-state"])
+    if not state.log_end_offset:
+        return {"state": repr((state.high_watermark, state.leader_epoch)).encode()}
     active = f"{state.active_base_offset:020d}"
     found[f"{active}.log"] = found[f"{active}.log"][: state.end_position]
     found[f"{active}.index"] = found[f"{active}.index"][: state.index_entries * 8]
@@ -263,6 +272,7 @@ def test_a_disk_that_is_full_read_only_or_unmounted_is_left_behind(tmp_path: Pat
 
     # Read-only: what is open can't be written any more.
     three.producer.close()
+    three.producer = three.new_producer()
     subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
     three.send(b"b")
     assert three.row().isr == (0, 2)
@@ -318,7 +328,7 @@ def test_after_a_power_cut_the_longest_replica_leads_and_keeps_what_it_has(tmp_p
     kept = three.sent[: 10 - min(cut.get(broker, 0) for broker in range(3))]
     assert read(three.directory) == kept
     with EmbeddedCluster(three.directory) as cluster:
-        cluster.replicas(T).bring_back()
+        Replicas(hosted(cluster.engine, T)).bring_back()
         assert set(cluster.admin().describe_topics(["t"])[0].partitions[0].isr) == {0, 1, 2}
         three.cluster = cluster
         three.agree()
@@ -332,7 +342,7 @@ def test_what_a_power_cut_made_shorter_may_not_lead_though_too_few_are_in_sync(t
         three.send(b"%d" % number)
     _power_cut(three, {0: 2, 1: 1})
     with EmbeddedCluster(three.directory) as cluster:
-        cluster.replicas(T).settle()
+        Replicas(hosted(cluster.engine, T)).settle()
         row = cluster.admin().describe_topics(["t"])[0].partitions[0]
     assert (row.leader, row.isr, row.elr) == (2, (2,), ())
     assert read(three.directory) == three.sent
@@ -366,7 +376,7 @@ def test_too_few_in_sync_refuse_acks_all_and_show_nothing_new(tmp_path: Path) ->
     )
     row = three.row()
     assert (row.leader, row.isr, row.elr) == (0, (0,), (2,))
-    with three.cluster.producer({"acks": "1"}) as producer:
+    with three.cluster.producer({**AT_ONCE, "acks": "1"}) as producer:
         producer.send("t", [b"d"], partitions=0)
     assert three.read() == [b"a", b"b"]
     assert three.admin.list_offsets({T: OffsetAt.LATEST}) == {T: 2}
@@ -380,13 +390,32 @@ def test_too_few_in_sync_refuse_acks_all_and_show_nothing_new(tmp_path: Path) ->
     three.close()
 
 
+def test_what_acks_1_appends_while_too_few_are_in_sync_may_go_with_its_leader(tmp_path: Path) -> None:
+    """Nobody was shown it, and who is eligible lacks it: as in Kafka, ``acks=1`` is the leader's word alone then."""
+    three = Three(tmp_path, min_insync_replicas="2")
+    three.send(b"a")
+    three.cluster.stop_broker(1)
+    three.cluster.stop_broker(2)
+    with three.cluster.producer({**AT_ONCE, "acks": "1"}) as producer:
+        producer.send("t", [b"acks=1"], partitions=0)
+    three.cluster.stop_broker(0)
+    three.cluster.start_broker(2)
+    assert (three.row().leader, three.read()) == (2, [b"a"])
+    three.cluster.start_broker(1)
+    three.send(b"b")
+    three.cluster.start_broker(0)
+    assert three.read() == [b"a", b"b"]
+    three.agree()
+    three.close()
+
+
 def test_a_producer_that_has_too_few_replicas_brings_back_what_has_returned(tmp_path: Path) -> None:
     three = Three(tmp_path, min_insync_replicas="2")
     three.send(b"a")
     back = [_renamed(three, 1), _renamed(three, 2)]
     assert isinstance(three.refused(b"b"), NotEnoughReplicasError)
     back[0]()
-    with three.cluster.producer({"retries": "1", "retry.backoff.ms": "1"}) as producer:
+    with three.cluster.producer({**AT_ONCE, "retries": "1", "retry.backoff.ms": "1"}) as producer:
         producer.send("t", [b"c"], partitions=0)
     assert three.read() == [b"a", b"c"]
     assert three.row().isr == (0, 1)
@@ -604,7 +633,7 @@ def test_a_move_that_is_given_up_while_it_copies_leaves_nothing_behind(three: Th
         assert three.admin.alter_partition_reassignments({T: None}) == {T: None}
 
     with pytest.raises((StoreError, FileNotFoundError)):
-        three.cluster.replicas(T).advance(give_up)
+        Replicas(hosted(three.cluster.engine, T)).advance(give_up)
     assert seen == [(0, 3, True)]
     assert three.row().replicas == (1, 0, 2), "as in Kafka: those of the target first"
     assert not three.replica(3).exists()
@@ -619,7 +648,7 @@ def test_a_move_to_another_log_directory_that_is_given_up_leaves_nothing_behind(
         cluster.add_broker(log_dirs=paths)
         admin = cluster.admin()
         admin.create_topic("t", assignments=[[1]])
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             producer.send("t", [b"a"])
         here, there = sorted(paths, key=lambda path: not Path(path, "t-0").exists())
         admin.alter_replica_log_dirs({(T, 1): there})
@@ -629,7 +658,7 @@ def test_a_move_to_another_log_directory_that_is_given_up_leaves_nothing_behind(
             assert admin.alter_replica_log_dirs({(T, 1): here}) == {(T, 1): None}
 
         with pytest.raises((StoreError, FileNotFoundError)):
-            cluster.replicas(T).advance(give_up)
+            Replicas(hosted(cluster.engine, T)).advance(give_up)
         assert [Path(path, "t-0").exists() for path in (here, there)] == [True, False]
         assert cluster.reassign() == {}
         # A replica that is still to be added is made in the directory that it is wanted in.
@@ -643,17 +672,19 @@ def test_a_move_to_another_log_directory_that_is_given_up_leaves_nothing_behind(
         assert [Path(path, "t-0").exists() for path in (here, there)] == [False, True]
 
 
-def test_a_throttle_holds_its_rate_and_follows_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throttle_holds_its_rate_and_follows_when_it_changes() -> None:
     now = 0.0
 
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
+    class Sleeping(Clock):
+        def monotonic(self) -> float:
+            return now
 
-    monkeypatch.setattr(replication_admin.time, "monotonic", lambda: now)
-    monkeypatch.setattr(replication_admin.time, "sleep", sleep)
+        def sleep(self, seconds: float) -> None:
+            nonlocal now
+            now += seconds
+
     rate: int | None = 1000
-    throttle = replication_admin.Throttle(lambda *_: rate, lambda: None)
+    throttle = Throttle(lambda *_: rate, lambda: None, Sleeping())
     for _ in range(10):
         throttle.copied(0, 1, 500)
     assert 4.4 <= now <= 5.1
@@ -674,7 +705,7 @@ def test_a_replica_moves_to_another_log_directory_under_its_readers(tmp_path: Pa
         admin.create_topic("t", assignments=[[1], [1]])
         assert sorted(path.name for path in tmp_path.glob("*/t-*")) == ["t-0", "t-1"]
         assert len(list((tmp_path / "one").glob("t-*"))) == 1
-        producer = cluster.producer()
+        producer = cluster.producer(AT_ONCE)
         producer.send("t", [b"a"], partitions=0)
         consumer = cluster.consumer()
         consumer.assign({T: 0})
@@ -780,14 +811,14 @@ class DyingDisk(Disk):
     def remove_tree(self, path: str) -> None:
         self._do(lambda: super(DyingDisk, self).remove_tree(path))
 
-    def make_directory(self, path: str) -> None:
-        self._do(lambda: super(DyingDisk, self).make_directory(path))
+    def make_directory(self, path: str, *, parents: bool = True) -> None:
+        self._do(lambda: super(DyingDisk, self).make_directory(path, parents=parents))
 
 
 def _story(path: Path, disk: DyingDisk, acknowledged: list[bytes]) -> None:
     """Appends with rolls, a leader that fails, one that comes back, a preferred election, a move."""
     with EmbeddedCluster(str(path / "d"), disk=disk) as cluster:
-        producer = cluster.producer(on_failure=lambda failure: None)
+        producer = cluster.producer(AT_ONCE, on_failure=lambda failure: None)
 
         def send(*values: bytes) -> None:
             before = producer.acknowledged
@@ -846,7 +877,7 @@ def test_a_kill_at_any_verb_loses_doubles_and_reorders_nothing(tmp_path: Path, l
             first, *others = [content(path / f"d/brokers/{broker}/t-0") for broker in row.replicas]
             for other in others:
                 assert other == first, kill_at
-            with cluster.producer() as producer:
+            with cluster.producer(AT_ONCE) as producer:
                 producer.send("t", [b"last"], partitions=0)
         after = read(str(path / "d"))
         assert after[: len(seen)] == seen, kill_at

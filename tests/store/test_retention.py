@@ -12,15 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.api import open_cluster
-from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.embedded.log.replica import ReplicaLog
-from pykafka_store.embedded.log.retention import Segment, removable
-from pykafka_store.embedded.upkeep import PassReport, Upkeep
+from pykafka_store.embedded.log.retention import SegmentSpan, removable
+from pykafka_store.embedded.replication.upkeep import PassReport, Upkeep
+from pykafka_store.embedded.replication.writer import PartitionWriter
 from pykafka_store.errors import (
     InvalidTopicError,
     OffsetOutOfRangeError,
@@ -30,7 +28,9 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format.state import empty_state
 from pykafka_store.model import OffsetAt, TopicPartition
-from tests.store.helpers import STATE, TOPIC, TOPIC_ID, Log, QuickDisk, batch, of_another_boot
+from pykafka_store.open import open_cluster
+from pykafka_store.settings.configs import TopicConfig
+from tests.store.helpers import AT_ONCE, STATE, TOPIC, TOPIC_ID, Log, QuickDisk, batch, of_another_boot
 
 P = TopicPartition(TOPIC, 0)
 DAY = 86_400_000
@@ -47,17 +47,7 @@ class StillClock(Clock):
 
 
 def upkeep_of(log: Log, now: int, disk: Disk | None = None) -> Upkeep:
-    disk = disk or log.disk
-    return Upkeep(
-        disk,
-        Locks(os.path.join(os.path.dirname(log.directory), "locks"), Disk(), Clock()),
-        StillClock(now),
-        log.directory,
-        TOPIC_ID,
-        P,
-        lambda: ReplicaLog(disk, log.directory, f"{TOPIC}-0", TOPIC_ID, log.boot),
-        lambda: log.config,
-    )
+    return Upkeep(log.partition(disk, StillClock(now)), log.directory)
 
 
 def ten_segments(root: Path, **configs: str) -> Log:
@@ -81,9 +71,9 @@ def run(log: Log, now: int = 10_000, **configs: str) -> PassReport:
 # ---------------------------------------------------------------------------------------------------------- the rules
 
 
-def segments(*sizes: int) -> list[Segment]:
+def segments(*sizes: int) -> list[SegmentSpan]:
     """Ten offsets each, the first one's newest record of time 1000, the next one's of 2000, and so on."""
-    return [Segment(10 * i, 10 * i + 10, size, 1000 * (i + 1)) for i, size in enumerate(sizes)]
+    return [SegmentSpan(10 * i, 10 * i + 10, size, (1000 * (i + 1)).__lt__, lambda: 0) for i, size in enumerate(sizes)]
 
 
 @pytest.mark.parametrize(
@@ -157,8 +147,9 @@ def test_the_active_segment_goes_after_a_roll(tmp_path: Path) -> None:
 
 def test_an_empty_log_stays_as_it_is(tmp_path: Path) -> None:
     log = Log(tmp_path).create()
+    before = log.files()
     assert run(log, now=10**12, retention_ms="0", retention_bytes="0") == PassReport()
-    assert bases(log) == [0]
+    assert log.files() == before
 
 
 def test_a_lost_time_index_changes_nothing(tmp_path: Path) -> None:
@@ -166,6 +157,53 @@ def test_a_lost_time_index_changes_nothing(tmp_path: Path) -> None:
     for base in range(9):
         os.unlink(log.path(f"{base:020d}.timeindex"))
     assert run(log, now=10_000, retention_ms="6000").removed == (3, 3, 510)
+
+
+def _overwrite(path: str, position: int, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(position)
+        file.write(data)
+
+
+@pytest.mark.parametrize("damaged", ["time", "offset", "both"])
+@pytest.mark.parametrize("kind", ["older", "newer"])
+def test_a_damaged_time_index_makes_no_record_older_or_younger(tmp_path: Path, damaged: str, kind: str) -> None:
+    """Its last entry says how old the newest record is; one that no batch confirms is not believed."""
+    log = ten_segments(tmp_path)
+    for base in range(9):
+        path = log.path(f"{base:020d}.timeindex")
+        assert os.path.getsize(path) == 12
+        if damaged in ("time", "both"):
+            _overwrite(path, 0, (1 if kind == "older" else 1 << 50).to_bytes(8, "big"))
+        if damaged in ("offset", "both"):
+            _overwrite(path, 8, (-7 if kind == "older" else 7).to_bytes(4, "big", signed=True))
+    assert run(log, now=10_000, retention_ms="6000").removed == (3, 3, 510)
+    assert bases(log) == list(range(3, 10))
+
+
+def test_a_time_index_cut_between_two_entries_makes_no_record_older(tmp_path: Path) -> None:
+    log = Log(tmp_path, internal_segment_bytes="2000", index_interval_bytes="0").create()
+    for number in range(30):
+        log.append(batch(b"x" * 100, at=(number + 1) * 1000))
+    first = log.path(f"{0:020d}.timeindex")
+    assert os.path.getsize(first) > 3 * 12
+    os.truncate(first, 2 * 12)
+    newest = bases(log)[1] * 1000
+    assert run(log, now=newest + 6000, retention_ms="6000").removed.segments == 0
+    assert run(log, now=newest + 6001, retention_ms="6000").removed.segments == 1
+
+
+def test_what_lies_behind_damage_is_as_old_as_the_file(tmp_path: Path) -> None:
+    """The newest record of the first segment can't be seen: what can be seen before it is not the newest."""
+    log = Log(tmp_path, internal_segment_bytes="2000").create()
+    for number in range(30):
+        log.append(batch(b"x" * 100, at=(number + 1) * 1000))
+    first, second = bases(log)[:2]
+    path = log.path(f"{first:020d}.log")
+    _overwrite(path, os.path.getsize(path) - 170, bytes(170))
+    os.utime(path, ns=(second * 1000 * 1_000_000,) * 2)
+    assert run(log, now=second * 1000 + 6000, retention_ms="6000").removed.segments == 0
+    assert run(log, now=second * 1000 + 6001, retention_ms="6000").removed.segments == 1
 
 
 def test_records_without_a_time_are_as_old_as_their_file(tmp_path: Path) -> None:
@@ -265,16 +303,19 @@ def test_a_kill_at_any_step_loses_no_record_that_was_to_stay(tmp_path: Path, ret
     assert steps > 20
 
 
-def test_an_append_succeeds_whatever_its_upkeep_meets(tmp_path: Path) -> None:
-    def failing() -> None:
+def test_an_append_succeeds_whatever_its_upkeep_meets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met = []
+
+    def failing(*_: object, **__: object) -> None:
+        met.append("no disk")
         raise StorageError("no disk")
 
     log = Log(tmp_path, internal_segment_bytes="200").create()
-    writer = log.writer()
-    writer._upkeep = failing
+    writer = PartitionWriter(log.partition())
+    monkeypatch.setattr(Upkeep, "run", failing)
     assert writer.append([batch(b"x" * 100)]).error is None
     done = writer.append([batch(b"x" * 100)])
-    assert (done.base_offset, done.error) == (1, None)
+    assert (done.base_offset, done.error, met) == (1, None, ["no disk"])
     writer.close()
 
 
@@ -287,9 +328,40 @@ def topic(directory: Path, **configs: str) -> EmbeddedCluster:
     return cluster
 
 
+def _values(cluster: EmbeddedCluster) -> list[bytes | None]:
+    with cluster.consumer() as consumer:
+        consumer.assign({P: OffsetAt.EARLIEST})
+        return [value for run in consumer.poll() for value in run.values]
+
+
+def test_old_records_outlive_the_append_after_them_as_at_a_broker(tmp_path: Path) -> None:
+    """A broker rolls at an append that is much younger, and looks what is too old every five minutes."""
+    with topic(tmp_path, internal_segment_bytes="200") as cluster, cluster.producer(AT_ONCE) as producer:
+        producer.send(TOPIC, [b"fixture"], timestamps=1_600_000_000_000)
+        producer.send(TOPIC, [b"live"])
+        log = tmp_path / "brokers/0" / f"{TOPIC}-0"
+        assert [path.name for path in sorted(log.glob("*.log"))] == [f"{n:020}.log" for n in (0, 1)]
+        assert _values(cluster) == [b"fixture", b"live"]
+        cluster.admin().delete_records({P: 0})
+        assert _values(cluster) == [b"fixture", b"live"]
+        long_ago = time.time() - 301
+        os.utime(log / f"{0:020}.log", (long_ago, long_ago))
+        producer.send(TOPIC, [b"x" * 100])
+        producer.send(TOPIC, [b"later"])
+        assert _values(cluster) == [b"live", b"x" * 100, b"later"]
+
+
+def test_who_asks_for_upkeep_has_it_at_once(tmp_path: Path) -> None:
+    with topic(tmp_path) as cluster, cluster.producer(AT_ONCE) as producer:
+        producer.send(TOPIC, [b"fixture"], timestamps=1_600_000_000_000)
+        producer.send(TOPIC, [b"live"])
+        cluster.maintain()
+        assert _values(cluster) == [b"live"]
+
+
 def test_a_writer_that_rolls_applies_retention(tmp_path: Path) -> None:
     with topic(tmp_path, internal_segment_bytes="20000", retention_bytes="60000", file_delete_delay_ms="0") as cluster:
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             for _ in range(100):
                 producer.send(TOPIC, [b"x" * 5000])
         found = cluster.admin().list_offsets({P: OffsetAt.EARLIEST})[P]
@@ -303,7 +375,7 @@ def test_a_writer_that_rolls_applies_retention(tmp_path: Path) -> None:
 def test_delete_records(tmp_path: Path) -> None:
     with topic(tmp_path, internal_segment_bytes="20000", file_delete_delay_ms="0") as cluster:
         admin = cluster.admin()
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             for number in range(20):
                 producer.send(TOPIC, [b"%05d" % number * 1000])
         assert admin.delete_records({P: 7}) == {P: 7}
@@ -321,7 +393,7 @@ def test_delete_records(tmp_path: Path) -> None:
         assert f"{0:020d}.log" not in os.listdir(directory)
         assert admin.delete_records({P: -1}) == {P: 20}
         assert len([name for name in os.listdir(directory) if name.endswith(".log")]) == 1
-        with cluster.producer() as producer:
+        with cluster.producer(AT_ONCE) as producer:
             producer.send(TOPIC, [b"next"])
         assert admin.list_offsets({P: OffsetAt.LATEST}) == {P: 21}
 
@@ -364,8 +436,8 @@ def test_a_log_start_offset_survives_a_power_cut(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from pykafka_store.api import open_cluster
-with open_cluster("file:" + sys.argv[1]) as cluster, cluster.producer() as producer:
+from pykafka_store.open import open_cluster
+with open_cluster("file:" + sys.argv[1]) as cluster, cluster.producer({"linger.ms": "0"}) as producer:
     number = 0
     while True:
         producer.send("orders", [b"%010d" % (number + i) * 20 for i in range(50)])
@@ -408,11 +480,15 @@ def test_writers_killed_while_they_retain_and_readers_that_follow(tmp_path: Path
     acknowledged = 0
     for kill in range(6):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(data)], stdout=subprocess.PIPE, text=True)
-        time.sleep(0.35 + 0.037 * ((kill + round_) % 5))
+        assert writer.stdout is not None
+        # Ten kilobytes a line: retention is at work from the tenth on. What the kill strikes is what comes after these.
+        said = [writer.stdout.readline() for _ in range(10 + 7 * ((kill + round_) % 5))]
         writer.send_signal(signal.SIGKILL)
-        output, _ = writer.communicate()
-        acknowledged += int((output.split() or ["0"])[-1])
-    time.sleep(0.2)
+        rest, _ = writer.communicate()
+        acknowledged += int((rest or said[-1]).split()[-1])
+    deadline = time.monotonic() + 30
+    while not seen[0] and not problems and time.monotonic() < deadline:
+        time.sleep(0.01)
     stop.set()
     reader.join(30)
     assert problems == []

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.log import reader as reader_module
-from pykafka_store.embedded.log.replica import mark_deleted
+from pykafka_store.embedded.log.by_time import offset_for_timestamp, offset_of_max_timestamp
+from pykafka_store.embedded.log.replica_state import mark_deleted
 from pykafka_store.errors import (
     CorruptRecordError,
     OffsetOutOfRangeError,
@@ -28,6 +28,7 @@ from pykafka_store.errors import (
 from pykafka_store.format.batch import split_batches
 from pykafka_store.format.checkpoint import format_partition_metadata
 from pykafka_store.format.state import SIZE, pack_state, parse_state
+from pykafka_store.settings.configs import TopicConfig
 from tests.store.helpers import (
     OTHER_BOOT,
     STATE,
@@ -618,7 +619,7 @@ def test_what_a_killed_writer_left_in_the_indexes_goes_with_its_batch(one: Sampl
 def _by_time(log: Log, timestamp: int) -> int | None:
     reader = log.reader()
     try:
-        found = reader.offset_for_timestamp(timestamp)
+        found = offset_for_timestamp(reader, timestamp)
         return None if found is None else found[0]
     finally:
         reader.close()
@@ -627,7 +628,7 @@ def _by_time(log: Log, timestamp: int) -> int | None:
 def _latest(log: Log) -> int | None:
     reader = log.reader()
     try:
-        found = reader.offset_of_max_timestamp()
+        found = offset_of_max_timestamp(reader)
         return None if found is None else found[0]
     finally:
         reader.close()

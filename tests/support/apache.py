@@ -35,6 +35,9 @@ from types import MappingProxyType, TracebackType
 from typing import IO, Final
 from xml.etree import ElementTree
 
+from pykafka_store.model import OffsetAt, TopicPartition
+from pykafka_store.open import open_cluster
+
 __all__ = [
     "MAIN_CLASSES",
     "Broker",
@@ -46,6 +49,7 @@ __all__ = [
     "command",
     "free_port",
     "prepare",
+    "record_count",
     "run",
     "start",
     "version",
@@ -89,6 +93,7 @@ MAIN_CLASSES: Final[Mapping[str, str]] = MappingProxyType(
         "kafka-share-groups": "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
         "kafka-storage": "kafka.tools.StorageTool",
         "kafka-streams-groups": "org.apache.kafka.tools.streams.StreamsGroupCommand",
+        "kafka-streams-application-reset": "org.apache.kafka.tools.StreamsResetter",
         "kafka-topics": "org.apache.kafka.tools.TopicCommand",
         "kafka-transactions": "org.apache.kafka.tools.TransactionsCommand",
         "kafka-verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
@@ -445,6 +450,7 @@ class Broker:
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "500",
             **self._config,
         }
         path = self.folder / "server.properties"
@@ -661,6 +667,20 @@ def _main(words: Sequence[str]) -> int:
         case _:
             print(usage, file=sys.stderr)
             return 2
+
+
+def record_count(bootstrap: str, topic: str) -> int:
+    """How many records partition 0 of a topic without transactions holds by now: what a consumer is to wait for."""
+    here = TopicPartition(topic, 0)
+    found = 0
+    with open_cluster(bootstrap) as cluster, cluster.consumer() as consumer:
+        consumer.assign({here: OffsetAt.EARLIEST})
+        (end,) = consumer.end_offsets([here]).values()
+        while consumer.position(here) < end:
+            runs = consumer.poll(60.0)
+            assert runs, f"{topic} ends at {end}, and nothing came after {consumer.position(here)}"
+            found += sum(map(len, runs))
+    return found
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from typing import BinaryIO
 
 from pykafka_cli import main
 from pykafka_cli.env import Env
-from pykafka_store.api import Cluster, Consumer, open_cluster
+from pykafka_store.api import Cluster, Consumer
 from pykafka_store.model import OffsetAt, Records, TopicPartition
+from pykafka_store.open import open_cluster
 from tests.support.in_process import NOW, Done, FakeClusterEnv
 
 PATIENCE = 30.0

@@ -106,8 +106,8 @@ class FaultyDisk(Disk):
     def list(self, path: str) -> list[str]:
         return self._do("list", path, lambda: super(FaultyDisk, self).list(path))
 
-    def make_directory(self, path: str) -> None:
-        self._do("make_directory", path, lambda: super(FaultyDisk, self).make_directory(path))
+    def make_directory(self, path: str, *, parents: bool = True) -> None:
+        self._do("make_directory", path, lambda: super(FaultyDisk, self).make_directory(path, parents=parents))
 
 
 class Killed(BaseException):
@@ -220,12 +220,12 @@ class ForgetfulDisk(Disk):
             self._named(path, None, made=False)
         super().remove(path)
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, *, parents: bool = True) -> None:
         if not os.path.isdir(path):
             self._verb()
             self._named(path, None, made=True)
             self._directories[path] = _Directory()
-        super().make_directory(path)
+        super().make_directory(path, parents=parents)
 
     def close_all(self) -> None:
         """As the kernel does for a process that is gone."""

@@ -54,4 +54,4 @@ def run(
     if isinstance(env, FakeClusterEnv) and cluster is not None:
         env.cluster = cluster
     code = main.run(lambda: main.load_command(tool.removeprefix("kafka-")), tool, list(arguments), env)
-    return Done(streams[1].getvalue().decode(), streams[2].getvalue(), code)
+    return Done(streams[1].getvalue().decode("utf-8", "surrogateescape"), streams[2].getvalue(), code)

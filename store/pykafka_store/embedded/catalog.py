@@ -8,25 +8,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from pykafka_store.embedded import reserve
 from pykafka_store.embedded.database import Database
-from pykafka_store.errors import StorageError
+from pykafka_store.embedded.layout import CATALOG_FILE
+from pykafka_store.errors import StorageError, UnknownTopicOrPartitionError
 from pykafka_store.format.names import collision_key
-
-FILE_NAME = "metadata.db"
-RESERVE_FILE = f"{FILE_NAME}-reserve"
-RESERVE = 1 << 18
-"""Bytes kept free for the catalogue, where there is more than one broker: that a disk is full must not keep others from
-going on without the replicas on it, and it may be the disk that the catalogue lies on.
-"""
+from pykafka_store.model import TopicPartition
 
 _MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE brokers (id INTEGER PRIMARY KEY, path TEXT NOT NULL, running INTEGER NOT NULL DEFAULT 1);
-    CREATE TABLE topics (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, collision_key TEXT NOT NULL UNIQUE) WITHOUT
-    ROWID; CREATE TABLE partitions (
+    CREATE TABLE topics (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, collision_key TEXT NOT NULL UNIQUE)
+        WITHOUT ROWID;
+    CREATE TABLE partitions (
         topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE, partition INTEGER NOT NULL,
         leader INTEGER, leader_epoch INTEGER NOT NULL, PRIMARY KEY (topic_id, partition)) WITHOUT ROWID;
     CREATE TABLE replicas (
@@ -77,9 +74,14 @@ class BrokerRow(NamedTuple):
     log_dirs: tuple[LogDirRow, ...]
 
 
+_DELETION = "deletion"
+"""The type under which ``configs`` has what is still to be taken away of a deleted topic: a table of its own would be
+another version of the catalogue, which older programs refuse.
+"""
+
 OUT_OF_SYNC, IN_SYNC, ELIGIBLE, LED_LAST = range(4)
 """What replicas.in_sync says. ELIGIBLE: left when too few stayed, so it has all that readers saw (KIP-966's ELR).
-LED_LAST: eligible, and the leader until nobody was left.
+LED_LAST: eligible, and the leader until no replica was left that could lead.
 """
 
 
@@ -92,6 +94,11 @@ class ReplicaRow(NamedTuple):
     """The one that it is on its way to."""
     change: str | None = None
     """``adding`` or ``removing``, while the partition is on its way to other brokers."""
+
+    @property
+    def log_dirs(self) -> set[int]:
+        """The positions of the log directories that may have a directory of it."""
+        return {self.log_dir} if self.future_log_dir is None else {self.log_dir, self.future_log_dir}
 
 
 class PartitionRow(NamedTuple):
@@ -109,8 +116,8 @@ class PartitionRow(NamedTuple):
 
     @property
     def isr(self) -> tuple[int, ...]:
-        found = (each.broker for each in self.hosts if each.sync == IN_SYNC)
-        return tuple(sorted(found)) if self.isr_sorted else tuple(found)
+        brokers = (each.broker for each in self.hosts if each.sync == IN_SYNC)
+        return tuple(sorted(brokers)) if self.isr_sorted else tuple(brokers)
 
     @property
     def elr(self) -> tuple[int, ...]:
@@ -118,7 +125,7 @@ class PartitionRow(NamedTuple):
 
     @property
     def last_leader(self) -> int | None:
-        """Who led last, while nobody does."""
+        """The broker that led last, while none does."""
         return next((each.broker for each in self.hosts if each.sync == LED_LAST), None)
 
     @property
@@ -141,6 +148,11 @@ class TopicRow(NamedTuple):
     configs: dict[str, str]
     """Only the topic's own overrides."""
 
+    @property
+    def first_leader(self) -> int | None:
+        """The leader of its first partition. Where settings come from brokers, this one's stand for the whole topic."""
+        return self.partitions[0].leader
+
 
 class Catalog(Database):
     """One connection to a data directory's metadata.db."""
@@ -149,21 +161,7 @@ class Catalog(Database):
     SYNCHRONOUS = "FULL"  # what is committed here is rare and must survive a power cut: topics
 
     def __init__(self, directory: str, *, create: bool = False, read_only: bool = False) -> None:
-        super().__init__(os.path.join(directory, FILE_NAME), "ro" if read_only else "rwc" if create else "rw")
-
-    def keep_reserve(self) -> None:
-        """Have the reserve, if there is room for it."""
-        path = os.path.join(os.path.dirname(self.path), RESERVE_FILE)
-        if os.path.exists(path):
-            return
-        try:
-            with open(path, "wb") as file:
-                file.write(os.urandom(RESERVE))  # which no file system makes smaller
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            with suppress(OSError):
-                os.unlink(path)
+        super().__init__(os.path.join(directory, CATALOG_FILE), "ro" if read_only else "rwc" if create else "rw")
 
     def with_reserve(self, change: Callable[[], None]) -> None:
         """Change something, on a full disk in the room that was kept for that."""
@@ -172,8 +170,7 @@ class Catalog(Database):
         except StorageError as error:
             if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF not in _FULL:
                 raise
-            with suppress(OSError):  # another process may have been first, which is as good
-                os.unlink(os.path.join(os.path.dirname(self.path), RESERVE_FILE))
+            reserve.release(os.path.dirname(self.path))
             change()
 
     @contextmanager
@@ -183,12 +180,12 @@ class Catalog(Database):
             yield
             self._connection.execute("UPDATE changes SET number = number + 1")
 
-    def bury_unfinished(self) -> None:
-        """Commit something, before what the catalogue does not know is taken for nobody's.
+    def supersede_unfinished_commit(self) -> None:
+        """Commit something, before a directory that the catalogue does not know is set aside.
 
         SQLite writes and syncs a commit's frames, and then says in the WAL's index that they count. A process that is
-        killed in between has committed nothing, as far as anybody sees; but when all others have died too, the next one
-        reads the WAL from its file, and there the commit is. Another one in its place ends that.
+        killed in between has committed nothing, as far as any other process sees; but when all of them have died too,
+        the next one reads the WAL from its file, and there the commit is. A commit written over those frames ends that.
         """
         with self.transaction():
             pass
@@ -206,10 +203,22 @@ class Catalog(Database):
             rows = self._connection.execute("SELECT id, running FROM brokers ORDER BY id").fetchall()
         return {id: BrokerRow(id, bool(running), tuple(paths[id])) for id, running in rows}
 
+    def is_in_use(self) -> bool:
+        """Whether it says anything but the first broker, which it has from its making on."""
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT EXISTS (SELECT * FROM topics) OR EXISTS (SELECT * FROM configs) OR COUNT(*) > 1 FROM brokers"
+            ).fetchone()
+        return bool(row[0])
+
     def topic_names(self) -> list[tuple[str, str]]:
         """(name, id) of every topic, sorted by name."""
         with self._explained():
             return self._connection.execute("SELECT name, id FROM topics ORDER BY name").fetchall()
+
+    def topic_ids(self) -> dict[str, str]:
+        """The id of every topic, by name."""
+        return dict(self.topic_names())
 
     def topic_id(self, name: str) -> str | None:
         with self._explained():
@@ -228,11 +237,22 @@ class Catalog(Database):
     def topic(self, name: str) -> TopicRow | None:
         return next(iter(self.topics("WHERE topics.name = ?", (name,))), None)
 
+    def require_topic(self, name: str) -> TopicRow:
+        """Raises UnknownTopicOrPartitionError, which says how one is made."""
+        row = self.topic(name)
+        if row is None:
+            raise unknown_topic(name)
+        return row
+
+    def partitions(self) -> list[tuple[TopicPartition, PartitionRow]]:
+        """All partitions of all topics, sorted."""
+        return [(TopicPartition(topic.name, row.partition), row) for topic in self.topics() for row in topic.partitions]
+
     def topics(self, where: str = "", parameters: Sequence[str] = ()) -> list[TopicRow]:
         """Topics with all that belongs to them, sorted by name, in four queries whatever their number."""
         with self.snapshot():
             connection = self._connection
-            found = connection.execute(f"SELECT id, name FROM topics {where} ORDER BY name", parameters).fetchall()  # noqa: S608
+            names = connection.execute(f"SELECT id, name FROM topics {where} ORDER BY name", parameters).fetchall()  # noqa: S608
             join = f"JOIN topics ON topics.id = topic_id {where}"
             replicas: dict[tuple[str, int], list[ReplicaRow]] = {}
             for topic_id, partition, *host in connection.execute(
@@ -257,17 +277,17 @@ class Catalog(Database):
                 parameters,
             ):
                 configs.setdefault(topic_id, {})[key] = value
-        return [TopicRow(id, name, tuple(partitions.get(id, ())), configs.get(id, {})) for id, name in found]
+        return [TopicRow(id, name, tuple(partitions.get(id, ())), configs.get(id, {})) for id, name in names]
 
     def partition(self, topic_id: str, number: int) -> tuple[PartitionRow, dict[str, str]] | None:
         """One partition, and its topic's overrides; None if the topic is gone, or never had it."""
         with self.snapshot():
             connection = self._connection
             key = (topic_id, number)
-            found = connection.execute(
+            stored = connection.execute(
                 "SELECT leader, leader_epoch, isr_sorted FROM partitions WHERE topic_id = ? AND partition = ?", key
             ).fetchone()
-            if found is None:
+            if stored is None:
                 return None
             hosts = connection.execute(
                 "SELECT broker, in_sync, log_dir, future_log_dir, change FROM replicas "
@@ -275,7 +295,7 @@ class Catalog(Database):
                 key,
             ).fetchall()
             configs = connection.execute("SELECT name, value FROM topic_configs WHERE topic_id = ?", (topic_id,))
-            leader, epoch, isr_sorted = found
+            leader, epoch, isr_sorted = stored
             row = PartitionRow(number, leader, epoch, tuple(map(ReplicaRow._make, hosts)), bool(isr_sorted))
             return row, dict(configs.fetchall())
 
@@ -290,12 +310,17 @@ class Catalog(Database):
 
     def configs(self, kind: str) -> dict[str, dict[str, str]]:
         """What was set on brokers or groups (``broker``, ``group``): name, empty for all -> setting -> value."""
-        found: dict[str, dict[str, str]] = {}
+        configs: dict[str, dict[str, str]] = {}
         with self._explained():
             rows = self._connection.execute("SELECT name, key, value FROM configs WHERE type = ?", (kind,))
             for name, key, value in rows:
-                found.setdefault(name, {})[key] = value
-        return found
+                configs.setdefault(name, {})[key] = value
+        return configs
+
+    def deletions(self) -> dict[str, tuple[str, int]]:
+        """Topics whose deleting is under way, or was cut short: id -> name and number of partitions."""
+        found = self.configs(_DELETION)
+        return {topic_id: (next(iter(said)), int(next(iter(said.values())))) for topic_id, said in found.items()}
 
     def colliding_topic(self, name: str) -> str | None:
         """The topic whose name equals this one but for ``.`` against ``_`` (itself, if it exists)."""
@@ -321,7 +346,11 @@ class Catalog(Database):
     def remove_broker(self, broker: int) -> None:
         self._connection.execute("DELETE FROM brokers WHERE id = ?", (broker,))
         self._connection.execute("DELETE FROM log_dirs WHERE broker = ?", (broker,))
-        self._connection.execute("DELETE FROM configs WHERE type = 'broker' AND name = ?", (str(broker),))
+        from pykafka_store.settings.configs import static_name
+
+        self._connection.execute(
+            "DELETE FROM configs WHERE type = 'broker' AND name IN (?, ?)", (str(broker), static_name(broker))
+        )
 
     def add_topic(
         self, topic_id: str, name: str, assignments: Sequence[Sequence[int | ReplicaRow]], configs: Mapping[str, str]
@@ -380,6 +409,20 @@ class Catalog(Database):
             "DELETE FROM configs WHERE type = ? AND name = ? AND key = ?", ((kind, name, key) for key in deletions)
         )
 
+    def note_deletion(self, topic_id: str, name: str, partitions: int) -> None:
+        """Inside a transaction: what is still to be taken away of a topic that is removed."""
+        self.change_entity_configs(_DELETION, topic_id, {name: str(partitions)}, ())
+
+    def forget_deletion(self, topic_id: str) -> None:
+        """Inside a transaction: all of it was taken away."""
+        self._connection.execute("DELETE FROM configs WHERE type = ? AND name = ?", (_DELETION, topic_id))
+
     def remove_topic(self, topic_id: str) -> None:
         """Inside a transaction: the topic and all that belongs to it."""
         self._connection.execute("DELETE FROM topics WHERE id = ?", (topic_id,))
+
+
+def unknown_topic(name: str) -> UnknownTopicOrPartitionError:
+    return UnknownTopicOrPartitionError(
+        f"Topic '{name}' does not exist: create it with kafka-topics --create --topic {name}"
+    )

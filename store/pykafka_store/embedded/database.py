@@ -3,102 +3,192 @@
 In WAL mode, because it is atomic, crash-safe and shared between processes already. Every change is one
 ``BEGIN IMMEDIATE`` transaction. ``version()`` asks SQLite's data_version (about a microsecond): a long-lived process
 looks again only when it has moved.
+
+Where SQLite can't open the file as it wants to, for a directory that may not be written or for a disk that is full, the
+connection is one to an image of it in memory (:mod:`pykafka_store.embedded.database_image`), made anew when the file
+changes. The first change that is to be made opens the file, in the room that was kept for that.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pykafka_store.embedded import reserve
+from pykafka_store.embedded.disk import ADVICE, Disk, is_nearly_full, no_space
+from pykafka_store.embedded.forks import carried_over, keep_out_of_forks
 from pykafka_store.errors import StorageError, UnsupportedVersionError
 
 if TYPE_CHECKING:
-    import tempfile
+    from pykafka_store.embedded.database_image import DatabaseImage
 
 BUSY_TIMEOUT = 30.0
 """Seconds that a transaction waits for another process's."""
 
-Mode = Literal["rw", "rwc", "ro", "memory"]
-"""SQLite's: a file that must be there, one that is made if it is missing, one that is left as it is, none at all."""
+Mode = Literal["rw", "rwc", "ro"]
+"""SQLite's: a file that must be there, one that is made if it is missing, one that is left as it is."""
+
+
+class UnfinishedDatabaseError(StorageError):
+    """A file that was to be left as it is has no tables: the process that made it was killed, or is at it."""
 
 
 class Database:
-    """One connection. All methods raise StorageError where SQLite fails."""
+    """One connection, which threads use in turn. All methods raise StorageError where SQLite fails.
+
+    One for all, and not one a thread: it does not cost each new thread an opening, many writers wait for each other in
+    the kernel and not in SQLite's polling, and versions can be compared whichever thread looked (store/DESIGN.md,
+    "Threads, and forks").
+    """
 
     MIGRATIONS: ClassVar[Sequence[str]]
     """What brings the file from version n to n + 1 (PRAGMA user_version). Only ever appended to."""
     SYNCHRONOUS: ClassVar[Literal["FULL", "NORMAL"]]
     """FULL: what is committed survives a power cut. NORMAL: the last commits may be missing after one."""
 
+    MAY_BE_MISSING: ClassVar[bool] = False
+    """Whether a file that is not there counts as one that holds nothing, for who only reads."""
+
     def __init__(self, path: str, mode: Mode) -> None:
         """Raises UnsupportedVersionError for a file of a newer version."""
         self.path = path
+        self._mode: Mode = mode
         self._own_commits = 0
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._turn = 0
+        """Which transaction of this connection's is, or was, the last."""
+        self._guard = threading.RLock()
+        """Held while a thread uses the connection: for a statement, or for a whole transaction."""
+        self._forsaken = False
+        """Whether this is the copy of it that a forked process has."""
+        self._image: DatabaseImage | None = None
+        """What the connection is to, where it is not to the file."""
         with self._explained():
-            self._connection = self._connect_read_only() if mode == "ro" else self._connect(mode)
+            self._connection, self._image = self._opened()
         try:
             with self._explained():
-                self._connection.execute("PRAGMA foreign_keys = ON")
                 self._migrate(mode)
         except BaseException:
             self.close()
             raise
+        keep_out_of_forks(self)
 
     def close(self) -> None:
-        self._connection.close()
-        if self._copy is not None:
-            self._copy.cleanup()
+        if self._forsaken:
+            return
+        with self._guard:
+            self._connection.close()
+
+    def require_ours(self) -> None:
+        """Raises StorageError in a process that was forked off by the one that opened this."""
+        if self._forsaken:
+            raise carried_over(self.path)
+
+    def forsake(self) -> None:
+        """See :class:`pykafka_store.embedded.forks.Forsaking`. Not closed: SQLite does not want that of a child."""
+        self._forsaken = True
+        _never_closed.append(self._connection)
 
     # -------------------------------------------------------------------------------------------------- connecting
 
-    def _connect(self, mode: Mode) -> sqlite3.Connection:
-        connection = sqlite3.connect(_uri(self.path, mode), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    def _opened(self) -> tuple[sqlite3.Connection, DatabaseImage | None]:
+        """A connection to the file, or to an image of it where there is no way to have that. Raises StorageError,
+        sqlite3.Error.
+        """
+        if self._mode != "ro":
+            try:
+                return self._connected_to_file(), None
+            except sqlite3.Error as error:
+                if not self._lacks_room(error):
+                    raise
+                return self._connected_to_image()
+        wal = f"{self.path}-wal"
+        # SQLite would read a file without a WAL that it may not make by never looking at it again.
+        if os.access(os.path.dirname(self.path), os.W_OK) or (os.path.exists(wal) and os.path.getsize(wal)):
+            try:
+                return self._connected_to_file(), None
+            except sqlite3.OperationalError:
+                if not os.path.exists(self.path) and not self.MAY_BE_MISSING:
+                    raise
+        return self._connected_to_image()
+
+    def _connected_to_file(self) -> sqlite3.Connection:
+        if self._mode != "ro" and os.path.islink(self.path):  # SQLite itself looks at what lies beside it
+            raise StorageError(f"{self.path}: {os.strerror(errno.ELOOP)}: {ADVICE[errno.ELOOP]}")
+        connection = _connected(_uri(self.path, self._mode))
         with _closing_on_error(connection):
-            if mode == "rwc":
+            if self._mode == "rwc":
                 _make_wal(connection)
-            connection.execute(f"PRAGMA synchronous = {self.SYNCHRONOUS}")
+            connection.execute("PRAGMA user_version")  # SQLite opens the file, and what is beside it, when it is used
+            if self._mode != "ro":
+                connection.execute(f"PRAGMA synchronous = {self.SYNCHRONOUS}")
+            connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
-    def _connect_read_only(self) -> sqlite3.Connection:
-        """Open the file without changing anything, whatever a writer left: a live WAL, none, or one that can't be
-        shared.
+    def _connected_to_image(self) -> tuple[sqlite3.Connection, DatabaseImage]:
+        from pykafka_store.embedded.database_image import read_image
 
-        SQLite reads a WAL only through its -shm file. In a directory that may not be written, with a WAL and no usable
-        -shm, what is left is to read a copy, which goes when this is closed.
+        image = read_image(Disk(), self.path)
+        if not (image.times[0] or self.MAY_BE_MISSING):
+            raise StorageError(f"{self.path} is gone: is its disk mounted?")
+        connection = _connected("file::memory:")
+        with _closing_on_error(connection):
+            if image.content:
+                connection.deserialize(image.content)
+            elif self.MAY_BE_MISSING:
+                self._apply_migrations(connection)
+            connection.execute("PRAGMA query_only = ON")
+        return connection, image
+
+    def _look_again(self) -> None:
+        """Have the connection show what the file holds now, where it is one to an image."""
+        if self._image is None or self._connection.in_transaction or self._image.is_current(self.path):
+            return
+        connection, image = self._opened()
+        if image is not None and image.content == self._image.content:
+            connection.close()
+            self._image = image
+        else:
+            self._adopt(connection, image)
+
+    def _adopt(self, connection: sqlite3.Connection, image: DatabaseImage | None) -> None:
+        self._connection.close()
+        self._connection, self._image = connection, image
+        self._own_commits += 1  # ``version()`` of another connection must not equal an earlier one's
+        self._migrate(self._mode)
+
+    def _make_room(self) -> None:
+        """Have the file open, and room for a change. On a disk that is nearly full both take the reserve, and the WAL
+        begins anew, in the room that it has, when all that is in it is in the file.
         """
-        wal = f"{self.path}-wal"
-        immutable = not os.path.exists(wal) or not os.path.getsize(wal)
-        uri = _uri(self.path, "ro")
-        if immutable and not os.access(os.path.dirname(self.path), os.W_OK):
-            uri += "&immutable=1"
+        directory = os.path.dirname(self.path)
+        if self._image is None and not is_nearly_full(directory):
+            return
+        reserve.release(directory)
+        if self._image is not None and self._mode != "ro":
+            self._adopt(self._connected_to_file(), None)
         try:
-            connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-            with _closing_on_error(connection):
-                connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-            return connection
-        except sqlite3.OperationalError:
-            if not os.path.exists(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.OperationalError as error:
+            if not self._lacks_room(error):  # else the commit will say whether there is enough
                 raise
-        import shutil
-        import tempfile
 
-        self._copy = tempfile.TemporaryDirectory(prefix="pykafka-catalog-")
-        copy = os.path.join(self._copy.name, os.path.basename(self.path))
-        try:
-            for suffix in ("", "-wal"):
-                shutil.copy(self.path + suffix, copy + suffix)
-        except OSError as error:
-            self._copy.cleanup()
-            raise StorageError(f"{error.filename or self.path}: {error.strerror}") from error
-        return sqlite3.connect(copy, timeout=BUSY_TIMEOUT, isolation_level=None)
+    def _lacks_room(self, error: sqlite3.Error) -> bool:
+        """Whether SQLite failed because the disk is full. It says so for the database and the WAL only."""
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}:
+            return True
+        beside = code & 0xFF in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+        return beside and is_nearly_full(os.path.dirname(self.path))
 
     def _migrate(self, mode: Mode) -> None:
-        version, newest = self._user_version(), len(self.MIGRATIONS)
+        version, newest = _user_version(self._connection), len(self.MIGRATIONS)
         if not version and mode == "rw":
             raise StorageError(f"{self.path} is empty, and the directory is not: restore it from a backup")
         if version > newest:
@@ -108,36 +198,51 @@ class Database:
         if version == newest:
             return
         if mode == "ro":
-            raise StorageError(f"{self.path} is unfinished or of an older version, and may only be read here")
+            problem = UnfinishedDatabaseError if not version else StorageError
+            raise problem(f"{self.path} is unfinished or of an older version, and may only be read here")
         with self.transaction():
-            for number in range(self._user_version(), newest):  # asked again: another process may have been first
-                for statement in filter(str.strip, self.MIGRATIONS[number].split(";")):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {number + 1}")
+            self._apply_migrations(self._connection)
 
-    def _user_version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+    def _apply_migrations(self, connection: sqlite3.Connection) -> None:
+        """Those that are missing, as of now: another process may have been first."""
+        for number in range(_user_version(connection), len(self.MIGRATIONS)):
+            for statement in filter(str.strip, self.MIGRATIONS[number].split(";")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
 
     # ------------------------------------------------------------------------------------------------ transactions
 
     def version(self) -> tuple[int, int]:
         """A value that differs from an earlier one if anything was committed in between, here or by another process."""
-        with self._explained():
-            return int(self._connection.execute("PRAGMA data_version").fetchone()[0]), self._own_commits
+        self.require_ours()
+        try:  # ``_explained``, unfolded: each append asks this several times
+            with self._guard:
+                self._look_again()
+                return int(self._connection.execute("PRAGMA data_version").fetchone()[0]), self._own_commits
+        except sqlite3.Error as error:
+            raise self._told(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All changes inside happen together or not at all; writers take turns."""
+        """All changes inside happen together or not at all; writers take turns.
+
+        A signal may strike at any instruction, most likely in the wait for another writer: its handler's exception then
+        comes out of a BEGIN that has succeeded all the same. So BEGIN stands inside of what ends the transaction.
+        """
         with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
-            changes = self._connection.total_changes
+            self._end_abandoned()
+            self._make_room()
+            self._turn = turn = self._turn + 1
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                changes = self._connection.total_changes
                 yield
+                # Counted before COMMIT, out of which a signal may come as well: one too many costs a look.
+                self._own_commits += self._connection.total_changes != changes
                 self._connection.execute("COMMIT")
-            except BaseException:
-                self._end()
-                raise
-            self._own_commits += self._connection.total_changes != changes
+            finally:
+                if self._turn == turn:  # else this one was abandoned, and is only now collected
+                    self._end()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -146,27 +251,73 @@ class Database:
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("BEGIN")
             try:
+                self._connection.execute("BEGIN")
                 yield
             finally:
                 self._end()
 
+    def _end_abandoned(self) -> None:
+        """Roll back what a signal left open just before or behind the body of its ``with``: who cleans up after that
+        exception finds it. Without one a transaction within another is a mistake, of which SQLite complains.
+        """
+        if sys.exc_info()[0] is not None:
+            self._end()
+
     def _end(self) -> None:
-        if self._connection.in_transaction:  # some errors, a full disk for one, have ended it already
-            self._connection.execute("ROLLBACK")
+        with suppress(sqlite3.ProgrammingError):  # it was closed: what a signal left open is collected only now
+            if self._connection.in_transaction:  # some errors, a full disk for one, have ended it already
+                self._connection.execute("ROLLBACK")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
+        """Around whatever uses the connection: one thread at a time, and errors that say which file it was."""
+        self.require_ours()
         try:
-            yield
+            with self._guard:
+                self._look_again()
+                yield
         except sqlite3.Error as error:
-            if _is_busy(error):
-                raise StorageError(
-                    f"{self.path} was held by another process for {BUSY_TIMEOUT:g} s: it may be frozen "
-                    f"(fuser -v {self.path} names it)"
-                ) from error
-            raise StorageError(f"{self.path}: {error}") from error
+            raise self._told(error) from error
+
+    def _told(self, error: sqlite3.Error) -> StorageError:
+        """What a user is told of an error of SQLite's. Raises StorageError where there are no descriptors left."""
+        if self._lacks_room(error):
+            return no_space(self.path, str(error))
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN:
+            _require_descriptors(self.path)
+        if _is_busy(error):
+            return StorageError(
+                f"{self.path} was held by another process for {BUSY_TIMEOUT:g} s: it may be frozen "
+                f"(fuser -v {self.path} names it)"
+            )
+        return StorageError(f"{self.path}: {error}")
+
+
+_never_closed: list[sqlite3.Connection] = []
+"""Connections of a parent process."""
+
+
+def _connected(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+
+
+def _require_descriptors(path: str) -> None:
+    """Raises StorageError if this process has none left, of which SQLite says only that it can't open a file.
+
+    It opens up to four at once. Not the database itself, as closing that would drop the locks that SQLite has on it.
+    """
+    with ExitStack() as opened:
+        try:
+            for _ in range(4):
+                opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            number = error.errno or 0
+            raise StorageError(f"{path}: {os.strerror(number)}: {ADVICE[errno.EMFILE]}") from error
+
+
+def _user_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _uri(path: str, mode: Mode) -> str:

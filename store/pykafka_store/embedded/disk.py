@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
+from types import TracebackType
 
-from pykafka_store.errors import StorageError
+from pykafka_store.errors import NoSpaceError, StorageError
 
 _IOV_MAX = 1000
 """Pieces handed to one pwritev; Linux takes 1024."""
@@ -22,7 +23,11 @@ class Disk:
     """The real disk."""
 
     def open(self, path: str, flags: int = os.O_RDONLY) -> int:
-        """A descriptor, close-on-exec. Raises FileNotFoundError, StorageError."""
+        """A descriptor, close-on-exec. Nothing is written through a symbolic link: who may write to a shared directory
+        could else have others overwrite what is theirs. Raises FileNotFoundError, StorageError.
+        """
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            flags |= os.O_NOFOLLOW
         with _explained(path):
             return os.open(path, flags | os.O_CLOEXEC, 0o666)
 
@@ -48,7 +53,7 @@ class Disk:
                 missing -= len(data)
             return b"".join(pieces)
 
-    def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
+    def write_at(self, descriptor: int, pieces: Sequence[bytes | memoryview], position: int, path: str = "") -> int:
         """Write all pieces one after the other; returns the position after them.
 
         Raises StorageError when the disk takes less; some of the bytes may then be there, for the caller to cut back.
@@ -61,6 +66,12 @@ class Disk:
                     position += written
                     some = _rest(some, written)
         return position
+
+    def send(self, descriptor: int, socket: int, position: int, count: int) -> int:
+        """Send a file's bytes to a socket; how many it took. Its errors are the socket's, and are raised as they are:
+        BlockingIOError, ConnectionError.
+        """
+        return os.sendfile(socket, descriptor, position, count)
 
     def truncate(self, descriptor: int, size: int, path: str = "") -> None:
         with _explained(path):
@@ -83,7 +94,7 @@ class Disk:
     def replace_file(self, path: str, data: bytes) -> None:
         """Write, sync, rename: the file holds its old bytes or the new ones, never a mixture."""
         temporary = f"{path}.tmp"
-        descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        descriptor = self._open_new(temporary)
         try:
             self.write_at(descriptor, [data], 0, temporary)
             self.sync(descriptor, temporary)
@@ -93,13 +104,26 @@ class Disk:
         self.sync_directory(os.path.dirname(path))
 
     def create_file(self, path: str, data: bytes = b"") -> None:
-        """A new file in a directory that nobody looks at yet; not synced."""
-        descriptor = self.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        """A new file under a name that nobody looks at yet; not synced."""
+        descriptor = self._open_new(path)
         try:
             if data:
                 self.write_at(descriptor, [data], 0, path)
         finally:
             os.close(descriptor)
+
+    def _open_new(self, path: str) -> int:
+        """A file to write, which this process made. What a killed one left under that name is removed, and whatever
+        else lies there: it is not written to.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            return self.open(path, flags)
+        except StorageError as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+        self.remove(path)
+        return self.open(path, flags)
 
     def read_file(self, path: str, limit: int = 1 << 20) -> bytes:
         """A small file, whole. Raises FileNotFoundError, and StorageError beyond ``limit`` bytes."""
@@ -130,9 +154,14 @@ class Disk:
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory that has been renamed out of the way, as far as it goes: what stays is upkeep's."""
-        import shutil
+        try:
+            for name in os.listdir(path):  # files, but for what somebody else has put there
+                os.unlink(f"{path}/{name}")
+            os.rmdir(path)
+        except OSError:
+            import shutil
 
-        shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
 
     def is_at(self, descriptor: int, path: str) -> bool:
         """Whether an open file is still the one under that name."""
@@ -145,7 +174,12 @@ class Disk:
     def touch(self, path: str, at_ms: int) -> None:
         """Make ``at_ms`` the time at which the file was last changed. Raises FileNotFoundError, StorageError."""
         with _explained(path):
-            os.utime(path, ns=(at_ms * 1_000_000, at_ms * 1_000_000))
+            os.utime(path, ns=(at_ms * 1_000_000, at_ms * 1_000_000), follow_symlinks=False)
+
+    def touch_open(self, descriptor: int, path: str = "") -> None:
+        """Make now the time at which an open file was last changed, whatever has its name by now."""
+        with _explained(path):
+            os.utime(descriptor)
 
     def changed_at(self, path: str) -> int:
         """When the file was last changed, in ms since the epoch. Raises FileNotFoundError, StorageError."""
@@ -173,12 +207,17 @@ class Disk:
         with _explained(path):
             return os.listdir(path)
 
-    def make_directory(self, path: str) -> None:
-        """Make a directory and its parents; one that exists is fine."""
+    def make_directory(self, path: str, *, parents: bool = True) -> None:
+        """Make a directory; one that exists is fine. ``parents``: and those it lies in, where they are missing.
+        Without, a missing one raises FileNotFoundError: where a disk was mounted, nothing is written while it is not.
+        """
         with _explained(path):
             while True:
                 try:
-                    os.makedirs(path, exist_ok=True)
+                    if parents:
+                        os.makedirs(path, exist_ok=True)
+                    elif not os.path.isdir(path):
+                        os.mkdir(path)
                     return
                 except FileExistsError:
                     if os.path.lexists(path) and not os.path.isdir(path):
@@ -194,8 +233,21 @@ class Disk:
                 return False
         return True
 
+    def remove_empty_directory(self, path: str) -> bool:
+        """Remove a directory if it is empty. False where something is in it, it is gone, or it can't be removed."""
+        try:
+            with _explained(path):
+                os.rmdir(path)
+        except (FileNotFoundError, StorageError):
+            return False
+        return True
+
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
+
+    def may_read(self, path: str) -> bool:
+        """Whether what is in this directory can be looked at."""
+        return os.access(path, os.R_OK | os.X_OK)
 
     def may_write(self, path: str) -> bool:
         """Whether files can be made in this directory."""
@@ -212,28 +264,78 @@ def _rest(pieces: Sequence[bytes | memoryview], written: int) -> Sequence[bytes 
 
 
 ADVICE = {
-    errno.ENOSPC: "free some space and run it again; what was acknowledged is safe",
-    errno.EDQUOT: "free some space and run it again; what was acknowledged is safe",
     errno.EROFS: "it can be read, but not changed",
     errno.EACCES: "check its owner and permissions",
     errno.EPERM: "check its owner and permissions",
+    errno.ELOOP: "nothing is written through a symbolic link: remove it",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
 
-@contextmanager
-def _explained(path: str) -> Iterator[None]:
+class _explained:  # noqa: N801 - it is used as a function; a class costs a third of a generator, a hundred times a command
     """Turn the operating system's errors into ours: one line with the path and what to do next."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
+            return
         number = error.errno or 0
+        if number in {errno.ENOSPC, errno.EDQUOT}:
+            raise no_space(error.filename or self._path, os.strerror(number)) from error
         advice = ADVICE.get(number)
         raise StorageError(
-            f"{error.filename or path}: {os.strerror(number)}" + (f": {advice}" if advice else "")
+            f"{error.filename or self._path}: {os.strerror(number)}" + (f": {advice}" if advice else "")
         ) from error
+
+
+NEARLY_FULL = 1 << 18
+"""Bytes. What is left of a file system that has less may not be enough for a change of the catalogue."""
+
+
+def is_nearly_full(path: str) -> bool:
+    """Whether the file system that a directory lies on has next to no room, or no room for another file."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False  # whoever goes on to use the directory meets the same error, and tells it
+    free = found.f_bavail
+    if os.geteuid() == 0:  # which may have what is kept for it, but for what ext4 keeps for itself
+        free = max(free, found.f_bfree - found.f_blocks // 40)
+    return bool(found.f_blocks and free * found.f_frsize < NEARLY_FULL) or bool(found.f_files and not found.f_ffree)
+
+
+def no_space(path: str, what: str) -> NoSpaceError:
+    """The error for a file that could not be made or could not grow, which is ``what``: how full it is, and what
+    helps.
+    """
+    parent = os.path.dirname(os.path.abspath(path))
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    left = ""
+    with suppress(OSError):
+        found = os.statvfs(parent)
+        free, total = found.f_frsize * found.f_bavail, found.f_frsize * found.f_blocks
+        left = f" ({free:,} of {total:,} bytes are free)"
+    return NoSpaceError(
+        f"{path}: {what}{left}: make room (a lower retention.bytes and pykafka maintain, kafka-delete-records, "
+        "kafka-topics --delete) and run it again; what was acknowledged is safe"
+    )
+
+
+def descriptors() -> int:
+    """How many files this process may have open at once, as things stand."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 @cache

@@ -6,18 +6,16 @@ MetaProperties. Written to a temporary name, synced and renamed by whoever has t
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping, Sequence
 
-from pykafka_store.errors import CorruptRecordError, UnsupportedVersionError
+from pykafka_store.errors import CorruptRecordError
 
 LEADER_EPOCH_FILE = "leader-epoch-checkpoint"
 PARTITION_METADATA_FILE = "partition.metadata"
 META_PROPERTIES_FILE = "meta.properties"
 CLEANER_CHECKPOINT_FILE = "cleaner-offset-checkpoint"
 """How far a partition's log is compacted: in each replica's directory. Where there is none, no compaction was there."""
-
-LAYOUT_VERSION = 1
-"""Of a whole data directory. A newer one is refused, an older one would be migrated."""
 
 
 def format_leader_epochs(entries: Sequence[tuple[int, int]]) -> str:
@@ -62,6 +60,12 @@ def format_partition_metadata(topic_id: str) -> str:
     return f"version: 0\ntopic_id: {topic_id}"
 
 
+def topic_id_text(raw: bytes) -> str:
+    """Kafka's spelling of a topic id's sixteen bytes."""
+    text = binascii.b2a_base64(raw, newline=False).rstrip(b"=").decode()
+    return text.replace("+", "-").replace("/", "_")
+
+
 def parse_partition_metadata(text: str) -> str:
     """The topic id. Raises CorruptRecordError."""
     fields = dict(line.split(": ", 1) for line in text.split("\n") if ": " in line)
@@ -70,25 +74,15 @@ def parse_partition_metadata(text: str) -> str:
     return fields["topic_id"]
 
 
-def format_properties(properties: Mapping[str, str], comment: str) -> str:
-    """A Java properties file of simple values (ASCII, no escapes needed), sorted by key."""
+def format_meta_properties(properties: Mapping[str, str], comment: str) -> str:
+    """A meta.properties, sorted by key: a Java properties file whose values are ids and numbers."""
     return "".join((f"#{comment}\n", *(f"{key}={properties[key]}\n" for key in sorted(properties))))
 
 
-def parse_properties(text: str) -> dict[str, str]:
-    """Simple ``key=value`` lines; comments and blank lines are skipped."""
+def parse_meta_properties(text: str) -> dict[str, str]:
+    """The inverse: ``key=value`` lines without escapes, as nothing in them needs any; comments and blank lines are
+    skipped. It takes any text, as this file may be damaged; what people write, with all that Java reads of a properties
+    file, is for the command line.
+    """
     pairs = (line.partition("=") for line in text.splitlines() if line.strip() and line[0] not in "#!")
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def check_layout(properties: Mapping[str, str], where: str) -> None:
-    """Raises UnsupportedVersionError for a data directory of a newer layout, CorruptRecordError for one without a
-    version.
-    """
-    text = properties.get("layout.version", "")
-    if not (text.isascii() and text.isdigit()):
-        raise CorruptRecordError(f"{where} has no layout.version: not a pykafka data directory, or a damaged one")
-    if int(text) > LAYOUT_VERSION:
-        raise UnsupportedVersionError(
-            f"{where} has layout version {text}, and this pykafka reads up to {LAYOUT_VERSION}: upgrade pykafka-toolkit"
-        )

@@ -23,9 +23,8 @@ from pykafka_store.format.batch import (
     TIMESTAMP_TYPE_BIT,
     TRANSACTIONAL_BIT,
     BatchHeader,
-    decode_varint,
-    encode_varint,
 )
+from pykafka_store.format.varint import decode_varint, encode_varint
 from pykafka_store.model import NO_TIMESTAMP, TimestampType
 
 _CRC_FIELD = 17

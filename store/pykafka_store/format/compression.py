@@ -19,6 +19,11 @@ CODEC_MASK = 0x07
 MAX_DECOMPRESSED = 256 << 20
 """No batch may unfold to more than this many bytes: 256 times what a default broker accepts of uncompressed ones."""
 
+_MOST_LZ4, _MOST_ZSTD = 256, 1 << 15
+"""Bytes that one byte can unfold to: a byte of an LZ4 length adds 255, and four bytes are a zstd block of 128 KiB. So
+bad bytes, for which a buffer grows as for good ones, take memory by their size."""
+_SMALL = 1 << 16
+
 # snappy-java's stream: magic, version and compatible version, then blocks of (int32 length, raw snappy).
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = _XERIAL_MAGIC + struct.pack(">ii", 1, 1)
@@ -70,9 +75,9 @@ def decompress(number: int, data: bytes, limit: int = MAX_DECOMPRESSED) -> bytes
         if number == SNAPPY:
             return _unsnappy(data, limit)
         if number == LZ4:
-            return _bounded(cramjam.lz4.decompress_into, data, limit)
+            return _bounded(cramjam.lz4.decompress_into, data, min(limit, _MOST_LZ4 * len(data) + _SMALL))
         if number == ZSTD:
-            return _bounded(cramjam.zstd.decompress_into, data, limit)
+            return _bounded(cramjam.zstd.decompress_into, data, min(limit, _MOST_ZSTD * len(data) + _SMALL))
     except (cramjam.DecompressionError, zlib.error, struct.error) as error:
         raise CorruptRecordError(f"{NAMES[number]} data does not decode: {error}") from error
     raise UnsupportedCompressionError(f"Unknown compression type id: {number}")
@@ -114,7 +119,7 @@ def _bounded(decompress_into: Callable[[bytes, bytearray], int], data: bytes, li
     """Decompress into a buffer that grows up to ``limit``: frames need not say how large they unfold."""
     import cramjam
 
-    size = min(limit, max(1 << 16, 8 * len(data)))
+    size = min(limit, max(_SMALL, 8 * len(data)))
     while True:
         out = bytearray(size)
         try:

@@ -4,7 +4,7 @@ A mirror is a producer like any other, and its sequence is the source's offset: 
 source offset of its last record. For a source without gaps that is exactly what Kafka's idempotent producer would
 write. So the log itself says how far the copying came, in the same bytes as the records: no kill and no power cut can
 part the two, compaction keeps the last batch of every producer id (for its sequence, as in Kafka), and Kafka's own
-``kafka-dump-log`` shows it.
+``kafka-dump-log`` shows it. A source of rows (pykafka_store.source) writes its rows' positions in the same way.
 
 - producer id: 63 bits of a hash that names the source's partition (`producer_id_of`). Kafka's own ids count from 0.
 - base sequence: such that the last sequence is the low 31 bits of the last source offset; sequences wrap there.
@@ -13,8 +13,6 @@ part the two, compaction keeps the last batch of every producer id (for its sequ
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from pykafka_store.errors import InvalidRequestError
 from pykafka_store.format.batch import BatchHeader
 
@@ -22,9 +20,14 @@ _SEQUENCE_BITS = 31
 _SEQUENCES = 1 << _SEQUENCE_BITS
 _EPOCHS = 1 << 15
 
+FIRST_COPIED_PRODUCER_ID = 1 << 40
+"""Ids from here on are no producer's: those of copies are hashes."""
+
 
 def producer_id_of(source: str) -> int:
     """The producer id that stands for a source: a cluster, a topic by its id, and a partition."""
+    from hashlib import blake2b
+
     return int.from_bytes(blake2b(source.encode(), digest_size=8).digest(), "big") >> 1
 
 

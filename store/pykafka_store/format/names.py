@@ -27,6 +27,12 @@ CLEANED_SUFFIX = ".cleaned"
 SWAP_SUFFIX = ".swap"
 """Behind another suffix: compaction's work, whole, and about to take its place."""
 
+WRITTEN_SUFFIXES = (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX)
+"""The files that this engine makes of every segment, in the order in which it makes them."""
+INDEX_SUFFIXES = (TRANSACTION_INDEX_SUFFIX, TIME_INDEX_SUFFIX, INDEX_SUFFIX)
+SEGMENT_SUFFIXES = (SNAPSHOT_SUFFIX, *INDEX_SUFFIXES, LOG_SUFFIX)
+"""All files that a segment may have, in the order in which they are taken away: a log never before its indexes."""
+
 
 def check_topic_name(name: str) -> str:
     """Return the name if it is a legal topic name, in Kafka's order of checks. Raises InvalidTopicError."""

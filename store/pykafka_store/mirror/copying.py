@@ -40,6 +40,8 @@ class Copy:
         """Whether the target refused a record: what it says of later ones does not count."""
         self.records = 0
         self.size = 0
+        self._landed: list[tuple[int, int]] = []
+        """The target offsets of this run's records: first, and the one after the last; runs that touch are one."""
 
     @property
     def name(self) -> str:
@@ -53,6 +55,10 @@ class Copy:
     def delivered(self, base_offset: int, count: int) -> None:
         """The next ``count`` of what waits are in the log, from ``base_offset`` on."""
         self.records += count
+        if self._landed and self._landed[-1][1] == base_offset:
+            self._landed[-1] = (self._landed[-1][0], base_offset + count)
+        else:
+            self._landed.append((base_offset, base_offset + count))
         while count:
             sent = self.waiting.popleft()
             if len(sent) > count:
@@ -63,6 +69,10 @@ class Copy:
             count -= len(sent)
             self.position = sent[-1] + 1
         self.floor = self.offsets.target_end
+
+    def landed_before(self, offset: int) -> int:
+        """How many of this run's records lie before an offset of the target."""
+        return sum(max(0, min(stop, offset) - start) for start, stop in self._landed)
 
     def entry(self) -> Entry:
         return Entry(self.source_id, self.target_id, self.position, self.floor, self.offsets)

@@ -17,7 +17,7 @@ What a kill leaves, and what the next mirror makes of it:
 
 So in a directory nothing is there twice and nothing is missing; in a cluster nothing is missing, and after a kill some
 records may be there twice, at most those of the second before it; in transactions, which hold the ledger's entries as
-well, nobody who reads what is committed sees those. Why the log's word is as good:
+well, no consumer that reads committed records sees those. Why the log's word is as good:
 
 1. Nobody else writes batches with this producer id: it names the source's partition, and the lock keeps a second
    mirror of the pair away.
@@ -40,7 +40,7 @@ from __future__ import annotations
 import re
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from types import TracebackType
@@ -66,7 +66,7 @@ from pykafka_store.model import (
 )
 
 POLL = 0.2
-"""Seconds that a poll waits at most, so that whoever wants to stop us is heard."""
+"""Seconds that a poll waits at most, so that a wish to stop is heard."""
 
 LOOK = 1.0
 """Seconds between looks for new topics and partitions, when following."""
@@ -75,7 +75,7 @@ GROUPS = 5.0
 """Seconds between looks at the groups' offsets, when following."""
 
 
-class Wanted(NamedTuple):
+class Selection(NamedTuple):
     """What is to be mirrored."""
 
     topics: Sequence[str] = ()
@@ -87,7 +87,7 @@ class Wanted(NamedTuple):
     """What the topics' names at the target begin with."""
 
     def digest(self) -> str:
-        """What is the same whenever the same topics are wanted."""
+        """What is the same whenever the same topics are selected."""
         words = repr((sorted(self.topics), self.pattern and self.pattern.pattern, self.prefix))
         return blake2b(words.encode(), digest_size=8).hexdigest()
 
@@ -107,7 +107,10 @@ class TopicReport(NamedTuple):
     target: str
     partitions: int
     records: int
+    """Those that are there: without ``gone``."""
     size: int
+    gone: int
+    """Records that were copied, and that the target has taken away again."""
 
 
 class Mirror:
@@ -121,7 +124,7 @@ class Mirror:
         self,
         source: Cluster,
         target: Target,
-        wanted: Wanted,
+        selection: Selection,
         *,
         on_notice: Callable[[str], None],
         on_error: Callable[[str], None],
@@ -129,7 +132,7 @@ class Mirror:
         """Raises StoreError."""
         self._source = source.admin()
         self._target = target.cluster.admin()
-        self._wanted = wanted
+        self._selection = selection
         self._on_notice = on_notice
         self._on_error = on_error
         self._copies: dict[TopicPartition, Copy] = {}
@@ -156,15 +159,17 @@ class Mirror:
             if isinstance(target, DirectoryTarget):
                 self._to = ToDirectory(target.cluster, self._delivered, on_notice)
             else:
-                named = f"pykafka-mirror-{self._cluster_id}-{wanted.digest()}" if target.exactly_once else ""
+                named = f"pykafka-mirror-{self._cluster_id}-{selection.digest()}" if target.exactly_once else ""
                 cluster = ToCluster(target.cluster, named, target.lock_directory, self._delivered, self._failed)
                 stack.callback(cluster.close)
                 self._to = cluster
             stack.enter_context(self._to.producer)
             self._ledger = Ledger(target.cluster)
             self._ledger.read()
-            self._topics = TargetTopics(self._target, wanted.prefix, on_notice)
-            self._groups = MirroredGroups(self._source, self._target, wanted.groups, wanted.group_pattern, on_error)
+            self._topics = TargetTopics(self._source, self._target, selection.prefix, on_notice)
+            self._groups = MirroredGroups(
+                self._source, self._target, selection.groups, selection.group_pattern, on_error
+            )
             self._exit = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -184,33 +189,35 @@ class Mirror:
         """
         self._follow = follow
         self._add(self._new_topics())
-        if not self._copies and not self._wanted.topics and self._wanted.pattern is not None:
-            self._on_notice(f"no topic at the source matches {self._wanted.pattern.pattern}")
+        if not self._copies and not self._selection.topics and self._selection.pattern is not None:
+            self._on_notice(f"no topic at the source matches {self._selection.pattern.pattern}")
         self._assign()
 
     def _new_topics(self) -> list[TopicDescription]:
-        """Topics that are wanted, and not mirrored yet or with fewer partitions than they have."""
+        """Selected topics that are not mirrored yet, or with fewer partitions than they have."""
         admin = self._source
         listed = {each.name: each.topic_id for each in admin.list_topics()}
-        known = {copy.source.topic for copy in [*self._copies.values(), *self._gone]}
-        missing = [name for name in self._wanted.topics if name not in listed and name not in known]
-        if missing:
-            raise UnknownTopicOrPartitionError(f"Topic {missing[0]} does not exist at the source")
-        names = [name for name in self._wanted.topics if name in listed]
-        if self._wanted.pattern is not None:
-            names += [
-                name
-                for name in listed
-                if name not in names
-                and name not in INTERNAL_TOPICS
-                and name != LEDGER_TOPIC
-                and self._wanted.pattern.fullmatch(name)
-            ]
+        names = self._selected(listed)
         for name, topic_id in list(self._ids.items()):
             if listed.get(name) != topic_id:
                 self._forget(name)
         described = admin.describe_topics(names) if names else []
         return [each for each in described if TopicPartition(each.name, len(each.partitions) - 1) not in self._copies]
+
+    def _selected(self, listed: Collection[str]) -> list[str]:
+        """Those of the source's topics that are selected. Raises UnknownTopicOrPartitionError for a named one that is
+        missing, and was never there.
+        """
+        known = {copy.source.topic for copy in [*self._copies.values(), *self._gone]}
+        missing = [name for name in self._selection.topics if name not in listed and name not in known]
+        if missing:
+            raise UnknownTopicOrPartitionError(f"Topic {missing[0]} does not exist at the source")
+        names = [name for name in self._selection.topics if name in listed]
+        pattern = self._selection.pattern
+        if pattern is not None:
+            ours = {*names, *INTERNAL_TOPICS, LEDGER_TOPIC}
+            names += [name for name in listed if name not in ours and pattern.fullmatch(name)]
+        return names
 
     def _forget(self, name: str) -> None:
         """A topic is gone at the source, or another one has its name."""
@@ -293,7 +300,7 @@ class Mirror:
     def _run(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> None:
         now = time.monotonic()
         next_save, next_look, next_groups = now + self._to.save_every, now + LOOK, now + GROUPS
-        while not stop() and (self._is_reading or (self._follow and self._wanted.pattern is not None)):
+        while not stop() and (self._is_reading or (self._follow and self._selection.pattern is not None)):
             for copy, records in self._poll():
                 self._send(copy, records)
             self._note_positions()
@@ -316,7 +323,7 @@ class Mirror:
         return any(not copy.is_done for copy in self._copies.values())
 
     def _assign(self) -> None:
-        """Read what is not done, from where we stand."""
+        """Read the partitions that are not done, each from its ``reading`` on."""
         self._consumer.assign({copy.source: copy.reading for copy in self._copies.values() if not copy.is_done})
 
     def _poll(self) -> Iterable[tuple[Copy, Records]]:
@@ -348,7 +355,7 @@ class Mirror:
             copy.delivered(delivery.base_offset, delivery.record_count)
 
     def _failed(self, failure: SendFailure) -> None:
-        """What the brokers refuse ends the mirror: it is not to leave anything out. Raises what is to be told."""
+        """A refusal by the brokers ends the mirror, which is not to leave anything out: raises it, with its place."""
         copy = self._by_target.get(TopicPartition(failure.topic, failure.partition or 0))
         if copy is None or not copy.waiting:
             raise failure.error
@@ -417,10 +424,17 @@ class Mirror:
         found: dict[tuple[str, str], list[Copy]] = {}
         for copy in [*self._gone, *self._copies.values()]:
             found.setdefault((copy.source.topic, copy.target.topic), []).append(copy)
-        return [
-            TopicReport(*names, len(some), sum(copy.records for copy in some), sum(copy.size for copy in some))
-            for names, some in found.items()
-        ]
+        starts = self._target.list_offsets(dict.fromkeys([copy.target for copy in self._landed()], OffsetAt.EARLIEST))
+        reports = []
+        for names, some in found.items():
+            gone = sum(copy.landed_before(start) for copy in some if isinstance(start := starts.get(copy.target), int))
+            records, size = sum(copy.records for copy in some), sum(copy.size for copy in some)
+            reports.append(TopicReport(*names, len(some), records - gone, size, gone))
+        return reports
+
+    def _landed(self) -> list[Copy]:
+        """The copies that got anything in this run."""
+        return [copy for copy in [*self._gone, *self._copies.values()] if copy.records]
 
     def group_reports(self) -> list[GroupReport]:
         return self._groups.reports()

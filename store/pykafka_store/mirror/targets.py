@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
-from pykafka_store.api import Copier, DataDirectory, KafkaCluster, Producer, TransactionalProducer
+from pykafka_store.api import KafkaCluster, Producer, TransactionalProducer
+from pykafka_store.directory import Copier, DataDirectory
 from pykafka_store.errors import InvalidTimestampError, OffsetOutOfRangeError, RecordTooLargeError, StoreError
 from pykafka_store.mirror.copying import Copy
 from pykafka_store.mirror.ledger import Entry

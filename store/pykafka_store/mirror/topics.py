@@ -9,7 +9,8 @@ from pykafka_store.errors import InvalidRequestError, UnknownTopicOrPartitionErr
 from pykafka_store.format.names import check_topic_name
 from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
 from pykafka_store.mirror.telling import Once
-from pykafka_store.model import TopicDescription
+from pykafka_store.model import ConfigResource, TopicDescription
+from pykafka_store.settings.configs import SETTINGS
 
 NOT_COPIED_CONFIGS = frozenset(
     {
@@ -23,11 +24,15 @@ NOT_COPIED_CONFIGS = frozenset(
 
 _TIMESTAMP_TYPE = "message.timestamp.type"
 
+REMOVING_CONFIGS = ("cleanup.policy", "retention.bytes", "retention.ms")
+"""Settings that say which records are taken away. They may come from brokers, which are others at the target."""
+
 
 class TargetTopics:
-    def __init__(self, admin: Admin, prefix: str, on_notice: Callable[[str], None]) -> None:
+    def __init__(self, source: Admin, target: Admin, prefix: str, on_notice: Callable[[str], None]) -> None:
         """``prefix`` is what their names begin with."""
-        self._admin = admin
+        self._source = source
+        self._admin = target
         self._prefix = prefix
         self._on_notice = on_notice
         self._tell_once = Once(on_notice)
@@ -43,6 +48,7 @@ class TargetTopics:
         count = len(topic.partitions)
         try:
             (found,) = admin.describe_topics([name])
+            self._tell_what_goes(topic.name, name)
         except UnknownTopicOrPartitionError:
             found = self._create(topic, name)
         if len(found.partitions) < count:
@@ -69,4 +75,38 @@ class TargetTopics:
             )
             own["min.insync.replicas"] = str(replicas)
         configs = {key: value for key, value in own.items() if key not in NOT_COPIED_CONFIGS}
-        return admin.create_topic(name, partitions=len(topic.partitions), replication_factor=replicas, configs=configs)
+        kept = _removing(self._source, topic.name)
+        configs |= {key: value for key, value in kept.items() if value != SETTINGS[key].default}
+        made = admin.create_topic(name, partitions=len(topic.partitions), replication_factor=replicas, configs=configs)
+        now = _removing(admin, name)
+        others = {key: value for key, value in kept.items() if now.get(key) != value}
+        if not others:
+            return made
+        # What is built in at the source is set at the brokers of the target.
+        admin.incremental_alter_configs(ConfigResource("topic", name), others)
+        return admin.describe_topics([name])[0]
+
+    def _tell_what_goes(self, source: str, target: str) -> None:
+        """Tell where a topic that is there already takes away what the source keeps."""
+        theirs, ours = _removing(self._source, source), _removing(self._admin, target)
+        for key in sorted(theirs.keys() & ours.keys()):
+            there, here = theirs[key], ours[key]
+            if _keeps_less(key, here, there):
+                self._tell_once(
+                    f"topic {target} has {key}={here}, and {source} at the source has {there}: "
+                    f"the target may take away what the source keeps (kafka-configs --alter --entity-type topics "
+                    f"--entity-name {target} --add-config {key}=[{there}] there)"
+                )
+
+
+def _removing(admin: Admin, topic: str) -> dict[str, str]:
+    """A topic's settings in force that say what is taken away."""
+    described = admin.describe_configs(ConfigResource("topic", topic))
+    return {each.name: each.value for each in described if each.name in REMOVING_CONFIGS}
+
+
+def _keeps_less(name: str, here: str, there: str) -> bool:
+    if name == "cleanup.policy":
+        return not set(filter(None, here.split(","))) <= set(filter(None, there.split(",")))
+    limit, other = int(here), int(there)
+    return limit >= 0 and (other < 0 or limit < other)

@@ -6,13 +6,12 @@ CONFIGURATION.md. Every setting given is translated, read by our own code, refus
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
-from pykafka_store.client_configs import ClientConfig, check_idempotence
 from pykafka_store.errors import InvalidConfigError
+from pykafka_store.remote.security import SECURITY, identity, log_in, secrets_in, trust
+from pykafka_store.settings.client_configs import ClientConfig, check_idempotence
 
 Kind = Literal["admin", "producer", "consumer"]
 
@@ -77,18 +76,13 @@ _OURS_CONSUMER = {
     "allow.auto.create.topics", "auto.commit.interval.ms", "auto.offset.reset", "enable.auto.commit",
     "exclude.internal.topics", "max.poll.records", "partition.assignment.strategy",
 }  # fmt: skip
-_OURS_SECURITY = {
-    "sasl.jaas.config", "ssl.endpoint.identification.algorithm", "ssl.keystore.certificate.chain", "ssl.keystore.key",
-    "ssl.keystore.location", "ssl.keystore.password", "ssl.keystore.type", "ssl.truststore.certificates",
-    "ssl.truststore.location", "ssl.truststore.password", "ssl.truststore.type",
-}  # fmt: skip
 # Settings that are refused where they are given, for they change what is sent or read.
 _REFUSED = {
     "interceptor.classes": "there is no Java here to load them",
     "transactional.id": "these tools send no transactions",
 }
 
-CONNECTION = frozenset(_RENAMED) | _OURS | _OURS_SECURITY
+CONNECTION = frozenset(_RENAMED) | _OURS | SECURITY
 """The settings that every client has: how to reach a cluster, and how to log in."""
 
 # librdkafka's older names, which its complaints are about.
@@ -102,9 +96,6 @@ _CANONICAL = {
     "request.required.acks": "acks",
     "sasl.mechanisms": "sasl.mechanism",
 }
-
-_URL_PASSWORD = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
-_SECRET = re.compile(r"password|secret|jaas|keystore\.key|\.pem$")
 
 TUNING: Mapping[str, str | int | float | bool] = {
     # Otherwise the second connection of every process waits for 50 ms (librdkafka's rd_kafka_connect_any).
@@ -145,10 +136,9 @@ class Translated:
 def translate(kind: Kind, given: Mapping[str, str]) -> Translated:
     """Raises InvalidConfigError for what is unknown, malformed or can't be honoured. No text holds a secret."""
     made = Translated()
-    made.secrets = [value for name, value in given.items() if _SECRET.search(name)]
-    made.secrets += [found[1] for value in given.values() for found in _URL_PASSWORD.finditer(value)]
+    made.secrets = secrets_in(given)
     renamed = dict(_RENAMED)
-    ours = _OURS | _OURS_SECURITY
+    ours = _OURS | SECURITY
     if kind == "producer":
         renamed |= _RENAMED_PRODUCER
         ours |= _OURS_PRODUCER
@@ -170,9 +160,10 @@ def translate(kind: Kind, given: Mapping[str, str]) -> Translated:
         _producer(config, made)
     elif kind == "consumer":
         _consumer(config, made)
-    _trust(given, made)
-    _identity(given, made)
-    _log_in(given, made)
+    made.settings |= trust(given) | identity(given)
+    login, passwords = log_in(given)
+    made.settings |= login
+    made.secrets += passwords
     return made
 
 
@@ -192,7 +183,7 @@ def admin_warnings(given: Mapping[str, str]) -> list[str]:
 
 
 def _known_to_admin(given: Mapping[str, str]) -> dict[str, str]:
-    """What of a client's settings an admin client needs; it may be given a producer's or a consumer's."""
+    """Those of a client's settings that an admin client needs; a producer's or a consumer's may be given to it."""
     return {name: value for name, value in given.items() if name in _OURS}
 
 
@@ -239,11 +230,9 @@ def _consumer(config: ClientConfig, made: Translated) -> None:
     if config.is_given("fetch.max.bytes"):  # librdkafka wants room for what surrounds the records
         settings["receive.message.max.bytes"] = max(100_000_000, config.number("fetch.max.bytes", 0, low=0) + 4096)
     settings["auto.offset.reset"] = {"none": "error", "earliest": "earliest"}.get(reset, "latest")
-    if config.choice("group.protocol", "classic", ("classic", "consumer")) == "consumer":
-        for name in ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"):
-            if config.is_given(name):
-                settings.pop(name, None)
-                made.warnings.append(f"{name} has no effect with group.protocol=consumer: the brokers decide")
+    if "group.protocol" in settings:
+        settings["group.protocol"] = config.group_protocol
+    if config.group_protocol == "consumer":
         return
     settings["partition.assignment.strategy"] = _assignors(config, made)
 
@@ -271,150 +260,3 @@ def _assignors(config: ClientConfig, made: Translated) -> str:
         )
         names = eager
     return ",".join(names)
-
-
-# ------------------------------------------------------------------------------------------------------------- SSL
-
-_JKS_MAGIC = b"\xfe\xed\xfe\xed"
-
-
-def _trust(given: Mapping[str, str], made: Translated) -> None:
-    """Whom to trust: ``ssl.truststore.*`` and the check of the host's name."""
-    if "ssl.endpoint.identification.algorithm" in given:
-        algorithm = given["ssl.endpoint.identification.algorithm"].strip().lower()
-        if algorithm not in {"", "none", "https"}:
-            raise InvalidConfigError(f"ssl.endpoint.identification.algorithm is https or empty, and not {algorithm}")
-        made.settings["ssl.endpoint.identification.algorithm"] = algorithm or "none"
-    pem = given.get("ssl.truststore.certificates", "").strip()
-    path = given.get("ssl.truststore.location", "").strip()
-    if pem:
-        made.settings["ssl.ca.pem"] = pem
-    elif path:
-        form = _store_form(path, "ssl.truststore.location")
-        if form != "PEM":
-            raise InvalidConfigError(
-                f"ssl.truststore.location {path} is a {form} store, which librdkafka can't read: convert it to PEM "
-                f"with keytool -list -rfc -keystore {path} > ca.pem, and set ssl.truststore.location=ca.pem and "
-                "ssl.truststore.type=PEM"
-            )
-        made.settings["ssl.ca.location"] = path
-
-
-def _identity(given: Mapping[str, str], made: Translated) -> None:
-    """Who we are: ``ssl.keystore.*``."""
-    chain, key = (given.get(f"ssl.keystore.{part}", "").strip() for part in ("certificate.chain", "key"))
-    path = given.get("ssl.keystore.location", "").strip()
-    if chain or key:
-        made.settings["ssl.certificate.pem"] = chain
-        made.settings["ssl.key.pem"] = key
-    elif path:
-        form = _store_form(path, "ssl.keystore.location")
-        if form == "JKS":
-            raise InvalidConfigError(
-                f"ssl.keystore.location {path} is a JKS store, which librdkafka can't read: convert it with keytool "
-                f"-importkeystore -srckeystore {path} -destkeystore client.p12 -deststoretype PKCS12, and set "
-                "ssl.keystore.location=client.p12 and ssl.keystore.type=PKCS12"
-            )
-        if form == "PEM":
-            made.settings["ssl.certificate.location"] = made.settings["ssl.key.location"] = path
-        else:
-            made.settings["ssl.keystore.location"] = path
-            if "ssl.keystore.password" in given:
-                made.settings["ssl.keystore.password"] = given["ssl.keystore.password"]
-
-
-def _store_form(path: str, setting: str) -> str:
-    """PEM, JKS or PKCS12, by what is in the file: the type that Java is told may be left out there."""
-    try:
-        with open(os.path.expanduser(path), "rb") as file:
-            start = file.read(4096)
-    except OSError as error:
-        raise InvalidConfigError(f"{setting} {path} can't be read: {error.strerror}") from None
-    if b"-----BEGIN" in start:
-        return "PEM"
-    return "JKS" if start.startswith(_JKS_MAGIC) else "PKCS12"
-
-
-# ------------------------------------------------------------------------------------------------------------ SASL
-
-_JAAS = re.compile(
-    r"\s*(?P<module>[\w.$]+)\s+(?:required|requisite|sufficient|optional)\b(?P<options>.*?);?\s*", re.DOTALL
-)
-_JAAS_OPTION = re.compile(r"\s*([\w.-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"';]+))", re.DOTALL)
-
-
-def _log_in(given: Mapping[str, str], made: Translated) -> None:
-    """``sasl.jaas.config``, a login module's line in Java's JAAS syntax. No error repeats it: it holds a password."""
-    text = given.get("sasl.jaas.config", "")
-    if not text.strip():
-        if given.get("sasl.mechanism", "").strip() == "OAUTHBEARER":
-            # Since Kafka 4.1 settings of their own say it as well (KIP-1139).
-            if not given.get("sasl.oauthbearer.client.credentials.client.id"):
-                raise InvalidConfigError(
-                    "sasl.mechanism=OAUTHBEARER needs sasl.oauthbearer.client.credentials.client.id and the "
-                    "client.secret beside it, or sasl.jaas.config"
-                )
-            made.settings["sasl.oauthbearer.method"] = "oidc"
-        return
-    found = _JAAS.fullmatch(text)
-    options = None if found is None else _jaas_options(found["options"])
-    if found is None or options is None:
-        raise InvalidConfigError(
-            'sasl.jaas.config is malformed: it is written MODULE required name="value" ...; (its value is not shown)'
-        )
-    made.secrets += [value for name, value in options.items() if re.search("(?i)password|secret", name)]
-    settings = made.settings
-    match found["module"].rpartition(".")[2]:
-        case "PlainLoginModule" | "ScramLoginModule":
-            _required(options, ("username", "password"))
-            settings["sasl.username"], settings["sasl.password"] = options["username"], options["password"]
-        case "OAuthBearerLoginModule":
-            _oauth(options, settings)
-        case "Krb5LoginModule":
-            for name, setting in (("principal", "sasl.kerberos.principal"), ("keyTab", "sasl.kerberos.keytab")):
-                if name in options:
-                    settings[setting] = options[name]
-        case other:
-            raise InvalidConfigError(
-                f"sasl.jaas.config names {other}, which has no counterpart in librdkafka: there are PlainLoginModule, "
-                "ScramLoginModule, OAuthBearerLoginModule and Krb5LoginModule"
-            )
-
-
-def _jaas_options(text: str) -> dict[str, str] | None:
-    """The options of a login module; None if they are malformed."""
-    options = {}
-    position = 0
-    while text[position:].strip():
-        found = _JAAS_OPTION.match(text, position)
-        if found is None:
-            return None
-        name, double, single, bare = found.groups()
-        quoted = double if double is not None else single
-        options[name] = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-        position = found.end()
-    return options
-
-
-def _oauth(options: Mapping[str, str], settings: dict[str, str | int | float | bool]) -> None:
-    """Client credentials at an OIDC provider, or an unsecured token, which is for tests only."""
-    claims = {name: value for name, value in options.items() if name.startswith("unsecuredLogin")}
-    if claims:
-        settings["enable.sasl.oauthbearer.unsecure.jwt"] = True
-        settings["sasl.oauthbearer.config"] = f"principal={claims.get('unsecuredLoginStringClaim_sub', '')}"
-        return
-    settings["sasl.oauthbearer.method"] = "oidc"
-    for name, setting in (("clientId", "client.id"), ("clientSecret", "client.secret"), ("scope", "scope")):
-        if name in options:
-            settings[f"sasl.oauthbearer.{setting}"] = options[name]
-    extensions = [
-        f"{name.removeprefix('extension_')}={value}" for name, value in options.items() if name.startswith("extension_")
-    ]
-    if extensions:
-        settings["sasl.oauthbearer.extensions"] = ",".join(extensions)
-
-
-def _required(options: Mapping[str, str], names: Iterable[str]) -> None:
-    for name in names:
-        if name not in options:
-            raise InvalidConfigError(f"sasl.jaas.config has no {name}")

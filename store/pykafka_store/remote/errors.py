@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError
 
 from pykafka_store import errors
 from pykafka_store.errors import StoreError
-
-if TYPE_CHECKING:
-    from confluent_kafka import KafkaError
 
 # The exceptions of org.apache.kafka.common.protocol.Errors of Kafka 4.3 by number, from 1 on, each without its
 # "Exception"; a star marks those that are retriable.
@@ -57,6 +55,7 @@ _TEXTS = {
     5: "There is no leader for this topic-partition as we are in the middle of a leadership election.",
     7: "The request timed out.",
     10: "The request included a message larger than the max message size the server will accept.",
+    14: "The coordinator is loading and hence can't process requests.",
     15: "The coordinator is not available.",
     16: "This is not the correct coordinator.",
     17: "The request attempted to perform an operation on an invalid topic.",
@@ -69,12 +68,55 @@ _TEXTS = {
     31: "Cluster authorization failed.",
     35: "The version of API is not supported.",
     36: "Topic with this name already exists.",
+    40: "Configuration is invalid.",
     41: "This is not the correct controller for this cluster.",
+    47: "Producer attempted to produce with an old epoch.",
+    48: "The producer attempted a transactional operation in an invalid state.",
+    49: "The producer attempted to use a producer id which is not currently assigned to its transactional id.",
+    50: "The transaction timeout is larger than the maximum value allowed by the broker (as configured by "
+    "transaction.max.timeout.ms).",
+    51: "The producer attempted to update a transaction while another concurrent operation on the same "
+    "transaction was ongoing.",
+    52: "Indicates that the transaction coordinator sending a WriteTxnMarker is no longer the current "
+    "coordinator for a given producer.",
+    53: "Transactional Id authorization failed.",
     54: "Security features are disabled.",
     56: "Disk error when trying to access log file on the disk.",
+    57: "The user-specified log directory is not found in the broker config.",
+    58: "SASL Authentication failed.",
+    60: "A partition reassignment is in progress.",
+    61: "Delegation Token feature is not enabled.",
+    62: "Delegation Token is not found on server.",
+    63: "Specified Principal is not valid Owner/Renewer.",
+    64: "Delegation Token requests are not allowed on PLAINTEXT/1-way SSL channels and on delegation token "
+    "authenticated channels.",
+    65: "Delegation Token authorization failed.",
+    66: "Delegation Token is expired.",
+    67: "Supplied principalType is not supported.",
     68: "The group is not empty.",
     69: "The group id does not exist.",
+    80: "The preferred leader was not available.",
+    83: "Eligible topic partition leaders are not available.",
+    84: "Leader election not needed for topic partition.",
+    85: "No partition reassignment is in progress.",
     86: "Deleting offsets of a topic is forbidden while the consumer group is actively subscribed to it.",
+    90: "There is a newer producer with the same transactionalId which fences the current one.",
+    91: "A request illegally referred to a resource that does not exist.",
+    92: "A request illegally referred to the same resource twice.",
+    93: "Requested credential would not meet criteria for acceptability.",
+    94: "Indicates that the either the sender or recipient of a voter-only request is not one of the expected voters.",
+    95: "The given update version was invalid.",
+    96: "Unable to update finalized features due to an unexpected server error.",
+    102: "The given broker ID was not registered.",
+    104: "The clusterId in the request does not match that found on the server.",
+    105: "The transactionalId could not be found.",
+    114: "The request was sent to an endpoint of the wrong type.",
+    115: "This endpoint type is not supported yet.",
+    116: "This controller ID is not known.",
+    125: "The voter key doesn't match the receiving replica's key.",
+    126: "The voter is already part of the set of voters.",
+    127: "The voter is not part of the set of voters.",
+    128: "The regular expression is not valid.",
 }
 
 # librdkafka's own errors (rdkafka.h) that say the same as one of Kafka's: its name, and whether trying again may help.
@@ -102,8 +144,12 @@ _LOCAL = {
     "_UNSUPPORTED_FEATURE": ("UnsupportedVersion", False),
     "_WAIT_COORD": ("CoordinatorNotAvailable", True),
 }
+CLOSED = "it closes the connection: security.protocol may have to be SSL or SASL_SSL, or it is no Kafka broker"
+"""What it may mean that the other side takes a connection and says nothing."""
 _HOPELESS = {"_AUTHENTICATION", "_SSL"}
-"""What does not get better by trying again, although librdkafka does try."""
+"""Errors that do not get better by trying again, although librdkafka does try."""
+_TLS_ALERT = 0x150303
+"""How the answer of a listener begins that wants TLS."""
 _FENCED = "Another process has begun to send with the same transactional.id, and goes on from here"
 
 _CLASSES: dict[str, type[StoreError]] = {
@@ -118,6 +164,12 @@ def error_of(code: int, name: str, text: str) -> StoreError:
     if code > 0 and text.startswith("Broker: "):  # librdkafka's words for the number, for lack of a broker's
         text = _TEXTS.get(code, text.removeprefix("Broker: "))
     return _class(code, name)(_one_line(text))
+
+
+def broker_error(code: int, text: str | None) -> StoreError:
+    """The error of a broker's number, with its text; Kafka's text for the number where it sent none."""
+    unknown = "The server experienced an unexpected error when processing the request."
+    return _class(code, "")(_one_line(text or _TEXTS.get(code, unknown)))
 
 
 def _class(code: int, name: str) -> type[StoreError]:
@@ -141,7 +193,7 @@ def _one_line(text: str) -> str:
 
 
 class Reports:
-    """What librdkafka says beside its answers, and errors as a user may see them: with a cause, without a secret."""
+    """What librdkafka reports beside its answers, and errors as a user may see them: with a cause, without a secret."""
 
     def __init__(self, address: str, secrets: Iterable[str], *, debug: bool = False) -> None:
         self.address = address
@@ -150,12 +202,12 @@ class Reports:
         self._cause: str | None = None
         """Why the last broker that was tried did not answer."""
         self._hung_up = False
-        """Whether somebody took a connection and closed it without a word of Kafka's."""
+        """Whether the other side took a connection and closed it without a word of Kafka's."""
         self.hopeless: StoreError | None = None
-        """What will not get better by waiting: wrong credentials, a certificate that is not trusted."""
+        """The error that waiting does not mend: wrong credentials, a certificate that is not trusted."""
 
     def heard(self, error: KafkaError) -> None:
-        """librdkafka's error callback: a connection failed, mostly. It goes on trying by itself."""
+        """librdkafka's error callback: mostly a connection failed, and librdkafka goes on trying by itself."""
         name = error.name()
         if name == "_ALL_BROKERS_DOWN":
             return
@@ -164,8 +216,8 @@ class Reports:
             self.hopeless = error_of(error.code(), name, f"{self.address}: {self._cause}")
 
     def log(self, _level: int, _form: str, kind: str, _client: str, text: str) -> None:
-        """librdkafka's own lines; it takes us for a logger. Only who debugs is shown them: what they say that matters
-        comes as errors, but for one thing.
+        """librdkafka's own lines; it takes this object for a logger. They are shown only with ``PYKAFKA_DEBUG``:
+        what matters of them comes as errors as well, but for connections that the other side closes.
         """
         if self._debug:
             sys.stderr.write(f"{kind}: {self.clean(text)}\n")
@@ -180,12 +232,10 @@ class Reports:
         return made
 
     def no_answer(self, seconds: float) -> StoreError:
-        """For a cluster that did not answer in time."""
+        """The error for a cluster that did not answer in time."""
         cause = self._cause
         if cause is None and self._hung_up:
-            cause = (
-                "it closes the connection: security.protocol may have to be SSL or SASL_SSL, or it is no Kafka broker"
-            )
+            cause = CLOSED
         return errors.TimeoutError(f"{self.address} did not answer within {seconds:g} s{f': {cause}' * bool(cause)}")
 
     def clean(self, text: str) -> str:
@@ -199,12 +249,14 @@ def _cause(text: str) -> str:
     """librdkafka's report of a broken connection without its name for the thread and the time it took."""
     found = re.fullmatch(r"(?:\S+/(?:bootstrap|\d+): )?(.*?)(?: \(after .*)?", text, re.DOTALL)
     assert found is not None
-    foreign = re.search(r"Invalid response size (-?\d+)", found[1])
-    return found[1] if foreign is None else _foreign(int(foreign[1]))
+    other = re.search(r"Invalid response size (-?\d+)", found[1])
+    return found[1] if other is None else foreign(int(other[1]))
 
 
-def _foreign(size: int) -> str:
-    """Who answers with what can't be the size of an answer: its first four bytes."""
+def foreign(size: int) -> str:
+    """Which protocol the other side speaks, by the four bytes that were taken for the size of an answer."""
+    if size >> 8 == _TLS_ALERT:
+        return CLOSED
     http = (size & 0xFFFFFFFF).to_bytes(4, "big") == b"HTTP"
     what = "HTTP, and not Kafka's protocol" if http else "another protocol than Kafka's"
     return f"it speaks {what}: is the port right?"

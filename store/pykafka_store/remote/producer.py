@@ -1,23 +1,24 @@
 """The producer to a Kafka cluster: columns of records -> librdkafka's queue -> brokers.
 
-What is sent waits in librdkafka's queue for at most ``linger.ms``, or until ``flush``. The queue is bounded by
-``buffer.memory``: where it is full, ``send`` waits for brokers to take some. Reports of records that were taken are
-asked for only where somebody wants them, for they cost more than the sending.
+Records wait in librdkafka's queue for at most ``linger.ms``, or until ``flush``. The queue is bounded by
+``buffer.memory``: where it is full, ``send`` waits for brokers to take some. librdkafka reports acknowledged records
+only where the caller wants to know of deliveries, for the reports cost more than the sending.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import length_hint
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as Client
 
-from pykafka_store.client_configs import ClientConfig
+from pykafka_store.columns import sendable_columns
 from pykafka_store.errors import (
     InvalidRequestError,
     InvalidTimestampError,
@@ -29,13 +30,11 @@ from pykafka_store.errors import (
 from pykafka_store.format.batch import HEADER_SIZE, record_size_upper_bound
 from pykafka_store.model import ConfigResource, Delivery, Header, SendFailure
 from pykafka_store.partitioners import load_partitioner
-from pykafka_store.remote.cluster import SLICE, Link, missing_topic
+from pykafka_store.remote.admin import RemoteAdmin
 from pykafka_store.remote.configs import TUNING_PRODUCER
-
-if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Message
-
-    from pykafka_store.remote.cluster import RemoteCluster
+from pykafka_store.remote.link import SLICE, Endpoint, Link, missing_topic
+from pykafka_store.settings.client_configs import ClientConfig
+from pykafka_store.threads import threads_take_turns
 
 CHOOSE = -1
 """The partition that leaves the choice to librdkafka's partitioner."""
@@ -52,25 +51,29 @@ FULL_QUEUE_POLL = 0.003
 BATCH_SIZE = 1_000_000
 """librdkafka's default of ``batch.size``."""
 
+
 LAST_CHANCE = 5.0
-"""Seconds for what is queued when the caller gives up, by Ctrl-C for example."""
+"""Seconds in which queued records may still be sent when the caller gives up, by Ctrl-C for example."""
 
 
+@threads_take_turns
 class RemoteProducer:
     """See :class:`pykafka_store.api.Producer`."""
 
     def __init__(
         self,
-        cluster: RemoteCluster,
+        endpoint: Endpoint,
         config: Mapping[str, str],
+        admin: Callable[[], RemoteAdmin],
         on_delivery: Callable[[Delivery], None] | None,
         on_failure: Callable[[SendFailure], None] | None,
         on_notice: Callable[[str], None] | None,
         own: Mapping[str, str] | None = None,
     ) -> None:
         """``own`` are settings in librdkafka's names that are not the user's to give."""
+        self.turns = threading.RLock()
         settings = ClientConfig("producer", config)
-        self._cluster = cluster
+        self._admin = admin
         self._on_delivery = on_delivery
         self._on_failure = on_failure
         self._on_notice = on_notice
@@ -81,19 +84,19 @@ class RemoteProducer:
         more = {**TUNING_PRODUCER, "on_delivery": self._report, **(own or {})}
         if on_delivery is not None:
             more["delivery.report.only.error"] = False
-        self._link: Link[Client] = Link(cluster, "producer", config, Client, more, on_notice)
+        self._link: Link[Client] = Link(endpoint, "producer", config, Client, more, on_notice)
         self._client = self._link.client
         self._partitions: dict[str, int] = {}
         """The number of partitions of each topic that was sent to."""
         self._learned: dict[str, float] = {}
-        """When that was asked for, by our clock."""
+        """When that number was asked for, in seconds of the monotonic clock."""
         self._batch_size = settings.number("batch.size", BATCH_SIZE, low=0)
         self._limits: dict[str, int | None] = {}
-        """Of each topic whose brokers take less than ``batch.size`` at once: how many bytes."""
+        """The bytes that brokers take at once, by topic sent to; None where they take as many as ``batch.size``."""
         self._sent = 0
         """Records that librdkafka took."""
         self._lost = 0
-        """Records of these that it reported as failed."""
+        """Records of these that librdkafka reported as failed."""
         self._delivered: list[Delivery] = []
         self._failures: list[SendFailure] = []
         self.acknowledged = 0
@@ -110,6 +113,8 @@ class RemoteProducer:
         partitions: Sequence[int | None] | int | None = None,
     ) -> None:
         """See :meth:`pykafka_store.api.Producer.send`."""
+        columns = sendable_columns(values, keys, headers, timestamps, partitions)
+        values, keys, headers, timestamps, partitions = columns
         if not values:
             return
         count = self._partitions.get(topic)
@@ -146,20 +151,21 @@ class RemoteProducer:
         self._tell()
 
     def _served(self, serve: Callable[[float], int], seconds: float) -> int:
-        """What librdkafka's ``flush`` or ``poll`` answers within so long. Either calls our callbacks, and raises what
-        makes an end of the client, such as another producer with its transactional id. Raises StoreError for that; what
-        waited is reported as failed then.
+        """The answer of librdkafka's ``flush`` or ``poll`` within so many seconds. Both call our callbacks.
+
+        Raises StoreError for what ends the client, such as another producer with its transactional id; records that
+        waited are reported as failed then.
         """
         try:
             return serve(seconds)
         except KafkaException as error:
             self._purge()
-            with suppress(StoreError):  # what came of it; the cause is what is to be told
+            with suppress(StoreError):  # the records failed for the cause that is raised below
                 self._tell()
             raise self._link.reports.error(error.args[0]) from None
 
     def _purge(self) -> None:
-        """Give up what waits, and hear that it was given up."""
+        """Give up the records that wait, and let librdkafka report them."""
         self._client.purge()
         with suppress(KafkaException):
             self._client.flush(SLICE)
@@ -170,20 +176,20 @@ class RemoteProducer:
         """The topic's ``max.message.bytes``, if a batch of librdkafka's may be larger.
 
         Brokers refuse such a batch with all that is in it. Java's producer then sends it again in pieces, librdkafka
-        does not; and its ``batch.size`` is one for all topics. So what goes to such a topic is flushed that often.
+        does not; and its ``batch.size`` is one for all topics. So records for such a topic are flushed that often.
         """
         try:
-            found = self._cluster.admin().describe_configs(ConfigResource("topic", topic))
+            settings = self._admin().describe_configs(ConfigResource("topic", topic))
         except StoreError:
-            return None  # who may write need not be allowed to ask
-        limit = next((int(each.value) for each in found if each.name == "max.message.bytes" and each.value), None)
+            return None  # whoever may write need not be allowed to ask
+        limit = next((int(each.value) for each in settings if each.name == "max.message.bytes" and each.value), None)
         return None if limit is None or limit - HEADER_SIZE >= self._batch_size else limit
 
     def _known_partitions(self, topic: str) -> int:
         """The number of partitions of a topic, made by the brokers if that is allowed."""
         self._link.contact(self._max_block)
         if not self._auto_create:
-            return len(self._cluster.admin().describe_topics([topic])[0].partitions)
+            return len(self._admin().describe_topics([topic])[0].partitions)
         try:
             count, created = self._link.created_topic_partitions(topic, self._max_block)
         except UnknownTopicOrPartitionError:
@@ -219,7 +225,7 @@ class RemoteProducer:
 
     def _require_partition(self, topic: str, partition: int) -> None:
         count = self._partitions[topic]
-        if partition >= count:  # it may have grown
+        if partition >= count:  # the topic may have got more partitions
             count = self._partitions[topic] = self._link.topic_partitions(topic)
         if not 0 <= partition < count:
             raise InvalidRequestError(
@@ -234,7 +240,7 @@ class RemoteProducer:
         return record_size_upper_bound(None, b"", ()) + longest <= self._max_request_size
 
     def _send_values(self, topic: str, values: Sequence[bytes | None], partition: int) -> None:
-        """The usual case, with as little Python a record as there can be."""
+        """Send values alone, the usual case, with as little Python a record as there can be."""
         produce = self._client.produce
         left = iter(values)
         try:
@@ -247,7 +253,7 @@ class RemoteProducer:
                 except KafkaException as error:
                     self._refuse(topic, partition, None, value, self._link.reports.error(error.args[0]))
                     self._sent -= 1
-        except BaseException:  # the last one was not taken; after Ctrl-C nobody knows
+        except BaseException:  # the last record was not taken; after Ctrl-C that is only likely
             self._sent -= 1
             raise
         finally:
@@ -332,7 +338,7 @@ class RemoteProducer:
         timestamp: int,
         headers: list[Any] | None,
     ) -> bool:
-        """Wait for brokers to take some of what is queued, ``max.block.ms`` at most. False if it was refused."""
+        """Send the record once brokers have taken others off the queue, within ``max.block.ms``. False if it failed."""
         deadline = time.monotonic() + self._max_block
         while True:
             self._served(self._client.poll, FULL_QUEUE_POLL)
@@ -383,8 +389,8 @@ class RemoteProducer:
         self._tell()
 
     def _tell(self) -> None:
-        """Hand on what was reported. Raises the first failure where nobody asked for them."""
-        # What is being sent just now is counted when that is over.
+        """Hand reports to the caller's callbacks. Raises the first failure where there is none for failures."""
+        # Records that are being sent just now are counted when the sending is over.
         self.acknowledged = max(self.acknowledged, self._sent - self._lost - len(self._client))
         delivered, self._delivered = self._delivered, []
         if self._on_delivery is not None:
@@ -409,7 +415,7 @@ class RemoteProducer:
         if kind is None:
             self.close()
             return
-        # The caller gives up. What is queued has a short time to be sent; the caller's error is the one to be told.
+        # The caller gives up. Queued records have a short time to be sent; the error that is raised is the caller's.
         with suppress(StoreError):
             self._served(self._client.flush, LAST_CHANCE)
         self._purge()

@@ -5,38 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from confluent_kafka import KafkaException
 
 from pykafka_store.errors import StoreError
 from pykafka_store.model import Delivery, Header, SendFailure
+from pykafka_store.remote.admin import RemoteAdmin
+from pykafka_store.remote.link import Endpoint
 from pykafka_store.remote.producer import LAST_CHANCE, RemoteProducer
-
-if TYPE_CHECKING:
-    from pykafka_store.remote.cluster import RemoteCluster
-
+from pykafka_store.threads import threads_take_turns
 
 TIMEOUT_MS = 60_000
-"""Of a transaction (Kafka's default). Consumers of what is committed wait so long for one whose producer died, unless
-another one with its id comes. Records must be delivered within it.
+"""Milliseconds that a transaction may take (Kafka's default); its records must be delivered within them. Consumers
+that read committed records wait so long for a transaction whose producer died, unless a producer with the same
+``transactional.id`` comes earlier.
 """
 
 
+@threads_take_turns
 class RemoteTransactionalProducer(RemoteProducer):
     """See :class:`pykafka_store.api.TransactionalProducer`."""
 
     def __init__(
         self,
-        cluster: RemoteCluster,
+        endpoint: Endpoint,
         transactional_id: str,
         config: Mapping[str, str],
+        admin: Callable[[], RemoteAdmin],
         on_delivery: Callable[[Delivery], None] | None,
         on_failure: Callable[[SendFailure], None] | None,
     ) -> None:
         own = {"transactional.id": transactional_id, "transaction.timeout.ms": f"{TIMEOUT_MS}"}
         config = {"delivery.timeout.ms": f"{TIMEOUT_MS}", **config}
-        super().__init__(cluster, config, on_delivery, on_failure, None, own)
+        super().__init__(endpoint, config, admin, on_delivery, on_failure, None, own)
         self._begun = False
         self._link.contact(self._max_block)
         self._try(self._client.init_transactions)
@@ -66,7 +67,7 @@ class RemoteTransactionalProducer(RemoteProducer):
         self._begun = False
 
     def _try(self, act: Callable[[float], object]) -> None:
-        """Do within so many seconds what librdkafka may want to be tried again, as often as it does.
+        """Call ``act``, with the seconds that it may take, as often as librdkafka says that it may be tried again.
 
         Raises StoreError.
         """
@@ -90,7 +91,8 @@ class RemoteTransactionalProducer(RemoteProducer):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None and self._begun:
-            with suppress(KafkaException):  # fenced, or no answer: the next one with this id, or its timeout, aborts it
+            # Where this producer is fenced or gets no answer, its successor or the timeout aborts the transaction.
+            with suppress(KafkaException):
                 self._client.abort_transaction(LAST_CHANCE)
             self._begun = False
             with suppress(StoreError):

@@ -1,35 +1,51 @@
-"""The claim that a script behaves alike three ways, measured. README.md says how scripts are written."""
+"""The claim that a script behaves alike four ways, measured. README.md says how scripts are written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.agreement import ways
 from tests.support import apache
+from tests.support.served import Served
 
 LIST = Path(__file__).resolve().parents[3] / "COMPAT.agreement.md"
-WAYS: tuple[ways.Way, ...] = ("cluster", "directory")
+WAYS: tuple[ways.Way, ...] = ("cluster", "directory", "port")
+
+WITH_ACLS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+}
 
 
 @pytest.mark.apache
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_three_agree(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+def test_the_four_agree(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Every difference is mended or has its reason written beside the command."""
     wanted = ways.commands()
-    with apache.Broker(node_id=0) as broker:  # 0, as the broker of a directory
-        theirs = list(ways.on_apache(broker.bootstrap, wanted))
-    with apache.Broker(node_id=0) as broker:
+    # 0, as the broker of a directory. Apache's tools mostly wait: two of them run beside each other.
+    with (
+        apache.Broker(WITH_ACLS, node_id=0) as broker,
+        Served(tmp_path / "served") as served,
+        ThreadPoolExecutor() as pool,
+    ):
+        there = pool.submit(lambda: list(ways.on_apache(broker.bootstrap, wanted)))
+        on_port = list(ways.on_apache(served.address, wanted))
+        theirs = there.result()
+        code, told = served.stop()
+    assert code == 143 and "unexpected" not in told, (code, told)
+    with apache.Broker(WITH_ACLS, node_id=0) as broker:
         on_cluster = list(ways.on_ours(broker.bootstrap, {"PYKAFKA_EMBED": ""}, tmp_path, wanted))
     embedded = {"PYKAFKA_EMBED": ways.ADDRESS, "PYKAFKA_DATA_DIR": str(tmp_path / "data")}
     on_directory = list(ways.on_ours(ways.ADDRESS, embedded, tmp_path, wanted))
 
     agreeing = listed = 0
     problems: list[str] = []
-    for command, their, *ours in zip(wanted, theirs, on_cluster, on_directory, strict=True):
+    for command, their, *ours in zip(wanted, theirs, on_cluster, on_directory, on_port, strict=True):
         for way, our in zip(WAYS, ours, strict=True):
             same = ways.same(our, their)
             reason = command.listed.get(way)
@@ -65,9 +81,10 @@ def document(commands: list[ways.Command]) -> str:
             which = " and ".join(way for way in WAYS if command.listed.get(way) == reason)
             rows.setdefault((which, reason), []).append(f"`{command}`".replace("|", "\\|"))
     head = (
-        "## Where the three ways differ\n\n"
-        "Command lines of tests/cluster/agreement that do not print or exit as Apache Kafka's own tools do, on a "
-        "cluster through us, on a directory, or on both. Written by `pytest --accept tests/cluster/agreement`.\n\n"
+        "## Where the four ways differ\n\n"
+        "Command lines of tests/cluster/agreement that do not print or exit as Apache Kafka's own tools do on a "
+        "broker: on a cluster through us, on a directory, or with Apache's tools on the port of `pykafka serve`. "
+        "Written by `pytest --accept tests/cluster/agreement`.\n\n"
         "| where | why | command lines |\n|---|---|---|\n"
     )
     return head + "".join(

@@ -1,28 +1,27 @@
-"""A script of command lines, run three ways: Apache's tools on a broker, ours on a broker, ours on a directory."""
+"""A script of command lines, run four ways: Apache's tools on a broker, ours on a broker, ours on a directory, and
+Apache's on the port of a directory.
+"""
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 from pykafka_cli import main
 from pykafka_cli.env import Env
-from tests.support import apache
+from tests.support.apache_tools import Tools
 
 HERE = Path(__file__).resolve().parent
 ADDRESS = "localhost:9092"
 """What scripts for the directory are told; PYKAFKA_EMBED has the directory answer for it."""
 
-Way = Literal["cluster", "directory"]
-"""Where ours runs, when compared with Apache's tools."""
+Way = Literal["cluster", "directory", "port"]
+"""What is compared with Apache's tools on a broker: ours on a broker, ours on a directory, theirs on our port."""
 
 
 class Command(NamedTuple):
@@ -79,48 +78,11 @@ def commands() -> list[Command]:
 
 def on_apache(address: str, wanted: list[Command]) -> Iterator[Outcome]:
     """Apache's own tools, in one Java machine."""
-    with _Harness() as harness:
+    with Tools(address) as tools:
         for command in wanted:
-            yield harness.run(command, address)
-
-
-class _Harness:
-    def __enter__(self) -> Self:
-        apache.prepare()
-        self._process = subprocess.Popen(
-            [
-                "java",
-                "-Xmx256m",
-                "-XX:TieredStopAtLevel=1",
-                f"-Dlog4j2.configurationFile={apache.LOGGING.as_uri()}",
-                "-cp",
-                apache.classpath(),
-                str(HERE / "Harness.java"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def run(self, command: Command, address: str) -> Outcome:
-        words = [apache.MAIN_CLASSES[command.tool], "--bootstrap-server", address, *command.words]
-        request = [command.stdin, *(word.encode() for word in words)]
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(" ".join("=" + base64.b64encode(word).decode() for word in request) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline().split()
-        assert len(answer) == 3, f"{command.where}: Apache's {command} gave no answer"
-        stdout, stderr = (base64.b64decode(part[1:]).decode("utf-8", "replace") for part in answer[:2])
-        return _outcome(stdout, stderr, int(answer[2]), address)
+            done = tools.run(command.tool, *command.words, input=command.stdin)
+            stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+            yield _outcome(stdout, stderr, done.returncode, address)
 
 
 def on_ours(address: str, environ: dict[str, str], folder: Path, wanted: list[Command]) -> Iterator[Outcome]:
@@ -152,6 +114,7 @@ def _normal(text: str, address: str) -> str:
     text = re.sub(r"TopicId: [A-Za-z0-9_-]{22}", "TopicId: ID", text)
     text = re.sub(r"\b(CreateTime|LogAppendTime):1[0-9]{12}\b", r"\1:NOW", text)
     text = re.sub(r"ADDRESS +\((\d+)\) +", r"ADDRESS (\1) ", text)  # a column as wide as the address
+    text = re.sub(r"(FinalizedVersionLevel: .*Epoch: )\d+", r"\1N", text)
     text = re.sub(r'("log_dirs":\[|"logDir":|from log dir )"?/[^" ]*"?', r"\1LOGDIR", text)
     return re.sub(r"\[20[0-9-]{8} [0-9:,]{12}\]", "[NOW]", text)
 
@@ -175,10 +138,10 @@ def _first_line(stderr: str) -> str:
     return ""
 
 
-# Warnings in a log, what Java's clients log by themselves, and our word for the warning that a topic was missing.
+# Warnings in a log, what Java's clients log by themselves, our word for the warning that a topic was missing, hints.
 _CHATTER = (
     r"\[NOW\] (WARN|INFO) |(\[NOW\] ERROR )?\[(AdminClient|Consumer|Producer) clientId=|The consumer rebalance protocol"
-    r"|Topic \S+ did not exist and was created"
+    r"|Topic \S+ did not exist and was created|Did you mean \S+\?$"
 )
 
 
@@ -198,7 +161,12 @@ def _words(text: str) -> list[str]:
 
 
 def _unordered(text: str) -> list[str]:
-    """A description by topic, a list of groups by line, anything else as it is."""
+    """A description by topic, a list of groups or of ACLs by line, quotas by line and word, anything else as it is."""
     if text.startswith("Topic: "):
         return sorted(re.split(r"^(?=Topic: )", text, flags=re.MULTILINE))
-    return sorted(text.splitlines()) if text.startswith("GROUP ") else [text]
+    if text.startswith("Quota configs "):
+        return sorted(" ".join(sorted(re.findall(r"[^\s,]+", line))) for line in text.splitlines())
+    return sorted(map(str.strip, text.split("\n"))) if re.match(_IN_ANY_ORDER, text) else [text]
+
+
+_IN_ANY_ORDER = r"GROUP |ACLs for |(Acl|Adding ACLs|Current ACLs|Are you sure you want to remove ACLs:?) "

@@ -6,7 +6,10 @@ CooperativeStickyAssignor, whose target is the sticky one. Racks are left out: a
 
 from __future__ import annotations
 
+import bisect
+import heapq
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from pykafka_store.errors import InconsistentGroupProtocolError, InvalidConfigError
@@ -63,51 +66,129 @@ def assign_round_robin(members: Sequence[Subscriber], topics: Mapping[str, int])
 
 
 def assign_sticky(members: Sequence[Subscriber], topics: Mapping[str, int]) -> Assignment:
-    """As balanced as the subscriptions allow, and then with as few partitions changing their owner as possible."""
-    assignment: Assignment = {member.identity: [] for member in members}
+    """As balanced as the subscriptions allow, and then with as few partitions changing their owner as possible.
+
+    This is computed inside a transaction: the work grows with the partitions, and with the logarithm of the members.
+    """
     ring = sorted(members, key=lambda member: member.rank)
-    free = _all_partitions(members, topics)
+    sharing = _Sharing(ring)
+    left = set(_all_partitions(members, topics))
 
     # 1. Everybody keeps what they own and may still have.
-    left = set(free)
-    for member in ring:
+    for place, member in enumerate(ring):
         for partition in sorted(member.owned):
             if partition in left and partition.topic in member.topics:
-                assignment[member.identity].append(partition)
+                sharing.give(partition, place)
                 left.remove(partition)
 
-    # 2. What nobody owns goes to whoever has least, the partitions with the fewest takers first.
-    takers = {
-        topic: [member.identity for member in ring if topic in member.topics] for topic in {each.topic for each in free}
-    }
-    for partition in sorted(left, key=lambda each: (len(takers[each.topic]), each)):
-        least = min(takers[partition.topic], key=lambda identity: len(assignment[identity]))
-        assignment[least].append(partition)
+    # 2. A partition without an owner goes to the member that has least, the partitions with the fewest takers first.
+    for partition in sorted(left, key=lambda each: (sharing.choice(each), each)):
+        sharing.give(partition, sharing.neediest(partition.topic))
 
-    # 3. Move single partitions while somebody has two more than another who could take one, always from whoever has
-    #    most: then nobody gives what must be made up for later. Each move lowers the sum of squares, so this ends.
-    while move := _next_move(assignment, takers):
-        partition, giver, taker = move
-        assignment[giver].remove(partition)
-        assignment[taker].append(partition)
-    for partitions in assignment.values():
-        partitions.sort()
-    return assignment
+    # 3. Move single partitions while one member has two more than another that could take one, always from the member
+    #    that has most: then no member gives away what it would have to get back later. Each move lowers the sum of
+    #    squares, so this ends.
+    sharing.balance()
+    return {member.identity: sharing.partitions(place) for place, member in enumerate(ring)}
 
 
-def _next_move(assignment: Assignment, takers: Mapping[str, Sequence[str]]) -> tuple[TopicPartition, str, str] | None:
-    """(partition, giver, taker) of a move towards balance, or None."""
-    least = {topic: min(some, key=lambda identity: len(assignment[identity])) for topic, some in takers.items()}
-    for giver in sorted(assignment, key=lambda identity: -len(assignment[identity])):
-        for partition in sorted(assignment[giver], reverse=True):
-            taker = least[partition.topic]
-            if len(assignment[giver]) - len(assignment[taker]) > 1:
-                return partition, giver, taker
-    return None
+class _Sharing:
+    """Who has what so far. Members are called by their places in the ring.
+
+    Topics with the same takers are alike, so what a member has is kept apart by these: of each sort the last partition
+    is the first to go. Who has least of some takers is looked up in a heap with an entry for each change, where one
+    that does not say what its member has by now is corrected or dropped when it comes up.
+    """
+
+    def __init__(self, ring: Sequence[Subscriber]) -> None:
+        self._ring = ring
+        self._counts = [0] * len(ring)
+        self._held: list[dict[int, list[TopicPartition]]] = [{} for _ in ring]
+        """For each member: sort of topic -> the partitions of that sort that it has."""
+        self._sorts: dict[str, int] = {}
+        self._takers: list[frozenset[int]] = []
+        """For each sort: its takers."""
+        self._heaps: list[list[tuple[int, int]]] = []
+        """For each sort: (how many it has, taker)."""
+
+    def _sort_of(self, topic: str) -> int:
+        known = self._sorts.get(topic)
+        if known is None:
+            takers = frozenset(place for place, member in enumerate(self._ring) if topic in member.topics)
+            if takers not in self._takers:
+                self._takers.append(takers)
+                self._heaps.append(sorted((self._counts[place], place) for place in takers))
+            known = self._sorts[topic] = self._takers.index(takers)
+        return known
+
+    def choice(self, partition: TopicPartition) -> int:
+        """How many could take it."""
+        return len(self._takers[self._sort_of(partition.topic)])
+
+    def neediest(self, topic: str) -> int:
+        """The first of those that have least, among those that could take the topic."""
+        return self._neediest(self._sort_of(topic))
+
+    def _neediest(self, sort: int) -> int:
+        heap = self._heaps[sort]
+        while True:
+            count, place = heap[0]
+            if count == self._counts[place]:
+                return place
+            heapq.heapreplace(heap, (self._counts[place], place))
+
+    def give(self, partition: TopicPartition, place: int) -> None:
+        self._held[place].setdefault(self._sort_of(partition.topic), []).append(partition)
+        self._counts[place] += 1
+
+    def partitions(self, place: int) -> list[TopicPartition]:
+        """What a member has, in order."""
+        return sorted(chain.from_iterable(self._held[place].values()))
+
+    def balance(self) -> None:
+        """Make all moves. A member that could give nothing can't until it takes something, or until one of those that
+        have least gives something itself.
+        """
+        for held in chain.from_iterable(each.values() for each in self._held):
+            held.sort()
+        givers = sorted((-count, place) for place, count in enumerate(self._counts))
+        idle: list[int] = []
+        while givers:
+            count, giver = heapq.heappop(givers)
+            if -count != self._counts[giver]:
+                continue  # there is a newer entry of its
+            movable = [
+                (held[-1], sort)
+                for sort, held in self._held[giver].items()
+                if held and self._counts[giver] - self._counts[self._neediest(sort)] > 1
+            ]
+            if not movable:
+                idle.append(giver)
+                continue
+            _, sort = max(movable)
+            taker = self._neediest(sort)
+            bisect.insort(self._held[taker].setdefault(sort, []), self._held[giver][sort].pop())
+            changed = [giver, taker]
+            if self._lessen(giver):
+                changed += idle
+                idle.clear()
+            self._counts[taker] += 1
+            for place in changed:
+                heapq.heappush(givers, (-self._counts[place], place))
+
+    def _lessen(self, giver: int) -> bool:
+        """One less for a member; whether it was among those that have least of any takers."""
+        needy = False
+        for sort, takers in enumerate(self._takers):
+            if giver in takers:
+                needy = needy or self._counts[self._neediest(sort)] == self._counts[giver]
+                heapq.heappush(self._heaps[sort], (self._counts[giver] - 1, giver))
+        self._counts[giver] -= 1
+        return needy
 
 
 def _all_partitions(members: Sequence[Subscriber], topics: Mapping[str, int]) -> list[TopicPartition]:
-    """Every partition that somebody subscribes to, in order."""
+    """Every partition that a member subscribes to, in order."""
     wanted = frozenset().union(*(member.topics for member in members)) if members else frozenset()
     return [
         TopicPartition(topic, number) for topic in sorted(topics) if topic in wanted for number in range(topics[topic])
@@ -147,6 +228,16 @@ def assignor_names(setting: str) -> tuple[str, ...]:
     if not names:
         raise InvalidConfigError(f"partition.assignment.strategy is empty: use {', '.join(_CLASSES)}")
     return tuple(names)
+
+
+def remote_assignors(name: str | None) -> tuple[str, ...]:
+    """What a member of the protocol of KIP-848 agrees to, that asks for one assignor or for none (uniform then).
+
+    It is a wish: the coordinator assigns, by what most members wish, and members of the classic protocol that are in
+    the group as well know others. Source: ConsumerGroup.computePreferredServerAssignor.
+    """
+    wish = name or "uniform"
+    return (wish, *(other for other in ASSIGNORS if other != wish))
 
 
 def choose_assignor(wishes: Sequence[Sequence[str]]) -> str:

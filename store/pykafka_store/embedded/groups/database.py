@@ -1,9 +1,9 @@
 """groups.db: who belongs to a group, who should own what, who does, and what is committed.
 
-A database of its own beside metadata.db, so that commits, which come all the time, do not make every producer look
-again at its topics. Each change is one BEGIN IMMEDIATE transaction: whatever a member does is checked against the
-tables in the same instant in which it is written, so a member that was expired can change nothing. Not synced at each
-commit: after a power cut the last commits may be missing, and their records are delivered again.
+It is a database of its own beside metadata.db, so that commits, which come all the time, do not make every producer
+look again at its topics. Each change is one BEGIN IMMEDIATE transaction: whatever a member does is checked against the
+tables in the same instant in which it is written, so a member that was expired can change nothing. It is not synced at
+each commit: after a power cut the last commits may be missing, and their records are delivered again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from pykafka_store.embedded.database import Database
+from pykafka_store.embedded.layout import GROUPS_FILE
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidGroupIdError,
     UnknownMemberIdError,
 )
 from pykafka_store.model import CommittedOffset, TopicPartition
-
-FILE_NAME = "groups.db"
 
 _SCHEMA = """
     CREATE TABLE groups (
@@ -55,8 +54,9 @@ class MemberRow(NamedTuple):
     protocol: str
     """``classic`` or ``consumer``."""
     topics: tuple[str, ...]
+    """What it wants to read: topics by name, and those that its pattern matched when it last looked."""
     pattern: str | None
-    """A Python regular expression that whole topic names match, besides ``topics``."""
+    """Its Python regular expression, with flags. Members with the same one share what one of them found by it."""
     assignors: tuple[str, ...]
     session_timeout: float
     """Seconds."""
@@ -81,13 +81,10 @@ class GroupDatabase(Database):
 
     MIGRATIONS = (_SCHEMA,)
     SYNCHRONOUS = "NORMAL"
+    MAY_BE_MISSING = True  # a directory that never had a group
 
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
-        path = os.path.join(directory, FILE_NAME)
-        if read_only:
-            super().__init__(path, "ro" if os.path.exists(path) else "memory")  # a directory that never had a group
-        else:
-            super().__init__(path, "rwc")
+        super().__init__(os.path.join(directory, GROUPS_FILE), "ro" if read_only else "rwc")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -105,6 +102,9 @@ class GroupDatabase(Database):
 
     def group_ids(self) -> list[str]:
         return [str(row[0]) for row in self._rows("SELECT id FROM groups ORDER BY id")]
+
+    def has_groups(self) -> bool:
+        return bool(self._rows("SELECT 1 FROM groups LIMIT 1"))
 
     def group(self, group: str) -> GroupRow | None:
         rows = self._rows("SELECT id, epoch, assignor, protocol, basis FROM groups WHERE id = ?", group)
@@ -151,6 +151,17 @@ class GroupDatabase(Database):
             json.dumps(member.topics), member.pattern, json.dumps(member.assignors), member.session_timeout,
         )  # fmt: skip
 
+    def set_topics_within(self, group: str, member: MemberRow, topics: Sequence[str]) -> None:
+        """A member's pattern matches other topics by now, as it does for all that had the same ones by it."""
+        self._rows(
+            "UPDATE members SET topics = ? WHERE group_id = ? AND (id = ? OR (pattern = ? AND topics = ?))",
+            json.dumps(topics), group, member.id, member.pattern, json.dumps(member.topics),
+        )  # fmt: skip
+
+    def subscribe_member_within(self, member_id: str, topics: Sequence[str], pattern: str | None) -> None:
+        """The member subscribes to something else."""
+        self._rows("UPDATE members SET topics = ?, pattern = ? WHERE id = ?", json.dumps(topics), pattern, member_id)
+
     def remove_member_within(self, group: str, member_id: str) -> None:
         """The member is gone, and owns nothing any more."""
         self._rows("UPDATE owners SET member_id = NULL WHERE group_id = ? AND member_id = ?", group, member_id)
@@ -182,14 +193,14 @@ class GroupDatabase(Database):
         )  # fmt: skip
         self._rows("DELETE FROM targets WHERE group_id = ?", row.id)
         self._connection.executemany(
-            "INSERT INTO targets VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO targets VALUES (?, ?, ?, ?)",
             ((row.id, *partition, identity) for identity, partitions in targets.items() for partition in partitions),
         )
 
     # ------------------------------------------------------------------------------------------------------- owners
 
     def owners(self, group: str) -> dict[TopicPartition, str]:
-        """Partition -> the id of the member that owns it; those that nobody owns are left out."""
+        """Partition -> the id of the member that owns it; those without an owner are left out."""
         rows = self._rows(
             "SELECT topic, partition, member_id FROM owners WHERE group_id = ? AND member_id IS NOT NULL", group
         )
@@ -198,8 +209,8 @@ class GroupDatabase(Database):
     def acquire(self, group: str, member_id: str, wanted: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Take what is free of ``wanted``: partition -> ownership epoch of what this member owns from now on.
 
-        Only a member takes, and only what is still its target: both are asked in the same transaction. Raises
-        UnknownMemberIdError.
+        Only a member takes partitions, and only those that are still its target: both are asked in the same
+        transaction. Raises UnknownMemberIdError.
         """
         taken: dict[TopicPartition, int] = {}
         with self.transaction():
@@ -223,8 +234,37 @@ class GroupDatabase(Database):
                 taken[partition] = epoch
         return taken
 
+    def assign(
+        self, group: str, assignments: Mapping[str, Sequence[TopicPartition]]
+    ) -> dict[str, dict[TopicPartition, int]]:
+        """Members have assigned partitions to each other (by member id): that is the target, and they own them from now
+        on, and nothing else. Returns the epochs of their owning.
+        """
+        epochs: dict[str, dict[TopicPartition, int]] = {id: {} for id in assignments}
+        with self.transaction():
+            row = self.group(group)
+            identities = {member.id: member.identity for member in self.members(group)}
+            if row is None:
+                return epochs
+            known = {id: partitions for id, partitions in assignments.items() if id in identities}
+            self.set_target_within(row, {identities[id]: dict.fromkeys(partitions) for id, partitions in known.items()})
+            self._rows("UPDATE owners SET member_id = NULL, epoch = epoch + 1 WHERE group_id = ?", group)
+            for id, partitions in known.items():
+                for partition in partitions:
+                    self._rows(
+                        "INSERT INTO owners VALUES (?, ?, ?, ?, 1) ON CONFLICT (group_id, topic, partition) "
+                        "DO UPDATE SET member_id = excluded.member_id",
+                        group, *partition, id,
+                    )  # fmt: skip
+            owners = (
+                "SELECT topic, partition, member_id, epoch FROM owners WHERE group_id = ? AND member_id IS NOT NULL"
+            )
+            for topic, number, owner, epoch in self._rows(owners, group):
+                epochs.setdefault(str(owner), {})[TopicPartition(str(topic), int(str(number)))] = int(str(epoch))
+        return epochs
+
     def release(self, group: str, member_id: str, given_up: Sequence[TopicPartition]) -> None:
-        """Give partitions up; what somebody else has taken meanwhile is left alone."""
+        """Give partitions up; those that another member has taken meanwhile are left alone."""
         with self.transaction():
             for partition in given_up:
                 self._rows(
@@ -250,6 +290,14 @@ class GroupDatabase(Database):
             if topic_ids.get(topic) == topic_id  # type: ignore[call-overload]
         }
 
+    def commits(self, group: str) -> list[tuple[str, int, str, int, int, str, int]]:
+        """(topic, partition, topic id, offset, leader epoch, text, time in ms) of all that is committed, as it was."""
+        return self._rows(  # type: ignore[return-value]  # columns as declared
+            "SELECT topic, partition, topic_id, position, leader_epoch, metadata, committed_at FROM offsets "
+            "WHERE group_id = ? ORDER BY topic, partition",
+            group,
+        )
+
     def commit(
         self,
         group: str,
@@ -260,11 +308,15 @@ class GroupDatabase(Database):
         member_id: str | None,
         epochs: Mapping[TopicPartition, int],
         leader_epochs: Mapping[TopicPartition, int] | None = None,
+        texts: Mapping[TopicPartition, str] | None = None,
+        free_too: bool = False,
     ) -> None:
-        """Write committed offsets, all or none, with the leader epochs where they are known.
+        """Write committed offsets, all or none, with the leader epochs where they are known, and with ``texts`` that
+        the one who commits wants to find again.
 
-        With a ``member_id`` each partition must be owned by it under the epoch in ``epochs``; without one the group
-        must have no members. Raises UnknownMemberIdError or IllegalGenerationError, and writes nothing.
+        With a ``member_id`` each partition must be owned by it under the epoch in ``epochs``, or with ``free_too`` by
+        nobody; without one the group must have no members. Raises UnknownMemberIdError or IllegalGenerationError, and
+        writes nothing.
         """
         with self.transaction():
             if member_id is None:
@@ -279,24 +331,20 @@ class GroupDatabase(Database):
                         "SELECT member_id, epoch FROM owners WHERE group_id = ? AND topic = ? AND partition = ?",
                         group, *partition,
                     )  # fmt: skip
-                    if not owner or owner[0] != (member_id, epochs.get(partition)):
+                    is_free = free_too and partition not in epochs and (not owner or owner[0][0] is None)
+                    if not is_free and (not owner or owner[0] != (member_id, epochs.get(partition))):
                         raise IllegalGenerationError(
                             f"Offset commit for {partition} cannot be completed: group '{group}' has "
                             "given it to another member"
                         )
                 self._rows(
-                    "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?, ?, ?, '', ?)",
+                    "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     group, *partition, topic_ids.get(partition.topic, ""), offset,
-                    (leader_epochs or {}).get(partition, -1), now_ms,
+                    (leader_epochs or {}).get(partition, -1), (texts or {}).get(partition, ""), now_ms,
                 )  # fmt: skip
 
     def delete_offset_within(self, group: str, partition: TopicPartition) -> None:
         self._rows("DELETE FROM offsets WHERE group_id = ? AND topic = ? AND partition = ?", group, *partition)
-
-    def forget_topic(self, topic: str) -> None:
-        """The topic was deleted: nothing of it is committed any more."""
-        with self.transaction():
-            self._rows("DELETE FROM offsets WHERE topic = ?", topic)
 
 
 def _expired(group: str) -> UnknownMemberIdError:

@@ -2,16 +2,15 @@
 
 The kernel drops the lock when the process dies, however it dies, so a crash is seen at the next look. A process that
 lives and does not move (SIGSTOP, a hung disk) still holds its lock: for that case a lease is touched as a heartbeat,
-and whoever watches it judges by their own monotonic clock, never by comparing file times with the time of day.
+and a member that watches it judges by its own monotonic clock, never by comparing file times with the time of day.
 
 A lease is made under a temporary name, locked, and only then renamed into place: one that can be seen and is not
-locked is dead. Who finds a member dead or expired removes its file; a member that wakes up and finds its file gone
-knows that it was expired.
+locked is dead. The member that finds another one dead or expired removes its file; a member that wakes up and finds
+its own file gone knows that it was expired.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -22,14 +21,16 @@ from contextlib import suppress
 
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.errors import InvalidGroupIdError
+from pykafka_store.embedded.forks import carried_over, keep_out_of_forks
+from pykafka_store.embedded.locks import try_to_share
+from pykafka_store.errors import InvalidGroupIdError, NoSpaceError, StorageError
 
 _TEMPORARY = ".joining"
 
 
 def group_directory(group: str) -> str:
-    """The name of a group's directory. Group ids may be any text: what is legible of one, and a hash that tells it
-    from all others. Raises InvalidGroupIdError for what is no text.
+    """The name of a group's directory: the legible part of its id, which may be any text, and a hash that tells it from
+    all others. Raises InvalidGroupIdError for an id that is not Unicode text.
     """
     try:
         encoded = group.encode()
@@ -39,36 +40,37 @@ def group_directory(group: str) -> str:
     return f"{legible}-{hashlib.sha256(encoded).hexdigest()[:24]}"
 
 
-def is_locked(path: str) -> bool:
-    """Whether somebody holds this lease. A missing one is held by nobody."""
-    return last_beat(path) is not None
+def is_locked(disk: Disk, path: str) -> bool:
+    """Whether a member holds this lease. One whose file is missing is not held. Raises StorageError."""
+    return last_beat(disk, path) is not None
 
 
-def last_beat(path: str) -> int | None:
-    """The time of a lease's file, which each heartbeat changes, if somebody holds the lease.
+def last_beat(disk: Disk, path: str) -> int | None:
+    """The time of a lease's file, which each heartbeat changes, in ms; None where no member holds the lease.
 
-    Asks for a shared lock: two who look at once do not take each other for its holder.
+    Two who look at once do not take each other for its holder. Raises StorageError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = disk.open(path)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.fstat(descriptor).st_mtime_ns
+        return None if try_to_share(descriptor) else disk.changed_at(path)
+    except FileNotFoundError:  # removed just now: its member was expired
+        return None
     finally:
-        os.close(descriptor)
-    return None
+        disk.close(descriptor)
 
 
-def is_overdue(path: str, session_timeout: float) -> bool:
-    """Whether the static member whose lease is free has been away for its session timeout, by the file's time.
+def is_overdue(disk: Disk, path: str, session_timeout: float) -> bool:
+    """Whether the static member whose lease is free has been away for its session timeout (in seconds), by the file's
+    time.
 
-    The time of day will do here: nobody lives who would have to be fenced, only a place that is kept.
+    The time of day will do here: there is no living member to be fenced, only a place that is kept for it. Raises
+    StorageError.
     """
     try:
-        return time.time() - os.stat(path).st_mtime >= session_timeout
+        return time.time() - disk.changed_at(path) / 1000 >= session_timeout
     except FileNotFoundError:
         return True
 
@@ -80,66 +82,103 @@ class Lease:
         """``heartbeat_interval`` in seconds. ``poll_limit``: seconds after the last ``polled`` at which heartbeats
         stop (max.poll.interval.ms).
         """
-        from filelock import lock_descriptor
+        import fcntl
 
         self._disk = disk
         self.path = os.path.join(directory, name)
-        temporary = self.path + _TEMPORARY
-        while True:
-            disk.make_directory(directory)
-            with suppress(FileNotFoundError):  # its group was deleted just now, and the directory went along: once more
-                self._descriptor = disk.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-                try:
-                    lock_descriptor(self._descriptor)
-                    disk.write_at(self._descriptor, [f"{os.getpid()}\n".encode()], 0, temporary)
-                    disk.rename(temporary, self.path)
-                    break
-                except FileNotFoundError:
-                    disk.close(self._descriptor)  # tidied away between being made and being locked: once more
-                except BaseException:
-                    disk.close(self._descriptor)
-                    disk.remove(temporary)
-                    raise
-        self._inode = os.fstat(self._descriptor).st_ino
         self._poll_limit = poll_limit
         self._clock = Clock()
         self._last_poll = self._clock.monotonic()
         self._stop = threading.Event()
         self._heart = threading.Thread(target=self._beat, args=(heartbeat_interval,), daemon=True, name="heartbeat")
-        self._heart.start()
+        self._forsaken = self._released = False
+        self._descriptor = -1
+        beats = False
+        try:
+            while not self._made(directory):
+                pass
+            beats = True
+            self._heart.start()
+            keep_out_of_forks(self)
+        except BaseException:  # a signal among others: nobody will know of this lease
+            if self._descriptor >= 0:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._stop.set()
+            if self._descriptor >= 0:
+                disk.remove(self.path + _TEMPORARY)
+                if not beats:
+                    disk.close(self._descriptor)
+            raise
+
+    def _made(self, directory: str) -> bool:
+        """False where it, or its directory, was tidied away meanwhile: once more."""
+        import fcntl
+
+        temporary = self.path + _TEMPORARY
+        self._disk.make_directory(directory)
+        try:
+            self._descriptor = self._disk.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        except FileNotFoundError:  # the group was deleted just now, and the directory went along
+            return False
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            with suppress(NoSpaceError):  # it is for people to read: on a full disk the lease does without
+                self._disk.write_at(self._descriptor, [f"{os.getpid()}\n".encode()], 0, temporary)
+            self._disk.rename(temporary, self.path)
+        except FileNotFoundError:  # between being made and being locked
+            descriptor, self._descriptor = self._descriptor, -1
+            self._disk.close(descriptor)
+            return False
+        return True
 
     def _beat(self, interval: float) -> None:
         while not self._stop.wait(interval):
             if self._clock.monotonic() - self._last_poll < self._poll_limit:
-                with suppress(OSError):  # a disk that fails is what expiry is for
-                    os.utime(self._descriptor)
+                with suppress(StorageError):  # a disk that fails is what expiry is for
+                    self._disk.touch_open(self._descriptor, self.path)
 
     def polled(self) -> None:
         """The member is at work: heartbeats may go on."""
         self._last_poll = self._clock.monotonic()
 
     def is_held(self) -> bool:
-        """Whether the file under our name is still ours: one stat."""
-        try:
-            return os.stat(self.path).st_ino == self._inode
-        except FileNotFoundError:
-            return False
+        """Whether the file under our name is still ours."""
+        if self._forsaken:
+            raise carried_over(self.path)
+        return self._disk.is_at(self._descriptor, self.path)
+
+    def forsake(self) -> None:
+        """See :class:`pykafka_store.embedded.forks.Forsaking`: a child would keep its parent alive in others' eyes."""
+        if not self._released:
+            self._forsaken = True
+            self._disk.close(self._descriptor)
 
     def release(self, *, keep_file: bool = False) -> None:
-        """End the lease; the file goes too, unless a static member is to be remembered for a while."""
-        self._stop.set()
-        self._heart.join()
-        if keep_file:
-            os.utime(self._descriptor)
-        elif self.is_held():
-            self._disk.remove(self.path)
+        """End the lease; the file goes too, unless a static member is to be remembered for a while. May be called again
+        where a signal struck.
+        """
+        import fcntl
+
+        if self._forsaken or self._released:
+            return
+        try:
+            self._stop.set()
+            self._heart.join()
+            if keep_file:
+                self._disk.touch_open(self._descriptor, self.path)
+            elif self.is_held():
+                self._disk.remove(self.path)
+        finally:  # others may not take the member for alive, whatever a signal struck
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._released = True
         self._disk.close(self._descriptor)
 
 
 class Watch:
     """One member's view of the others' leases, over time."""
 
-    def __init__(self, directory: str, clock: Clock) -> None:
+    def __init__(self, disk: Disk, directory: str, clock: Clock) -> None:
+        self._disk = disk
         self._directory = directory
         self._clock = clock
         self._beats: dict[str, tuple[int, float]] = {}
@@ -151,18 +190,21 @@ class Watch:
         """Whether the member of that lease is dead, or has been silent for ``session_timeout`` seconds of our watching.
 
         A static member's death counts only after that time too, watched or not: it may come back (KIP-345).
+
+        Whoever watches may be frozen at any instant, and must not count that time as the other's silence: what is seen
+        counts from after the look, and is judged by the time before it.
         """
         path = os.path.join(self._directory, name)
         now = self._clock.monotonic()
-        beat = last_beat(path)
+        beat = last_beat(self._disk, path)
         if beat is None:
-            if not static or now - self._deaths.setdefault(name, now) >= session_timeout:
+            if not static or now - self._deaths.setdefault(name, self._clock.monotonic()) >= session_timeout:
                 return True
-            return is_overdue(path, session_timeout)
+            return is_overdue(self._disk, path, session_timeout)
         self._deaths.pop(name, None)
         known = self._beats.get(name)
         if known is None or known[0] != beat:
-            self._beats[name] = beat, now
+            self._beats[name] = beat, self._clock.monotonic()
             return False
         return now - known[1] >= session_timeout
 
@@ -175,8 +217,8 @@ class Watch:
 
 
 def list_leases(disk: Disk, directory: str) -> list[str]:
-    """The files of a group's directory. Who wants to know which of them are strays asks here first and the tables
-    then: a lease that a member leaves behind is in the tables by then.
+    """The files of a group's directory. To learn which of them are strays, ask here first and the tables then: a lease
+    whose member has joined meanwhile is in the tables by then.
     """
     try:
         return disk.list(directory)
@@ -185,17 +227,16 @@ def list_leases(disk: Disk, directory: str) -> list[str]:
 
 
 def remove_strays(disk: Disk, directory: str, names: Iterable[str]) -> None:
-    """Remove leases of processes that died before they were members, or after they were not. ``names``: those in no
-    table; the locked ones among them are about to be.
+    """Remove leases of processes that died before they were members, or after they had left. ``names``: the leases that
+    are in no table; those that are locked belong to processes that are about to join.
     """
     for name in names:
         path = os.path.join(directory, name)
-        if not is_locked(path):
+        if not is_locked(disk, path):
             disk.remove(path)
 
 
 def remove_directory(disk: Disk, directory: str) -> None:
-    """Remove the directory of a group that is gone, unless somebody is about to join under its name."""
+    """Remove the directory of a group that is gone, unless a process is about to join under its name."""
     remove_strays(disk, directory, list_leases(disk, directory))
-    with suppress(OSError):
-        os.rmdir(directory)
+    disk.remove_empty_directory(directory)

@@ -1,12 +1,12 @@
 """One member of a group: join, look around, move towards the target, leave.
 
-`look` is the whole of it. Every member does the same, as often as the consumer polls:
+`Member.look_at_group` is the whole of it. Every member does the same, as often as the consumer polls:
 
 1. *reap*: members whose lease is free or silent for too long are taken out of the tables, and own nothing any more;
-2. *retarget*: if who belongs to the group, what they subscribe to, or how many partitions there are is not what the
-target was
-   computed from, compute a new one under a raised epoch. Whoever sees it first does it; the computation is the same
-   for all;
+2. *retarget*: the target was computed from who belongs to the group, what they subscribe to, and how many partitions
+   there are. Where one of these has changed, compute a new target under a raised epoch. The member that sees the change
+   first does so; the computation is the same for all. What a member's pattern matches it finds out by itself, before
+   the transaction, and leaves the names in the tables: a slow pattern holds up nobody else;
 3. *reconcile*: give up what is owned and not in the target, then take what is in the target and free.
 
 Why no two live members own a partition at once: owning is a row, rows change in transactions, a row is free only if
@@ -16,20 +16,22 @@ more.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from pykafka_store.embedded.clock import Clock
-from pykafka_store.embedded.disk import Disk
-from pykafka_store.embedded.groups.assignors import ASSIGNORS, Subscriber, choose_assignor
-from pykafka_store.embedded.groups.database import GroupDatabase, MemberRow
-from pykafka_store.embedded.groups.leases import Lease, Watch, list_leases, remove_strays
+from pykafka_store.embedded.catalog import Catalog
+from pykafka_store.embedded.engine import Engine
+from pykafka_store.embedded.groups.assignors import choose_assignor
+from pykafka_store.embedded.groups.database import MemberRow
+from pykafka_store.embedded.groups.leases import Lease, Watch, group_directory, list_leases, remove_strays
+from pykafka_store.embedded.groups.targets import basis_of, retarget_within
+from pykafka_store.embedded.layout import GROUPS
+from pykafka_store.embedded.patterns import matching
 from pykafka_store.errors import FencedInstanceIdError, InvalidGroupIdError, UnknownMemberIdError
-from pykafka_store.model import INTERNAL_TOPICS, TopicPartition
+from pykafka_store.model import INTERNAL_TOPICS, TopicPartition, random_topic_id
 
 LOOK_INTERVAL = 0.15
 """Seconds between looks at the other members' leases, and for other topics: a crash is seen within this time."""
@@ -49,6 +51,10 @@ class MemberSettings(NamedTuple):
     heartbeat_interval: float
     max_poll_interval: float
     """All three in seconds."""
+    member_id: str | None = None
+    """An id that the member chose itself; None for one that is made here."""
+    pattern_limit: float | None = None
+    """See :func:`pykafka_store.embedded.patterns.matching`."""
 
 
 class Subscribed(NamedTuple):
@@ -56,15 +62,6 @@ class Subscribed(NamedTuple):
 
     topics: tuple[str, ...]
     pattern: re.Pattern[str] | None
-
-
-class Catalogued(Protocol):
-    """What a group asks of its cluster's catalogue."""
-
-    def partition_counts(self) -> dict[str, int]:
-        """Topic -> its number of partitions."""
-
-    def version(self) -> tuple[int, int]: ...
 
 
 class Change(NamedTuple):
@@ -79,28 +76,22 @@ class Change(NamedTuple):
 class Member:
     """This process's membership in a group."""
 
-    def __init__(
-        self,
-        settings: MemberSettings,
-        database: GroupDatabase,
-        directory: str,
-        catalog: Catalogued,
-        disk: Disk,
-        clock: Clock,
-    ) -> None:
-        """``directory``: where the group's leases are. Nothing is joined yet."""
+    def __init__(self, engine: Engine, settings: MemberSettings) -> None:
+        """Nothing is joined yet. Raises StorageError where the directory may only be read."""
+        engine.require_writable()
         if not settings.group:
             raise InvalidGroupIdError(
                 "To use the group management or offset commit APIs, you must provide a valid group.id in the consumer "
                 "configuration."
             )
-        self.settings = settings
-        self._database = database
-        self._directory = directory
-        self._catalog = catalog
-        self._disk = disk
-        self._clock = clock
-        self._watch = Watch(directory, clock)
+        self.settings = _in_force(settings, engine.catalog)
+        self._engine = engine
+        self._database = engine.groups
+        self._directory = os.path.join(engine.directory, GROUPS, group_directory(settings.group))
+        self._catalog = engine.catalog
+        self._disk = engine.disk
+        self._clock = engine.clock
+        self._watch = Watch(engine.disk, self._directory, engine.clock)
         self._lease: Lease | None = None
         self._row: MemberRow | None = None
         self.owned: dict[TopicPartition, int] = {}
@@ -109,6 +100,8 @@ class Member:
         self._others: list[MemberRow] = []
         self._epoch = -1
         self._seen: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._matched_at = (-1, -1)
+        """The catalogue's version for which the pattern was matched."""
         self._next_look = 0.0
         self._next_glance = 0.0
         self._settled = False
@@ -122,6 +115,11 @@ class Member:
         """Whether this member owned all of its target, and nothing else, when it last looked."""
         return self._settled
 
+    @property
+    def epoch(self) -> int:
+        """The group's epoch when this member last looked; -1 before that."""
+        return self._epoch
+
     # --------------------------------------------------------------------------------------------------------- join
 
     def join(self, subscribed: Subscribed) -> None:
@@ -130,6 +128,8 @@ class Member:
 
     def _join(self, subscribed: Subscribed, *, again: bool) -> None:
         """``again``: after having been expired, where a static member must not take the place of one that took its."""
+        self._matched_at = self._catalog.version()
+        topics = self._wanted_topics(subscribed)  # before anything changes: a pattern may be refused
         self._subscribed = subscribed
         was = self.member_id
         if self._lease is not None:
@@ -140,14 +140,15 @@ class Member:
             self._lease = None
         name = uuid.uuid4().hex
         settings = self.settings
+        self._engine.make_room()  # for the group's directory: who only reads goes on reading on a full disk
         self._lease = Lease(self._disk, self._directory, name, settings.heartbeat_interval, settings.max_poll_interval)
         row = self._row = MemberRow(
-            id=f"{settings.instance_id or settings.client_id}-{uuid.UUID(name)}",
+            id=settings.member_id or _member_id(settings, name),
             lease=name,
             instance_id=settings.instance_id,
             client_id=settings.client_id,
             protocol=settings.protocol,
-            topics=subscribed.topics,
+            topics=topics,
             pattern=_with_flags(subscribed.pattern) if subscribed.pattern else None,
             assignors=settings.assignors,
             session_timeout=settings.session_timeout,
@@ -184,6 +185,14 @@ class Member:
         self._seen = None
         self._settled = False
 
+    def _wanted_topics(self, subscribed: Subscribed) -> tuple[str, ...]:
+        """The topics that are named, and those that the pattern matches. Raises InvalidRegularExpressionError."""
+        if subscribed.pattern is None:
+            return subscribed.topics
+        names = self._catalog.topic_ids().keys() - INTERNAL_TOPICS
+        found = matching(subscribed.pattern, names, self.settings.pattern_limit)
+        return tuple(sorted({*subscribed.topics, *found}))
+
     def check_held(self) -> bool:
         """Whether this member was not expired meanwhile: asked before anything is delivered."""
         held = self._lease is not None and self._lease.is_held()
@@ -192,8 +201,12 @@ class Member:
 
     # --------------------------------------------------------------------------------------------------------- look
 
-    def look(self) -> Change:
-        """Look around if there is reason to, and say what is to change. Cheap when nothing did.
+    def hurry(self) -> None:
+        """The groups' database was written: the next look at it is due."""
+        self._next_glance = 0.0
+
+    def look_at_group(self) -> Change:
+        """Look at the group if there is reason to, and say what is to change. Cheap when nothing did.
 
         An expired member joins again and reports what it ``lost``. Raises FencedInstanceIdError for a static member
         whose place was taken, and what `join` raises for one that does not fit any more.
@@ -208,37 +221,86 @@ class Member:
         if not self._lease.is_held():
             return self._rejoin()
         due = now >= self._next_look
-        known_topics = self._seen[1] if self._seen is not None and self._settled and not due else None
-        versions = self._database.version(), known_topics or self._catalog.version()
-        moved = versions != self._seen
-        if not due and not moved:
-            return Change()
-        if moved and self._settled and self._only_commits(versions):
-            self._seen = versions
-            moved = False
+        versions = self._versions(due=due)
+        moved = versions != self._seen and not self._only_commits(versions)
         if due:
             self._next_look = now + LOOK_INTERVAL
         if moved:
-            self._others = [other for other in self._database.members(self.settings.group) if other.id != self._row.id]
-            self._watch.keep(other.lease for other in self._others)
-        someone_is_gone = due and bool(self._gone(self._others))
-        if someone_is_gone or (moved and self._basis() != self._stored_basis()):
-            with self._database.transaction():
-                self._reap_within()
-                self._retarget_within()
-        elif not moved and self._settled:
-            return Change()
+            self._note_others(self._row.id)
+        retargeted = self._follow_pattern(versions[1]) | self._retarget_where_needed(due=due, moved=moved)
+        unsettled = due and not self._settled
         self._seen = versions  # asked before anything else: what came in between is looked at the next time
-        return self._reconcile()
+        return self._reconcile() if moved or retargeted or unsettled else Change()
+
+    def _versions(self, *, due: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The groups' database's version and the catalogue's, which a settled member asks for only when it is due."""
+        groups = self._database.version()
+        if self._seen is not None and self._settled and not due:
+            return groups, self._seen[1]
+        return groups, self._catalog.version()
+
+    def _note_others(self, own_id: str) -> None:
+        self._others = [other for other in self._database.members(self.settings.group) if other.id != own_id]
+        self._watch.keep(other.lease for other in self._others)
 
     def _only_commits(self, versions: tuple[tuple[int, int], tuple[int, int]]) -> bool:
-        """Whether what was written to the groups' database is of no concern: commits, or another group's doings."""
+        """Whether what was written to the groups' database is of no concern to a settled member: commits, or what
+        another group did.
+        """
         assert self._row is not None
-        if self._seen is None or versions[1] != self._seen[1]:
+        if not self._settled or self._seen is None or versions[1] != self._seen[1]:
             return False  # topics
         group = self.settings.group
         known = {self._row.id, *(other.id for other in self._others)}  # a static member comes back in the same epoch
         return self._database.epoch(group) == self._epoch and self._database.member_ids(group) == known
+
+    def _retarget_where_needed(self, *, due: bool, moved: bool) -> bool:
+        """Reap members that are gone, which is looked for when it is ``due``, and compute a new target where what the
+        old one was computed from has changed; whether there was need of either.
+        """
+        someone_is_gone = due and bool(self._gone(self._others))
+        if not someone_is_gone and (not moved or self._basis() == self._stored_basis()):
+            return False
+        with self._database.transaction():
+            self._reap_within()
+            self._retarget_within()
+        return True
+
+    def _follow_pattern(self, catalog: tuple[int, int]) -> bool:
+        """Match the pattern again where the catalogue has changed; whether it matches other topics by now."""
+        assert self._row is not None
+        if self._subscribed.pattern is None or catalog == self._matched_at:
+            return False
+        self._matched_at = catalog
+        topics = self._wanted_topics(self._subscribed)
+        group, own_id = self.settings.group, self._row.id
+        known = next((member for member in self._database.members(group) if member.id == own_id), None)
+        if known is None or known.topics == topics:
+            return False
+        with self._database.transaction():
+            self._database.set_topics_within(group, known, topics)
+            self._reap_within()
+            self._retarget_within()
+        return True
+
+    def resubscribe(self, subscribed: Subscribed) -> None:
+        """Subscribe to something else without leaving: what is owned stays so until the target says otherwise. Raises
+        UnknownMemberIdError for a member that was expired, InvalidRegularExpressionError.
+        """
+        self._matched_at = self._catalog.version()
+        topics = self._wanted_topics(subscribed)
+        self._subscribed = subscribed
+        with self._database.transaction():
+            members = self._database.members(self.settings.group)
+            known = next((member for member in members if member.id == self.member_id), None)
+            if known is None:
+                raise UnknownMemberIdError("The coordinator is not aware of this member.")
+            pattern = _with_flags(subscribed.pattern) if subscribed.pattern else None
+            if (known.topics, known.pattern) != (topics, pattern):
+                self._database.subscribe_member_within(known.id, topics, pattern)
+                self._reap_within()
+                self._retarget_within()
+        self._settled = False
 
     def _rejoin(self) -> Change:
         lost = tuple(sorted(self.owned))
@@ -267,7 +329,7 @@ class Member:
         return Change(to_revoke=to_revoke, taken=tuple(taken))
 
     def give_up(self, partitions: Sequence[TopicPartition]) -> None:
-        """What ``look`` said to revoke has been dealt with and committed: others may take it."""
+        """What ``look_at_group`` said to revoke has been dealt with and committed: others may take it."""
         assert self._row is not None
         self._database.release(self.settings.group, self._row.id, partitions)
         for partition in partitions:
@@ -295,25 +357,56 @@ class Member:
         return group.basis if group else ""
 
     def _basis(self) -> str:
-        return _basis(self._database.members(self.settings.group), self._catalog.partition_counts())
+        return basis_of(self._database.members(self.settings.group), self._catalog.partition_counts())
 
     def _retarget_within(self) -> None:
         retarget_within(self._database, self.settings.group, self._catalog.partition_counts())
 
     # -------------------------------------------------------------------------------------------------------- leave
 
-    def leave(self) -> None:
-        """End the membership. A static member only goes away: what it owns waits for it until its session times out."""
+    def leave(self, *, for_good: bool = False) -> None:
+        """End the membership. A static member only goes away, unless it leaves ``for_good``: what it owns waits for it
+        until its session times out.
+        """
         if self._lease is None:
             return
-        static = self.settings.instance_id is not None
+        stays = self.settings.instance_id is not None and not for_good
         try:
-            if not static and self._lease.is_held():
+            if not stays and self._lease.is_held():
                 self._leave_tables()
         finally:  # even if the tables could not be written: a free lease says the same
-            self._lease.release(keep_file=static)
-            self._lease = self._row = None
-            self.owned.clear()
+            self._let_go(keep_file=stays)
+
+    def leave_if_settled(self) -> bool:
+        """End the membership if the group means this member to have just what it owns; whether it has ended.
+
+        Who has read all that it owns may go only then: what it is meant to take besides, the others leave to it. That
+        is asked in the transaction that takes it out of the tables, so what it owns passes on to members that have not
+        gone yet, or to nobody if it is the last; and what the dead owned counts as theirs no more.
+        """
+        if self._lease is None or self._row is None or not self._settled or not self._lease.is_held():
+            return False
+        group, row = self.settings.group, self._row
+        with self._database.transaction():
+            self._reap_within()
+            self._retarget_within()
+            mine = {each for each, identity in self._database.targets(group).items() if identity == row.identity}
+            owned = {each for each, owner in self._database.owners(group).items() if owner == row.id}
+            self._settled = mine == owned == self.owned.keys()
+            if self._settled and row.instance_id is None:
+                self._database.remove_member_within(group, row.id)
+                self._retarget_within()
+        if not self._settled:
+            self._next_look = 0.0
+            return False
+        self._let_go(keep_file=row.instance_id is not None)
+        return True
+
+    def _let_go(self, *, keep_file: bool) -> None:
+        assert self._lease is not None
+        self._lease.release(keep_file=keep_file)
+        self._lease = self._row = None
+        self.owned.clear()
 
     def _leave_tables(self) -> None:
         assert self._row is not None
@@ -322,53 +415,29 @@ class Member:
             self._retarget_within()
 
 
-def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, int]) -> None:
-    """Bring a group's target in line with its members, their subscriptions and the topics, if it is not."""
-    row = database.group(group)
-    members = database.members(group)
-    basis = _basis(members, counts)
-    if row is None or row.basis == basis:
-        return
-    if not members:
-        database.set_target_within(row._replace(epoch=row.epoch + 1, basis=basis, assignor=""), {})
-        return
-    owned: dict[str, list[TopicPartition]] = {}
-    for partition, owner in database.owners(group).items():
-        owned.setdefault(owner, []).append(partition)
-    subscribers = [
-        Subscriber(
-            member.identity,
-            member.instance_id is not None,
-            frozenset(_topics_of(member, counts)),
-            tuple(owned.get(member.id, ())),
-        )
-        for member in members
-    ]
-    assignor = choose_assignor([member.assignors for member in members])
-    database.set_target_within(
-        row._replace(epoch=row.epoch + 1, basis=basis, assignor=assignor, protocol=members[-1].protocol),
-        ASSIGNORS[assignor](subscribers, counts),
-    )
-
-
 def _with_flags(pattern: re.Pattern[str]) -> str:
-    """A pattern as text that compiles to the same pattern elsewhere."""
+    """A pattern as text: the same for patterns that match the same."""
     flags = {"a": re.ASCII, "i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
     letters = "".join(letter for letter, flag in flags.items() if pattern.flags & flag)
     return f"(?{letters}){pattern.pattern}" if letters else pattern.pattern
 
 
-def _topics_of(member: MemberRow, counts: Mapping[str, int]) -> list[str]:
-    """The existing topics that a member subscribes to."""
-    topics = {topic for topic in member.topics if topic in counts}
-    if member.pattern is not None:
-        pattern = re.compile(member.pattern)
-        topics |= {topic for topic in counts if pattern.fullmatch(topic) and topic not in INTERNAL_TOPICS}
-    return sorted(topics)
+def _in_force(settings: MemberSettings, catalog: Catalog) -> MemberSettings:
+    """The member's settings; under the consumer protocol its timeouts are the group's, if that has any (KIP-848)."""
+    if settings.protocol != "consumer":
+        return settings
+    configs = catalog.configs("group").get(settings.group, {})
+    if "consumer.session.timeout.ms" in configs:
+        settings = settings._replace(session_timeout=int(configs["consumer.session.timeout.ms"]) / 1000)
+    if "consumer.heartbeat.interval.ms" in configs:
+        settings = settings._replace(heartbeat_interval=int(configs["consumer.heartbeat.interval.ms"]) / 1000)
+    return settings
 
 
-def _basis(members: Sequence[MemberRow], counts: Mapping[str, int]) -> str:
-    """All that a target depends on but for who owns what, as text."""
-    facts = [[member.identity, member.assignors, _topics_of(member, counts)] for member in members]
-    named = {topic: counts[topic] for _, _, topics in facts for topic in topics}
-    return json.dumps([sorted(facts, key=str), named], sort_keys=True)
+def _member_id(settings: MemberSettings, name: str) -> str:
+    """As Kafka's members have it: one of the consumer protocol makes its own, of 22 characters (KIP-1082); those of the
+    classic one are given it by the coordinator, with the client's name in front.
+    """
+    if settings.protocol == "consumer":
+        return random_topic_id()
+    return f"{settings.instance_id or settings.client_id}-{uuid.UUID(name)}"

@@ -23,7 +23,8 @@ any byte written since the last sync may be missing, and the state may be older 
 The indexes of that segment are made anew from its batches. What was found is synced before it is published: else a
 second power cut could bring back what the first one took.
 
-This reads only. Under the partition's lock the writer makes the files follow; who may not write reads by what is found.
+Recovery only reads. Under the partition's lock the writer makes the files follow; a process that may not write reads by
+what was found.
 """
 
 from __future__ import annotations
@@ -33,19 +34,16 @@ from itertools import chain
 from typing import NamedTuple
 
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.embedded.log.segments import list_segments, segment_path, walk_headers, walk_valid
+from pykafka_store.embedded.log.index_builder import IndexBuilder
+from pykafka_store.embedded.log.segment import Segment, list_segments
 from pykafka_store.errors import CorruptRecordError, UnknownTopicOrPartitionError
 from pykafka_store.format.checkpoint import (
     CLEANER_CHECKPOINT_FILE,
     PARTITION_METADATA_FILE,
     parse_partition_metadata,
 )
-from pykafka_store.format.index import pack_offset_entry, pack_time_entry
 from pykafka_store.format.state import COMPACTED, PublishedState, empty_state
 from pykafka_store.model import topic_id_bytes
-
-INDEX_INTERVAL = 4096
-"""Bytes between the entries of an index made anew (the default of index.interval.bytes)."""
 
 
 class Recovered(NamedTuple):
@@ -78,38 +76,69 @@ def _recover(
     disk: Disk, directory: str, published: PublishedState | None, topic_id: bytes, boot_id: bytes, label: str
 ) -> Recovered:
     bases = list_segments(disk, directory)
+    _require_same_topic(disk, directory, published, topic_id, label)
+    state = _state_before(disk, directory, published, topic_id, boot_id)
+    candidates = [base for base in bases if published is None or base >= published.active_base_offset]
+    if published and not candidates and (bases or published.recovery_point > published.log_start_offset):
+        path = Segment(disk, directory, published.active_base_offset).path()
+        raise CorruptRecordError(f"{label}: {path} is missing: restore the file, or delete the topic")
+    found = Recovered(state, b"", b"", found_segment=False)
+    if candidates:
+        found = _scan(disk, directory, candidates, published, state, label)
+    end = found.state.log_end_offset
+    start = min(_log_start(published, bases, state.log_end_offset), end)
+    return found._replace(state=found.state._replace(log_start_offset=start, high_watermark=end))
+
+
+def _require_same_topic(
+    disk: Disk, directory: str, published: PublishedState | None, topic_id: bytes, label: str
+) -> None:
     if published and (published.deleted or published.topic_id != topic_id):
         raise UnknownTopicOrPartitionError(f"{label} is gone: the topic was deleted")
     if published is None and _owner(disk, directory) not in {None, topic_id}:
         raise UnknownTopicOrPartitionError(f"{label} is gone: {directory} belongs to another topic")
 
-    # Without a single segment, offsets at least never come twice.
-    offset = published.log_end_offset if published else 0
-    epoch = published.leader_epoch if published else 0
-    flags = published.flags if published else 0
+
+def _state_before(
+    disk: Disk, directory: str, published: PublishedState | None, topic_id: bytes, boot_id: bytes
+) -> PublishedState:
+    """The state before any segment was looked at: without a single one, offsets at least never come twice."""
+    if published is None:
+        state = empty_state(topic_id, boot_id)
+    else:
+        offset, epoch = published.log_end_offset, published.leader_epoch
+        state = empty_state(topic_id, boot_id, offset=offset, leader_epoch=epoch)._replace(flags=published.flags)
     if disk.exists(os.path.join(directory, CLEANER_CHECKPOINT_FILE)):
-        flags |= COMPACTED  # compaction was here, though a lost or older state does not know
-    gaps = bool(flags & COMPACTED)
-    state = empty_state(topic_id, boot_id, offset=offset, leader_epoch=epoch)._replace(flags=flags)
-    found = Recovered(state, b"", b"", found_segment=False)
-    candidates = [base for base in bases if published is None or base >= published.active_base_offset]
-    if published and not candidates and (bases or published.recovery_point > published.log_start_offset):
-        path = segment_path(directory, published.active_base_offset)
-        raise CorruptRecordError(f"{label}: {path} is missing: restore the file, or delete the topic")
-    if candidates:
-        started = (base for base in reversed(candidates[1:]) if _begins_with_a_batch(disk, directory, base, gaps))
-        first = next(started, candidates[0])
-        found = _scan_segment(disk, directory, first, published, state, label)
-        for base in candidates:
-            if base > first and base == found.state.log_end_offset:
-                found = _scan_segment(disk, directory, base, published, found.state, label)
-    start = max(published.log_start_offset if published else 0, bases[0] if bases else offset)
+        return state._replace(flags=state.flags | COMPACTED)  # a lost or older state does not know of it
+    return state
+
+
+def _scan(
+    disk: Disk,
+    directory: str,
+    candidates: list[int],
+    published: PublishedState | None,
+    before: PublishedState,
+    label: str,
+) -> Recovered:
+    """Steps 1 to 4: the last of the candidates that was active, and one that begins where it ends."""
+    gaps = before.has_gaps
+    started = (base for base in reversed(candidates[1:]) if _begins_with_a_batch(disk, directory, base, gaps))
+    first = next(started, candidates[0])
+    found = _scan_segment(disk, directory, first, published, before, label)
+    for base in candidates:
+        if base > first and base == found.state.log_end_offset:
+            found = _scan_segment(disk, directory, base, published, found.state, label)
+    return found
+
+
+def _log_start(published: PublishedState | None, bases: list[int], empty_end: int) -> int:
+    """The log start offset; ``empty_end`` is where a log without segments starts and ends."""
     if published and bases and any(published.boot_id):
-        # It was synced before any segment went: one that is missing behind it is damage, for readers to be told. Not so
-        # while a replica catches up (no boot id), which has what it was given so far.
-        start = published.log_start_offset
-    end = found.state.log_end_offset
-    return found._replace(state=found.state._replace(log_start_offset=min(start, end), high_watermark=end))
+        # The log start offset was synced before any segment went: one that is missing behind it is damage, which
+        # readers report. Not so while a replica catches up (no boot id): it has what was copied so far.
+        return published.log_start_offset
+    return max(published.log_start_offset if published else 0, bases[0] if bases else empty_end)
 
 
 def _owner(disk: Disk, directory: str) -> bytes | None:
@@ -122,73 +151,51 @@ def _owner(disk: Disk, directory: str) -> bytes | None:
 
 
 def _begins_with_a_batch(disk: Disk, directory: str, base: int, gaps: bool) -> bool:
-    path = segment_path(directory, base)
-    descriptor = disk.open(path)
-    try:
-        return next(walk_valid(disk, descriptor, path, 0, disk.size(descriptor), base, gaps), None) is not None
-    finally:
-        disk.close(descriptor)
+    with Segment(disk, directory, base).open() as log:
+        return next(log.valid_batches(0, log.size(), base, gaps), None) is not None
 
 
 def _scan_segment(
     disk: Disk, directory: str, base: int, published: PublishedState | None, before: PublishedState, label: str
 ) -> Recovered:
     """One segment's whole batches, with the entries its indexes should have."""
-    path = segment_path(directory, base)
     trusted = published if published and published.active_base_offset == base else None
     gaps = before.has_gaps
     synced, offset = (trusted.synced_position, trusted.recovery_point) if trusted else (0, base)
     if not synced:
         offset = base
-    descriptor = disk.open(path)
-    try:
-        size = disk.size(descriptor)
+    builder = IndexBuilder(base)
+    end, epoch = synced, before.leader_epoch
+    with Segment(disk, directory, base).open() as log:
+        size = log.size()
         if size < synced:
             raise CorruptRecordError(
-                f"{label}: {path} holds {size} bytes where {synced} were on the disk: restore the file, or delete the "
-                "topic"
+                f"{label}: {log.path} holds {size} bytes where {synced} were on the disk: restore the file, or delete "
+                "the topic"
             )
-        entries: list[bytes] = []
-        time_entries: list[bytes] = []
-        first_timestamp = max_timestamp = max_offset = last_time_entry = -1
-        indexed, end, epoch = 0, synced, before.leader_epoch
         batches = chain(
-            walk_headers(disk, descriptor, path, synced, base, gaps),
-            (
-                (batch.position, batch.header)
-                for batch in walk_valid(disk, descriptor, path, synced, size, offset, gaps)
-            ),
+            log.headers(synced, base, gaps),
+            ((batch.position, batch.header) for batch in log.valid_batches(synced, size, offset, gaps)),
         )
         for position, header in batches:
             if position < synced and header.last_offset >= offset:
                 continue  # damage, where no tail can be torn
-            if not position:
-                first_timestamp = header.max_timestamp
-            if header.max_timestamp > max_timestamp:
-                max_timestamp, max_offset = header.max_timestamp, header.last_offset
-            if position - indexed > INDEX_INTERVAL:
-                entries.append(pack_offset_entry(base, header.last_offset, position))
-                if max_timestamp > last_time_entry:
-                    time_entries.append(pack_time_entry(base, max_timestamp, max_offset))
-                    last_time_entry = max_timestamp
-                indexed = position
+            builder.add(position, header.last_offset, header.max_timestamp, header.record_count)
             if position >= synced:
                 offset, epoch = header.last_offset + 1, max(epoch, header.leader_epoch)
                 end = position + header.size
-    finally:
-        disk.close(descriptor)
     state = before._replace(
         active_base_offset=base,
         log_end_offset=offset,
         end_position=end,
         synced_position=synced,
         recovery_point=trusted.recovery_point if trusted and synced else base,
-        indexed_position=indexed,
-        index_entries=len(entries),
-        time_index_entries=len(time_entries),
-        first_timestamp=first_timestamp,
-        max_timestamp=max_timestamp,
-        max_timestamp_offset=max_offset,
+        indexed_position=builder.indexed_position,
+        index_entries=len(builder.offset_entries),
+        time_index_entries=len(builder.time_entries),
+        first_timestamp=builder.first_timestamp,
+        max_timestamp=builder.max_timestamp,
+        max_timestamp_offset=builder.max_timestamp_offset,
         leader_epoch=epoch,
     )
-    return Recovered(state, b"".join(entries), b"".join(time_entries), found_segment=True)
+    return Recovered(state, b"".join(builder.offset_entries), b"".join(builder.time_entries), found_segment=True)

@@ -6,7 +6,7 @@ could change under it: all it knows is in the published state, one pread away.
 The order of an append, and why a kill at any instant loses, doubles and reorders nothing:
 
 1. *load* reads the published state. Bytes beyond it belong to an append that was never acknowledged: they are cut off.
-2. *write* puts whole batches after the end position, then their index entries. Nobody looks there yet.
+2. *write* puts whole batches after the end position, then their index entries. No reader looks there yet.
 3. *publish* writes the state over the old one, in one small write within one page. Before it readers see the old end,
    after it the new one. Only after it does the append return, and only then is a record acknowledged.
 
@@ -18,39 +18,29 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 
-from pykafka_store.configs import TopicConfig
 from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.log.index_builder import DEFAULT_INTERVAL, IndexBuilder
+from pykafka_store.embedded.log.new_replica import create_log, name_owner, needs_no_log
+from pykafka_store.embedded.log.open_file import OpenFile
 from pykafka_store.embedded.log.recovery import Recovered, recover
-from pykafka_store.embedded.log.segments import SEGMENT_SUFFIXES, list_segments, segment_path
+from pykafka_store.embedded.log.segment import Segment, list_segments
 from pykafka_store.errors import CorruptRecordError, StorageError, UnknownTopicOrPartitionError
 from pykafka_store.format import state as states
-from pykafka_store.format.batch import EncodedBatch
+from pykafka_store.format.batch import LogBatch
 from pykafka_store.format.checkpoint import (
     LEADER_EPOCH_FILE,
     PARTITION_METADATA_FILE,
     format_leader_epochs,
-    format_partition_metadata,
     parse_leader_epochs,
 )
-from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY, pack_offset_entry, pack_time_entry
-from pykafka_store.format.names import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX
-from pykafka_store.format.state import PublishedState, empty_state, pack_state, parse_state
-from pykafka_store.model import topic_id_bytes
+from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY
+from pykafka_store.format.names import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, WRITTEN_SUFFIXES
+from pykafka_store.format.state import PublishedState, pack_state, parse_state
+from pykafka_store.model import NO_TIMESTAMP, topic_id_bytes
+from pykafka_store.settings.configs import TopicConfig
 
 _INT32_MAX = (1 << 31) - 1
-
-
-def create_replica(disk: Disk, directory: str, topic_id: str, boot_id: bytes) -> None:
-    """Make the directory of a new, empty replica; a crash leaves at most one that the catalogue does not know."""
-    disk.make_directory(directory)
-    for suffix in SEGMENT_SUFFIXES:
-        disk.create_file(segment_path(directory, 0, suffix))
-    disk.create_file(os.path.join(directory, PARTITION_METADATA_FILE), format_partition_metadata(topic_id).encode())
-    disk.create_file(os.path.join(directory, LEADER_EPOCH_FILE), format_leader_epochs([(0, 0)]).encode())
-    state = empty_state(topic_id_bytes(topic_id), boot_id)
-    disk.create_file(os.path.join(directory, states.FILE_NAME), pack_state(state))
 
 
 class ReplicaLog:
@@ -66,8 +56,8 @@ class ReplicaLog:
         self._state_path = os.path.join(directory, states.FILE_NAME)
         self._state_file: int | None = None
         self._active_base = -1
-        self._files: dict[str, int] = {}
-        """Open files of the active segment, by suffix."""
+        self._files: dict[str, OpenFile] = {}
+        """Those of the active segment, by suffix; none before the first record."""
         self._directory_synced = False
         self._verified = any(boot_id)
         """False until the log was verified once, where the system does not tell its boots apart."""
@@ -93,12 +83,12 @@ class ReplicaLog:
         missing.
         """
         if self._state_file is not None and not self._disk.is_at(self._state_file, self._state_path):
-            # Renamed away, unmounted or replaced under us: what we have open is nobody's log any more.
+            # The directory was renamed away, unmounted or replaced: the files that are open are no partition's log.
             self.close()
         self.restored = False
         state = self._read_state()
         if state is None or state.boot_id != self._boot_id or not self._verified:
-            # Another boot wrote this, or nobody knows: what is on the disk decides, batch by batch.
+            # Another boot wrote this state, or which one did is not known: the bytes decide, batch by batch.
             restored = self._restore(
                 recover(self._disk, self._directory, state, self._topic_id, self._boot_id, self._label)
             )
@@ -106,17 +96,18 @@ class ReplicaLog:
             return restored
         if state.deleted or state.topic_id != self._topic_id:
             raise UnknownTopicOrPartitionError(f"{self._label} is gone: the topic was deleted while it was written")
-        if state.active_base_offset != self._active_base or not self._disk.is_at(
-            self._files[LOG_SUFFIX], self._path(LOG_SUFFIX)
+        if state.active_base_offset != self._active_base or not all(
+            file.is_in_place() for file in self._files.values()
         ):
-            # The next segment; or the same one, copied anew since the replica was left behind.
-            self._open_segment(state.active_base_offset)
-        size = self._disk.size(self._files[LOG_SUFFIX])
+            # The next segment; or the same one, copied anew since the replica was left behind: its indexes at least.
+            self._open_segment(state)
+        log = self._files.get(LOG_SUFFIX)
+        size = log.size() if log is not None else 0
         if size > state.end_position:
             self._cut_files(state)
-        elif size < state.end_position:
+        elif log is not None and size < state.end_position:
             raise CorruptRecordError(
-                f"{self._label}: {self._path(LOG_SUFFIX)} holds {size} bytes where {state.end_position} were "
+                f"{self._label}: {log.path} holds {size} bytes where {state.end_position} were "
                 "acknowledged: restore the file, or delete the topic"
             )
         return state
@@ -139,16 +130,18 @@ class ReplicaLog:
         base = found.state.active_base_offset
         self._close_segment()
         self._remove_segments_after(base)
-        if not found.found_segment:
-            for suffix in SEGMENT_SUFFIXES:
-                self._disk.create_file(segment_path(self._directory, base, suffix))
-        self._open_segment(base)
-        for suffix, data in ((INDEX_SUFFIX, found.offset_index), (TIME_INDEX_SUFFIX, found.time_index)):
-            self._disk.truncate(self._files[suffix], 0, self._path(suffix))
-            self._disk.write_at(self._files[suffix], [data], 0, self._path(suffix))
-        self._cut_files(found.state)
-        for suffix in SEGMENT_SUFFIXES:
-            self._disk.sync(self._files[suffix], self._path(suffix))
+        if not found.found_segment and not needs_no_log(found.state):
+            create_log(self._disk, self._directory, found.state)
+        elif found.found_segment and not self._disk.exists(os.path.join(self._directory, PARTITION_METADATA_FILE)):
+            name_owner(self._disk, self._directory, found.state)  # a broker's files were put here
+        self._open_segment(found.state)
+        if self._files:
+            for suffix, data in ((INDEX_SUFFIX, found.offset_index), (TIME_INDEX_SUFFIX, found.time_index)):
+                self._files[suffix].truncate(0)
+                self._files[suffix].write_at([data], 0)
+            self._cut_files(found.state)
+        for file in self._files.values():
+            file.sync()
         self._disk.sync_directory(self._directory)
         restored = found.state._replace(
             synced_position=found.state.end_position, recovery_point=found.state.log_end_offset
@@ -159,7 +152,7 @@ class ReplicaLog:
     # -------------------------------------------------------------------------------------------------------- write
 
     def write_locked(
-        self, state: PublishedState, batches: Sequence[EncodedBatch], config: TopicConfig
+        self, state: PublishedState, batches: Sequence[LogBatch], config: TopicConfig
     ) -> tuple[PublishedState, int]:
         """Put the leading batches that go into one segment after the end, in a new segment if the topic's settings
         ask for it.
@@ -167,53 +160,64 @@ class ReplicaLog:
         Returns what is to be published, and how many batches it covers (at least one). On StorageError (disk full, I/O)
         the files are cut back to the published state before it is raised.
         """
-        if self._must_roll(state, batches[0], config):
+        self.make_log_locked(state)
+        builder = self._index_builder(state, config.index_interval_bytes)
+        position, offset = state.end_position, state.log_end_offset
+        if self._must_roll(state, builder, position, offset, batches[0], config):
             state = self._roll(state)
-        grown = state
-        pieces: list[bytes] = []
-        index_pieces: list[bytes] = []
-        time_pieces: list[bytes] = []
-        last_time_entry = self._last_time_entry(state)
+            builder, position = self._index_builder(state, config.index_interval_bytes), 0
+        pieces: list[bytes | memoryview] = []
         count = 0
         for batch in batches:
-            if count and self._must_roll(grown, batch, config):
+            if count and self._must_roll(state, builder, position, offset, batch, config):
                 break
             count += 1
-            position, last = grown.end_position, grown.log_end_offset + batch.record_count - 1
-            if not position:
-                grown = grown._replace(first_timestamp=batch.max_timestamp)
-            if batch.max_timestamp > grown.max_timestamp:
-                grown = grown._replace(max_timestamp=batch.max_timestamp, max_timestamp_offset=last)
-            if position - grown.indexed_position > config.index_interval_bytes:
-                index_pieces.append(pack_offset_entry(state.active_base_offset, last, position))
-                if grown.max_timestamp > last_time_entry:
-                    last_time_entry = grown.max_timestamp
-                    time_pieces.append(
-                        pack_time_entry(state.active_base_offset, last_time_entry, grown.max_timestamp_offset)
-                    )
-                grown = grown._replace(
-                    indexed_position=position,
-                    index_entries=state.index_entries + len(index_pieces),
-                    time_index_entries=state.time_index_entries + len(time_pieces),
-                )
-            pieces += batch.placed(grown.log_end_offset, state.leader_epoch)
-            grown = grown._replace(end_position=position + batch.size, log_end_offset=last + 1)
+            last = offset + batch.record_count - 1
+            builder.add(position, last, batch.max_timestamp, batch.record_count)
+            pieces += batch.placed(offset, state.leader_epoch)
+            position, offset = position + batch.size, last + 1
         try:
             for suffix, some, at in (
                 (LOG_SUFFIX, pieces, state.end_position),
-                (INDEX_SUFFIX, index_pieces, state.index_entries * OFFSET_ENTRY.size),
-                (TIME_INDEX_SUFFIX, time_pieces, state.time_index_entries * TIME_ENTRY.size),
+                (INDEX_SUFFIX, builder.offset_entries, state.index_entries * OFFSET_ENTRY.size),
+                (TIME_INDEX_SUFFIX, builder.time_entries, state.time_index_entries * TIME_ENTRY.size),
             ):
                 if some:
-                    self._disk.write_at(self._files[suffix], some, at, self._path(suffix))
+                    self._files[suffix].write_at(some, at)
         except StorageError:
             self._cut_files(state)
             raise
+        grown = state._replace(
+            end_position=position,
+            log_end_offset=offset,
+            indexed_position=builder.indexed_position,
+            index_entries=state.index_entries + len(builder.offset_entries),
+            time_index_entries=state.time_index_entries + len(builder.time_entries),
+            first_timestamp=builder.first_timestamp,
+            max_timestamp=builder.max_timestamp,
+            max_timestamp_offset=builder.max_timestamp_offset,
+        )
         return grown, count
 
-    def _must_roll(self, state: PublishedState, batch: EncodedBatch, config: TopicConfig) -> bool:
-        """Whether ``batch`` opens a new segment. Source: LogSegment.shouldRoll."""
-        if not state.end_position:
+    def make_log_locked(self, state: PublishedState) -> None:
+        """Make the files that a replica has from its first record on, where it has none yet."""
+        if not self._files:
+            create_log(self._disk, self._directory, state)
+            self._open_segment(state)
+
+    def _must_roll(
+        self,
+        state: PublishedState,
+        builder: IndexBuilder,
+        position: int,
+        offset: int,
+        batch: LogBatch,
+        config: TopicConfig,
+    ) -> bool:
+        """Whether ``batch`` opens a new segment, rather than to stand at ``position`` and ``offset`` of the active one,
+        whose entries that ``state`` does not have yet are in ``builder``. Source: LogSegment.shouldRoll.
+        """
+        if not position:
             return False
         limit = config.segment_ms
         if "compact" in config.cleanup_policy:
@@ -221,41 +225,55 @@ class ReplicaLog:
         if config.segment_jitter_ms:  # different for each segment, the same for each writer
             name = b"%d" % state.active_base_offset
             limit -= min(limit, zlib.crc32(name, zlib.crc32(self._topic_id)) % (config.segment_jitter_ms + 1))
+        index_entries = state.index_entries + len(builder.offset_entries)
+        time_index_entries = state.time_index_entries + len(builder.time_entries)
         return (
-            state.end_position + batch.size > config.segment_bytes
-            or (state.first_timestamp >= 0 and batch.max_timestamp - state.first_timestamp > limit)
-            or (state.index_entries + 1) * OFFSET_ENTRY.size > config.segment_index_bytes
-            or (state.time_index_entries + 1) * TIME_ENTRY.size > config.segment_index_bytes
-            or state.log_end_offset + batch.record_count - 1 - state.active_base_offset > _INT32_MAX
+            position + batch.size > config.segment_bytes
+            or (builder.first_timestamp >= 0 and batch.max_timestamp - builder.first_timestamp > limit)
+            or (index_entries + 1) * OFFSET_ENTRY.size > config.segment_index_bytes
+            or (time_index_entries + 1) * TIME_ENTRY.size > config.segment_index_bytes
+            or offset + batch.record_count - 1 - state.active_base_offset > _INT32_MAX
+        )
+
+    def _index_builder(self, state: PublishedState, interval: int) -> IndexBuilder:
+        """What makes the active segment's next index entries."""
+        return IndexBuilder(
+            state.active_base_offset,
+            interval,
+            first_timestamp=state.first_timestamp,
+            max_timestamp=state.max_timestamp,
+            max_timestamp_offset=state.max_timestamp_offset,
+            indexed_position=state.indexed_position,
+            last_time_entry=self._last_time_entry(state),
         )
 
     def _last_time_entry(self, state: PublishedState) -> int:
         """The largest timestamp in the active time index, -1 where it is empty."""
         if not state.time_index_entries:
-            return -1
+            return NO_TIMESTAMP
         at = (state.time_index_entries - 1) * TIME_ENTRY.size
-        raw = self._disk.read_at(self._files[TIME_INDEX_SUFFIX], TIME_ENTRY.size, at, self._path(TIME_INDEX_SUFFIX))
-        return int(TIME_ENTRY.unpack(raw)[0]) if len(raw) == TIME_ENTRY.size else -1
+        raw = self._files[TIME_INDEX_SUFFIX].read_at(TIME_ENTRY.size, at)
+        return int(TIME_ENTRY.unpack(raw)[0]) if len(raw) == TIME_ENTRY.size else NO_TIMESTAMP
 
     def _roll(self, state: PublishedState) -> PublishedState:
         """Seal the active segment, open the next at the log end offset, and publish that before anything is written
         to it.
         """
-        log, index, time_index = (self._files[suffix] for suffix in SEGMENT_SUFFIXES)
+        builder = self._index_builder(state, DEFAULT_INTERVAL)
+        builder.add_time_entry()
+        index, time_index = self._files[INDEX_SUFFIX], self._files[TIME_INDEX_SUFFIX]
         entries = state.time_index_entries
-        if state.max_timestamp > self._last_time_entry(state):
-            entry = pack_time_entry(state.active_base_offset, state.max_timestamp, state.max_timestamp_offset)
-            self._disk.write_at(time_index, [entry], entries * TIME_ENTRY.size, self._path(TIME_INDEX_SUFFIX))
-            entries += 1
-        self._disk.truncate(index, state.index_entries * OFFSET_ENTRY.size, self._path(INDEX_SUFFIX))
-        self._disk.truncate(time_index, entries * TIME_ENTRY.size, self._path(TIME_INDEX_SUFFIX))
-        for descriptor, suffix in zip((log, index, time_index), SEGMENT_SUFFIXES, strict=True):
-            self._disk.sync(descriptor, self._path(suffix))
+        if builder.time_entries:
+            time_index.write_at(builder.time_entries, entries * TIME_ENTRY.size)
+            entries += len(builder.time_entries)
+        index.truncate(state.index_entries * OFFSET_ENTRY.size)
+        time_index.truncate(entries * TIME_ENTRY.size)
+        for suffix in WRITTEN_SUFFIXES:
+            self._files[suffix].sync()
         base = state.log_end_offset
         # A writer that died in a roll may have left segments that were never published.
         self._remove_segments_after(state.active_base_offset)
-        for suffix in SEGMENT_SUFFIXES:
-            self._disk.create_file(segment_path(self._directory, base, suffix))
+        Segment(self._disk, self._directory, base).create()
         self._disk.sync_directory(self._directory)
         rolled = state._replace(
             active_base_offset=base,
@@ -264,14 +282,14 @@ class ReplicaLog:
             indexed_position=0,
             index_entries=0,
             time_index_entries=0,
-            first_timestamp=-1,
-            max_timestamp=-1,
+            first_timestamp=NO_TIMESTAMP,
+            max_timestamp=NO_TIMESTAMP,
             max_timestamp_offset=-1,
             recovery_point=base,
         )
         self.publish(rolled)
         # Only now: a segment whose publishing failed is one that the next writer removes.
-        self._open_segment(base)
+        self._open_segment(rolled)
         return rolled
 
     def roll_locked(self, state: PublishedState) -> PublishedState:
@@ -280,8 +298,10 @@ class ReplicaLog:
 
     def sync_locked(self, state: PublishedState, now_ms: int) -> PublishedState:
         """Bring everything written to the disk itself; returns the state that says so."""
-        self._disk.sync(self._files[LOG_SUFFIX], self._path(LOG_SUFFIX))
-        if not self._directory_synced:
+        if self._files:
+            self._files[LOG_SUFFIX].sync()
+        # Not before the log is there: whoever makes it may be another process, and its name has to be synced, too.
+        if self._files and not self._directory_synced:
             self._disk.sync_directory(self._directory)
             self._disk.sync_directory(os.path.dirname(self._directory))
             self._directory_synced = True
@@ -319,7 +339,7 @@ class ReplicaLog:
         """Cut off what this replica has beyond ``leaders``, a state of another replica that it agrees with up to there.
 
         ``state`` is its own. Nothing that is cut was ever acknowledged. The state goes first: bytes beyond it are cut
-        by whoever comes next, too.
+        by the next writer, too.
         """
         same = state.active_base_offset == leaders.active_base_offset
         cut = leaders._replace(
@@ -360,30 +380,30 @@ class ReplicaLog:
 
     # -------------------------------------------------------------------------------------------------------- files
 
-    def _path(self, suffix: str) -> str:
-        return segment_path(self._directory, self._active_base, suffix)
-
-    def _open_segment(self, base: int) -> None:
+    def _open_segment(self, state: PublishedState) -> None:
+        """The active segment's files; none where there is no log and needs to be none."""
         self._close_segment()
+        segment = Segment(self._disk, self._directory, state.active_base_offset)
+        if needs_no_log(state) and not segment.exists():
+            return
         try:
-            for suffix in SEGMENT_SUFFIXES:
-                path = segment_path(self._directory, base, suffix)
+            for suffix in WRITTEN_SUFFIXES:
                 # A lost index file is made again, empty: entries that are missing only make a search start earlier.
                 flags = os.O_RDWR | (0 if suffix == LOG_SUFFIX else os.O_CREAT)
                 try:
-                    self._files[suffix] = self._disk.open(path, flags)
+                    self._files[suffix] = segment.open(suffix, flags)
                 except FileNotFoundError:
                     raise CorruptRecordError(
-                        f"{self._label}: {path} is missing: restore the file, or delete the topic"
+                        f"{self._label}: {segment.path(suffix)} is missing: restore the file, or delete the topic"
                     ) from None
         except BaseException:
             self._close_segment()
             raise
-        self._active_base = base
+        self._active_base = state.active_base_offset
 
     def _close_segment(self) -> None:
-        for descriptor in self._files.values():
-            self._disk.close(descriptor)
+        for file in self._files.values():
+            file.close()
         self._files.clear()
         self._active_base = -1
 
@@ -392,42 +412,18 @@ class ReplicaLog:
         something to take away, should this be cut short as well.
         """
         if self._active_base != state.active_base_offset:
-            self._open_segment(state.active_base_offset)
+            self._open_segment(state)
+        if not self._files:
+            return
         for suffix, size in (
             (INDEX_SUFFIX, state.index_entries * OFFSET_ENTRY.size),
             (TIME_INDEX_SUFFIX, state.time_index_entries * TIME_ENTRY.size),
             (LOG_SUFFIX, state.end_position),
         ):
-            if self._disk.size(self._files[suffix]) > size:
-                self._disk.truncate(self._files[suffix], size, self._path(suffix))
+            if self._files[suffix].size() > size:
+                self._files[suffix].truncate(size)
 
     def _remove_segments_after(self, base: int) -> None:
         for other in list_segments(self._disk, self._directory):
             if other > base:
-                for suffix in SEGMENT_SUFFIXES:
-                    self._disk.remove(segment_path(self._directory, other, suffix))
-
-
-def read_state(disk: Disk, directory: str) -> PublishedState | None:
-    """A replica's state as published; None where there is none that checks."""
-    path = os.path.join(directory, states.FILE_NAME)
-    for _ in range(100):  # beside a writer a read may see half of what it writes
-        with suppress(CorruptRecordError, FileNotFoundError):
-            return parse_state(disk.read_file(path))
-    return None
-
-
-def mark_deleted(disk: Disk, directory: str) -> None:
-    """Tell everybody who has this replica open that it is gone for good. Needs the partition's lock."""
-    path = os.path.join(directory, states.FILE_NAME)
-    try:
-        descriptor = disk.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return
-    try:
-        state = parse_state(disk.read_at(descriptor, states.SIZE, 0, path))
-        disk.write_at(descriptor, [pack_state(state._replace(flags=state.flags | states.DELETED))], 0, path)
-    except CorruptRecordError:
-        pass  # whoever has it open will find the directory gone
-    finally:
-        disk.close(descriptor)
+                Segment(self._disk, self._directory, other).remove_unpublished()

@@ -21,20 +21,21 @@ boot's id: whoever loads it looks at the bytes. The next attempt begins at 1.
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from struct import error as StructError
 from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
+from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC
 from pykafka_store.embedded.disk import Disk, boot_id
-from pykafka_store.embedded.locks import Locks
-from pykafka_store.embedded.log.compaction import finish_interrupted
-from pykafka_store.embedded.log.replica import ReplicaLog, create_replica
-from pykafka_store.embedded.log.segments import SEGMENT_SUFFIXES, list_segments, segment_path
-from pykafka_store.embedded.replication.home import PartitionHome
-from pykafka_store.embedded.replication.leadership import Leadership, Led, with_sync
+from pykafka_store.embedded.layout import set_aside
+from pykafka_store.embedded.log.cleaned_segment import finish_interrupted
+from pykafka_store.embedded.log.new_replica import create_replica
+from pykafka_store.embedded.log.replica import ReplicaLog
+from pykafka_store.embedded.log.segment import Segment, list_segments
+from pykafka_store.embedded.partitions import HostedPartition, owner_of
+from pykafka_store.embedded.replication.in_sync import with_host, with_sync
+from pykafka_store.embedded.replication.leadership import Leadership, LedPartition
 from pykafka_store.errors import (
     CorruptRecordError,
     StorageError,
@@ -47,16 +48,14 @@ from pykafka_store.format.checkpoint import (
     CLEANER_CHECKPOINT_FILE,
     LEADER_EPOCH_FILE,
     PARTITION_METADATA_FILE,
-    parse_partition_metadata,
 )
 from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY
 from pykafka_store.format.names import (
     INDEX_SUFFIX,
+    INDEX_SUFFIXES,
     LOG_SUFFIX,
     SNAPSHOT_SUFFIX,
     TIME_INDEX_SUFFIX,
-    TRANSACTION_INDEX_SUFFIX,
-    aside_directory,
 )
 from pykafka_store.format.state import PublishedState, empty_state
 from pykafka_store.model import topic_id_bytes
@@ -66,9 +65,9 @@ FEW = 4 << 20
 """Bytes that may be left to be copied under the partition's lock."""
 MOST_ROUNDS = 20
 
-_BESIDE = (INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX, SNAPSHOT_SUFFIX)
+_BESIDE = (SNAPSHOT_SUFFIX, *INDEX_SUFFIXES)
 _EPHEMERAL = bytes(16)
-"""The boot id of a state that nobody may believe without looking at the bytes."""
+"""The boot id of a state that no process may believe without looking at the bytes."""
 
 OnCopied = Callable[[int], None]
 
@@ -84,12 +83,9 @@ class _At(NamedTuple):
 class CatchUp:
     """One partition's. Cheap to make."""
 
-    def __init__(self, disk: Disk, locks: Locks, home: PartitionHome, topic_id: str, partition: int) -> None:
-        self._disk = disk
-        self._locks = locks
-        self._home = home
-        self._topic_id = topic_id
+    def __init__(self, partition: HostedPartition) -> None:
         self._partition = partition
+        self._disk = partition.engine.disk
         self._boot_id = boot_id()
 
     def run(self, broker: int, log_dir: int | None = None, on_copied: OnCopied | None = None) -> int | None:
@@ -98,17 +94,17 @@ class CatchUp:
         ``on_copied`` is called with each number of bytes (never under a lock that appends need). Returns all bytes that
         were copied, None if another process is at this partition. Raises StoreError, FileNotFoundError.
         """
-        with self._locks.upkeep(self._topic_id, self._partition) as ours:
+        with self._partition.upkeep_lock() as ours:
             if not ours:
                 return None
-            leadership = Leadership(self._home)
-            try:
+            with closing(Leadership(self._partition)) as leadership:
                 total = 0
                 while True:
-                    with self._hold():
-                        led = leadership.led()
+                    with self._partition.lock():
+                        led = leadership.ensure_led()
                         # Else segments would be copied that a compaction was about to remove when it was killed.
                         finish_interrupted(self._disk, led.leader.log.directory)
+                        led.leader.log.make_log_locked(led.leader.state)  # what is copied is files
                         host = led.row.host(broker)
                         if host is None:
                             raise self._not_wanted(broker)
@@ -118,46 +114,38 @@ class CatchUp:
                             return total
                         if not moves and host.sync != OUT_OF_SYNC:
                             # It could lead for what it had. From now on it may lack any of that.
-                            self._home.change(with_host(led.row, host._replace(sync=OUT_OF_SYNC)))
-                    directory = self._home.directory_in(broker, host.log_dir if log_dir is None else log_dir)
+                            self._partition.change(with_host(led.row, host._replace(sync=OUT_OF_SYNC)))
+                    directory = self._partition.directory_in(broker, host.log_dir if log_dir is None else log_dir)
                     copied, done = self._follow(leadership, led, broker, directory, log_dir, on_copied)
                     total += copied
                     if done:
                         return total
-            finally:
-                leadership.close()
 
     def differing(self) -> list[int]:
         """The brokers whose replica is in sync and has not the leader's bytes: compaction went over them at different
         times, and wrote other delete horizons, or left another tombstone. They say the same.
         """
-        with self._locks.upkeep(self._topic_id, self._partition) as ours:
+        with self._partition.upkeep_lock() as ours:
             if not ours:
                 return []
-            leadership = Leadership(self._home)
-            try:
-                with self._hold():
-                    led = leadership.led()
+            with closing(Leadership(self._partition)) as leadership:
+                with self._partition.lock():
+                    led = leadership.ensure_led()
                 end = led.leader.state.active_base_offset, led.leader.state.end_position
                 return [
-                    held.broker
-                    for held in led.followers
-                    if self._agreement(led, held.log, held.state, held.log.directory)[:2] != end
-                    or len(self._bases(held.log.directory)) != len(self._bases(led.leader.log.directory))
+                    follower.broker
+                    for follower in (led.followers if led.leader.state.log_end_offset else ())
+                    if self._agreement(led, follower.log, follower.state, follower.log.directory)[:2] != end
+                    or len(self._bases(follower.log.directory)) != len(self._bases(led.leader.log.directory))
                 ]
-            finally:
-                leadership.close()
 
     def _bases(self, directory: str) -> list[int]:
         return list_segments(self._disk, directory)
 
-    def _hold(self) -> AbstractContextManager[None]:
-        return self._locks.partition(self._topic_id, self._partition)
-
     def _follow(
         self,
         leadership: Leadership,
-        led: Led,
+        led: LedPartition,
         broker: int,
         directory: str,
         log_dir: int | None,
@@ -171,6 +159,7 @@ class CatchUp:
             at = self._agreement(led, replica, own, directory)
             self._truncate(replica, own, led.leader.state, directory, at, set(self._bases(leader)))
             copy = _Copy(self._disk, leader, directory, at)
+            copy.settle_agreed()
             now = led
             for _ in range(MOST_ROUNDS):
                 before = copy.bytes
@@ -178,45 +167,45 @@ class CatchUp:
                 replica.publish_synced(_unverified(None, now.leader.state, copy.at))
                 if copy.bytes - before <= FEW:
                     break
-                with self._hold():
-                    now = leadership.led()
+                with self._partition.lock():
+                    now = leadership.ensure_led()
                 if not _same_leader(now, led):
                     return copy.bytes, False
-            with self._hold():
-                now = leadership.led()
+            with self._partition.lock():
+                now = leadership.ensure_led()
                 if not _same_leader(now, led):
                     return copy.bytes, False
                 self._require_wanted(now, broker, log_dir)
                 copy.go_on(now.leader.state, None)
+                copy.settle_beside()
                 self._finish(replica, now, directory, leader)
                 self._admit(now, broker, log_dir)
             return copy.bytes, True
         finally:
             replica.close()
 
-    def _require_wanted(self, led: Led, broker: int, log_dir: int | None) -> None:
+    def _require_wanted(self, led: LedPartition, broker: int, log_dir: int | None) -> None:
         """Whoever gave a move up took the replica away, or is about to."""
         host = led.row.host(broker)
         if host is None or (log_dir is not None and host.future_log_dir != log_dir):
             raise self._not_wanted(broker)
 
     def _not_wanted(self, broker: int) -> UnknownTopicOrPartitionError:
-        return UnknownTopicOrPartitionError(f"{self._home.label} is to have no replica there on broker {broker}")
+        return UnknownTopicOrPartitionError(f"{self._partition.label} is to have no replica there on broker {broker}")
 
     # ---------------------------------------------------------------------------------------------- the replica's own
 
     def _opened(self, directory: str) -> ReplicaLog:
         """The replica's log, made if there is none. What lies there of another topic is set aside."""
-        if self._disk.exists(directory) and owner_of(self._disk, directory) not in {None, self._topic_id}:
-            parent, name = os.path.split(directory)
-            self._disk.rename(directory, os.path.join(parent, aside_directory(name, uuid.uuid4().hex, "stray")))
+        if self._disk.exists(directory) and owner_of(self._disk, directory) not in {None, self._partition.topic_id}:
+            set_aside(self._disk, directory, "stray")
         if not self._disk.exists(directory):
             parent = os.path.dirname(directory)
-            if (problem := self._home.problem(parent)) is not None:
+            if (problem := self._partition.engine.brokers.problem(parent)) is not None:
                 raise StorageError(problem)
-            create_replica(self._disk, directory, self._topic_id, self._boot_id)
+            create_replica(self._disk, directory, self._partition.topic_id, self._boot_id)
             self._disk.sync_directory(parent)
-        return self._home.replica_at(directory)
+        return self._partition.replica_at(directory)
 
     def _loaded(self, replica: ReplicaLog, directory: str) -> PublishedState:
         """The replica's state; an empty one where its files are damaged, or are what a deletion left."""
@@ -225,16 +214,15 @@ class CatchUp:
             return replica.load_locked()
         except (CorruptRecordError, UnknownTopicOrPartitionError):
             replica.close()
-        empty = empty_state(topic_id_bytes(self._topic_id), self._boot_id)
-        for suffix in SEGMENT_SUFFIXES:
-            self._disk.create_file(segment_path(directory, 0, suffix))
+        empty = empty_state(topic_id_bytes(self._partition.topic_id), self._boot_id)
+        Segment(self._disk, directory, 0).create()
         replica.publish(empty)
         for base in self._bases(directory):
             if base:
-                self._remove_segment(directory, base)
+                Segment(self._disk, directory, base).remove()
         return replica.load_locked()
 
-    def _agreement(self, led: Led, replica: ReplicaLog, own: PublishedState, directory: str) -> _At:
+    def _agreement(self, led: LedPartition, replica: ReplicaLog, own: PublishedState, directory: str) -> _At:
         """Up to where the replica has what the leader has."""
         leader, theirs = led.leader.log.directory, led.leader.state
         agreed = 0
@@ -248,9 +236,9 @@ class CatchUp:
         for base, end in zip(bases, [*bases[1:], None], strict=True):
             if base not in there or base > own.active_base_offset:
                 return _At(base, 0, base)
-            size = theirs.end_position if end is None else self._disk.size_of(segment_path(leader, base))
+            size = theirs.end_position if end is None else Segment(self._disk, leader, base).size()
             own_active = base == own.active_base_offset
-            own_size = own.end_position if own_active else self._disk.size_of(segment_path(directory, base))
+            own_size = own.end_position if own_active else Segment(self._disk, directory, base).size()
             # Not its active one: that may end in an append whose writer was killed before the leader published it.
             # Others took its place in the same epoch, and may be as long.
             same = end is not None and not own_active and size == own_size and end <= agreed
@@ -267,14 +255,9 @@ class CatchUp:
     def _common(self, leader: str, directory: str, base: int, end: int) -> _At:
         """Up to where two files of a segment have the same batches."""
         position, offset = 0, base
-        paths = segment_path(leader, base), segment_path(directory, base)
-        files = [self._disk.open(path) for path in paths]
-        try:
+        with Segment(self._disk, leader, base).open() as theirs, Segment(self._disk, directory, base).open() as own:
             while position + HEADER_SIZE <= end:
-                raw, other = (
-                    self._disk.read_at(file, HEADER_SIZE, position, path)
-                    for file, path in zip(files, paths, strict=True)
-                )
+                raw, other = theirs.read_at(HEADER_SIZE, position), own.read_at(HEADER_SIZE, position)
                 try:
                     header = parse_header(raw)
                 except (StructError, CorruptRecordError, UnsupportedVersionError):
@@ -282,9 +265,6 @@ class CatchUp:
                 if raw != other or position + header.size > end:
                     break
                 position, offset = position + header.size, header.last_offset + 1
-        finally:
-            for file in files:
-                self._disk.close(file)
         return _At(base, position, offset)
 
     def _truncate(
@@ -296,33 +276,22 @@ class CatchUp:
         at: _At,
         keep: set[int],
     ) -> None:
-        path = segment_path(directory, at.base)
-        if not self._disk.exists(path):
-            for suffix in SEGMENT_SUFFIXES:
-                self._disk.create_file(segment_path(directory, at.base, suffix))
+        segment = Segment(self._disk, directory, at.base)
+        if not segment.exists():
+            segment.create()
         replica.publish_synced(_unverified(own, theirs, at))
         replica.close()
-        self._cut(path, at.position)
+        with segment.open(flags=os.O_RDWR) as log:
+            if log.size() > at.position:
+                log.truncate(at.position)
         for base in self._bases(directory):
             if base > at.base or base not in keep:
-                self._remove_segment(directory, base)
+                Segment(self._disk, directory, base).remove()
         self._disk.sync_directory(directory)
-
-    def _cut(self, path: str, size: int) -> None:
-        descriptor = self._disk.open(path, os.O_RDWR)
-        try:
-            if self._disk.size(descriptor) > size:
-                self._disk.truncate(descriptor, size, path)
-        finally:
-            self._disk.close(descriptor)
-
-    def _remove_segment(self, directory: str, base: int) -> None:
-        for suffix in (*_BESIDE, LOG_SUFFIX):
-            self._disk.remove(segment_path(directory, base, suffix))
 
     # ------------------------------------------------------------------------------------------------- like the leader
 
-    def _finish(self, replica: ReplicaLog, led: Led, directory: str, leader: str) -> None:
+    def _finish(self, replica: ReplicaLog, led: LedPartition, directory: str, leader: str) -> None:
         """The last of the leader's files, and its state."""
         state = led.leader.state
         base = state.active_base_offset
@@ -331,16 +300,12 @@ class CatchUp:
             (INDEX_SUFFIX, state.index_entries * OFFSET_ENTRY.size),
             (TIME_INDEX_SUFFIX, state.time_index_entries * TIME_ENTRY.size),
         ):
-            path = segment_path(directory, base, suffix)
-            descriptor = self._disk.open(path, os.O_RDWR | os.O_CREAT)
-            try:
+            with Segment(self._disk, directory, base).open(suffix, os.O_RDWR | os.O_CREAT) as file:
                 if suffix != LOG_SUFFIX:
-                    data = self._disk.read_file(segment_path(leader, base, suffix), limit=1 << 30)[:size]
-                    self._disk.write_at(descriptor, [data], 0, path)
-                self._disk.truncate(descriptor, size, path)
-                self._disk.sync(descriptor, path)
-            finally:
-                self._disk.close(descriptor)
+                    path = Segment(self._disk, leader, base).path(suffix)
+                    file.write_at([self._disk.read_file(path, limit=1 << 30)[:size]], 0)
+                file.truncate(size)
+                file.sync()
         for name in (PARTITION_METADATA_FILE, LEADER_EPOCH_FILE, CLEANER_CHECKPOINT_FILE):
             try:
                 data = self._disk.read_file(os.path.join(leader, name))
@@ -351,13 +316,13 @@ class CatchUp:
         self._disk.sync_directory(directory)
         replica.publish_synced(state)
 
-    def _admit(self, led: Led, broker: int, log_dir: int | None) -> None:
+    def _admit(self, led: LedPartition, broker: int, log_dir: int | None) -> None:
         row = with_sync(led.row, {*led.row.isr, broker}, led.min_isr)
         if log_dir is not None:
             host = row.host(broker)
             assert host is not None
             row = with_host(row, host._replace(log_dir=log_dir, future_log_dir=None))
-        self._home.change(row)
+        self._partition.change(row)
         led = led._replace(row=row)
         state = led.leader.state
         if led.has_enough and state.high_watermark < state.log_end_offset and led.leader.broker != broker:
@@ -373,51 +338,71 @@ class _Copy:
         self._directory = directory
         self.at = at
         self.bytes = 0
+        self._sealed: list[int] = []
+        """The segments whose indexes are to be looked at again."""
 
     def go_on(self, theirs: PublishedState, on_copied: OnCopied | None) -> None:
         """Copy up to what ``theirs`` says is published. What is sealed is brought to the disk itself."""
         while True:
             active = self.at.base == theirs.active_base_offset
-            path = segment_path(self._leader, self.at.base)
-            end = theirs.end_position if active else self._disk.size_of(path)
+            end = theirs.end_position if active else self._source().size()
             self._copy_log(end, on_copied)
             if active:
                 self.at = _At(self.at.base, end, theirs.log_end_offset)
                 return
             for suffix in _BESIDE:
-                self._copy_beside(suffix)
+                self._copy_beside(self.at.base, suffix)
+            self._sealed.append(self.at.base)
             bases = list_segments(self._disk, self._leader)
             following = next((base for base in bases if base > self.at.base), theirs.active_base_offset)
-            for suffix in SEGMENT_SUFFIXES:
-                self._disk.create_file(segment_path(self._directory, following, suffix))
+            Segment(self._disk, self._directory, following).create()
             self._disk.sync_directory(self._directory)
             self.at = _At(following, 0, following)
 
     def _copy_log(self, end: int, on_copied: OnCopied | None) -> None:
-        source, target = segment_path(self._leader, self.at.base), segment_path(self._directory, self.at.base)
-        read = self._disk.open(source)
-        try:
-            write = self._disk.open(target, os.O_RDWR | os.O_CREAT)
-            try:
-                while self.at.position < end:
-                    data = self._disk.read_at(read, min(CHUNK, end - self.at.position), self.at.position, source)
-                    if not data:
-                        raise CorruptRecordError(f"{source} ends before byte {end}, which was published")
-                    self._disk.write_at(write, [data], self.at.position, target)
-                    self.at = self.at._replace(position=self.at.position + len(data))
-                    self.bytes += len(data)
-                    if on_copied is not None:
-                        on_copied(len(data))
-                self._disk.sync(write, target)
-            finally:
-                self._disk.close(write)
-        finally:
-            self._disk.close(read)
+        with self._source().open() as source, self._target().open(flags=os.O_RDWR | os.O_CREAT) as target:
+            while self.at.position < end:
+                data = source.read_at(min(CHUNK, end - self.at.position), self.at.position)
+                if not data:
+                    raise CorruptRecordError(f"{source.path} ends before byte {end}, which was published")
+                target.write_at([data], self.at.position)
+                self.at = self.at._replace(position=self.at.position + len(data))
+                self.bytes += len(data)
+                if on_copied is not None:
+                    on_copied(len(data))
+            target.sync()
 
-    def _copy_beside(self, suffix: str) -> None:
-        target = segment_path(self._directory, self.at.base, suffix)
+    def _source(self) -> Segment:
+        return Segment(self._disk, self._leader, self.at.base)
+
+    def _target(self) -> Segment:
+        return Segment(self._disk, self._directory, self.at.base)
+
+    def settle_agreed(self) -> None:
+        """Copy the indexes of segments that agree, where they are not as long as the leader's: whoever copied them died
+        before ``settle_beside``. The last may be one whose roll is taken back just now.
+        """
+        agreed = [base for base in list_segments(self._disk, self._leader) if base < self.at.base]
+        self._settle(agreed)
+        self._sealed = agreed[-1:]
+
+    def settle_beside(self) -> None:
+        """Copy again, under the partition's lock, the indexes that are not as long as the leader's: a writer may have
+        taken its roll back while they were copied, and rolled once more.
+        """
+        self._settle(self._sealed)
+
+    def _settle(self, bases: Iterable[int]) -> None:
+        for base in bases:
+            for suffix in _BESIDE:
+                here = (Segment(self._disk, place, base).path(suffix) for place in (self._leader, self._directory))
+                if len(set(map(self._disk.size_of, here))) > 1:
+                    self._copy_beside(base, suffix)
+
+    def _copy_beside(self, base: int, suffix: str) -> None:
+        target = Segment(self._disk, self._directory, base).path(suffix)
         try:
-            data = self._disk.read_file(segment_path(self._leader, self.at.base, suffix), limit=1 << 30)
+            data = self._disk.read_file(Segment(self._disk, self._leader, base).path(suffix), limit=1 << 30)
         except FileNotFoundError:
             self._disk.remove(target)
         else:
@@ -444,21 +429,7 @@ def agreed_end(
     return min(end(leader, leader_end), end(follower, follower_end))
 
 
-def owner_of(disk: Disk, directory: str) -> str | None:
-    """The id of the topic that a replica's directory belongs to; None where nothing says."""
-    try:
-        text = disk.read_file(os.path.join(directory, PARTITION_METADATA_FILE)).decode("ascii", "replace")
-        return parse_partition_metadata(text)
-    except (FileNotFoundError, CorruptRecordError):
-        return None
-
-
-def with_host(row: PartitionRow, host: ReplicaRow) -> PartitionRow:
-    """The row with one replica changed."""
-    return row._replace(hosts=tuple(host if each.broker == host.broker else each for each in row.hosts))
-
-
-def _same_leader(now: Led, before: Led) -> bool:
+def _same_leader(now: LedPartition, before: LedPartition) -> bool:
     return (now.leader.broker, now.row.leader_epoch, now.leader.log.directory) == (
         before.leader.broker,
         before.row.leader_epoch,
@@ -467,7 +438,7 @@ def _same_leader(now: Led, before: Led) -> bool:
 
 
 def _unverified(own: PublishedState | None, theirs: PublishedState, at: _At) -> PublishedState:
-    """The state of a replica that has the leader's log up to ``at``, for nobody to believe without looking."""
+    """The state of a replica that has the leader's log up to ``at``: no process believes it without looking."""
     state = empty_state(theirs.topic_id, _EPHEMERAL, offset=at.offset, leader_epoch=theirs.leader_epoch)
     flags = (theirs.flags | (own.flags if own is not None else 0)) & ~states.DELETED
     return state._replace(

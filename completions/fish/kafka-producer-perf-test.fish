@@ -1,0 +1,17 @@
+function _kafka_producer_perf_test_completion;
+    set -l response (env _KAFKA_PRODUCER_PERF_TEST_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) kafka-producer-perf-test);
+
+    for completion in $response;
+        set -l metadata (string split "," $completion);
+
+        if test $metadata[1] = "dir";
+            __fish_complete_directories $metadata[2];
+        else if test $metadata[1] = "file";
+            __fish_complete_path $metadata[2];
+        else if test $metadata[1] = "plain";
+            echo $metadata[2];
+        end;
+    end;
+end;
+
+complete --no-files --command kafka-producer-perf-test --arguments "(_kafka_producer_perf_test_completion)";

@@ -1,0 +1,1 @@
+"""Java's spelling: regular expressions, times, JSON. Nothing else."""

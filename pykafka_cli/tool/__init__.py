@@ -1,0 +1,1 @@
+"""What all of Kafka's tools share: options, connection, errors."""

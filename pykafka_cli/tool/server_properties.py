@@ -1,0 +1,78 @@
+"""A server's configuration file (``server.properties``), as far as a data directory has what it names.
+
+Its ``log.dirs`` are the data directory, which is the first, and further log directories of its broker; ``node.id`` is
+the broker's number; and settings of brokers that a directory honours are the broker's own. Its listeners are in
+server_listeners.py. What else it says is a server's own business and is passed over, as a script that brings a broker's
+file along wants to go on. Source: KafkaConfig, AbstractKafkaConfig.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pykafka_cli.env import Env
+from pykafka_cli.errors import CommandFailure
+from pykafka_store.numbers import whole_number
+
+DEFAULT_LOG_DIR = "/tmp/kafka-logs"  # noqa: S108 - Kafka's
+
+
+class Server(NamedTuple):
+    """What a configuration file says of a server."""
+
+    directories: list[str]
+    broker: int
+    is_controller_without_voters: bool = False
+    is_broker_only: bool = False
+    has_static_voters: bool = False
+    """``controller.quorum.voters`` lists them."""
+
+
+def server_of(env: Env, properties: Mapping[str, str]) -> Server:
+    """The directories and the number of the broker. Raises CommandFailure.
+
+    Within ``pykafka sandbox`` the directories are in the sandbox, whatever place the file names.
+    """
+    listed = properties.get("log.dirs", properties.get("log.dir", DEFAULT_LOG_DIR))
+    directories = [os.path.abspath(path.strip()) for path in listed.split(",") if path.strip()]
+    sandbox = env.environ.get("PYKAFKA_SANDBOX")
+    if sandbox:
+        inner = os.path.join(sandbox, "")
+        directories = [
+            path if path.startswith(inner) else os.path.join(sandbox, "disks", path.lstrip("/")) for path in directories
+        ]
+    if not directories:
+        raise CommandFailure("No directories specified.")
+    broker = properties.get("node.id", properties.get("broker.id", "0"))
+    number = whole_number(broker, 32)
+    if number is None or number < 0:
+        raise CommandFailure(f"Invalid value {broker} for configuration node.id: it must be a number from 0 on")
+    roles = {role.strip() for role in properties.get("process.roles", "").split(",")}
+    has_voters = bool(properties.get("controller.quorum.voters"))
+    return Server(
+        directories, number, "controller" in roles and not has_voters, roles == {"broker"}, has_static_voters=has_voters
+    )
+
+
+def find_from_now_on(env: Env, directory: str) -> None:
+    """Have the commands of this environment find a data directory that a server's file names.
+
+    A script formats the directory of its file, and then calls tools that know only an address. Where that is served by
+    a directory (PYKAFKA_EMBED, PYKAFKA_DATA_DIR) that is not there yet, a symbolic link to the file's is put there;
+    where it is there and another one, that is told.
+    """
+    if not (env.environ.get("PYKAFKA_EMBED") or env.environ.get("PYKAFKA_DATA_DIR")):
+        return
+    ours = os.path.abspath(os.path.expanduser(env.data_directory(None)))
+    if os.path.realpath(ours) == os.path.realpath(directory):
+        return
+    if os.path.lexists(ours):
+        try:
+            os.rmdir(ours)  # an empty one may have been made for us
+        except OSError:
+            env.err(f"WARNING: the commands of this environment use {ours}, and not {directory}: see PYKAFKA_DATA_DIR")
+            return
+    os.makedirs(os.path.dirname(ours), exist_ok=True)
+    os.symlink(os.path.realpath(directory), ours)

@@ -1,0 +1,1 @@
+"""The databases that sinks write and sources read: connections, what errors mean, and how long one is waited for."""

@@ -1,0 +1,96 @@
+"""Offsets of partitions: asked for, and raised at the front, which deletes records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pykafka_store.embedded.admin.elections import settle_partition
+from pykafka_store.embedded.engine import Engine
+from pykafka_store.embedded.partitions import HostedPartition, all_hosted, hosted
+from pykafka_store.errors import InvalidRequestError, InvalidTopicError, PolicyViolationError, StoreError, not_hosted
+from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, OffsetAt, TopicPartition
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.replication.reader import PartitionReader
+
+
+class OffsetAdmin:
+    """See :class:`pykafka_store.api.Admin`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def list_offsets(self, at: Mapping[TopicPartition, int | OffsetAt]) -> dict[TopicPartition, int | Exception]:
+        answers: dict[TopicPartition, int | Exception] = {}
+        hosts = all_hosted(self._engine, at, gone=" while it was read")
+        for (partition, when), host in zip(at.items(), hosts, strict=True):
+            try:
+                answers[partition] = self._offset_at(self._reader(partition, host), when)
+            except StoreError as error:
+                answers[partition] = error
+        return answers
+
+    def _reader(self, name: TopicPartition, partition: HostedPartition | None) -> PartitionReader:
+        from pykafka_store.embedded.replication.reader import PartitionReader
+
+        if partition is not None:
+            return PartitionReader(partition)
+        if name.topic != OFFSETS_TOPIC:
+            raise not_hosted()
+        from pykafka_store.embedded.replication.offsets_view import reader_of
+
+        return reader_of(self._engine, name)
+
+    def _offset_at(self, reader: PartitionReader, when: int | OffsetAt) -> int:
+        try:
+            match when:
+                case OffsetAt.LATEST:
+                    return reader.state().high_watermark
+                case OffsetAt.EARLIEST | OffsetAt.EARLIEST_LOCAL:
+                    return reader.state().log_start_offset
+                case OffsetAt.LATEST_TIERED | OffsetAt.EARLIEST_PENDING_UPLOAD:
+                    return -1  # nothing is tiered here
+                case OffsetAt.MAX_TIMESTAMP:
+                    at = reader.offset_of_max_timestamp()
+                case _ if when < 0:
+                    raise InvalidRequestError(f"{when} is neither a timestamp nor one of ListOffsets' special ones")
+                case _:
+                    at = reader.offset_for_timestamp(int(when))
+        finally:
+            reader.close()
+        return -1 if at is None else at[0]
+
+    def delete_records(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Exception]:
+        self._engine.require_writable()
+        self._engine.make_room()
+        answers: dict[TopicPartition, int | Exception] = {}
+        for partition, offset in before.items():
+            try:
+                answers[partition] = self._delete_records(partition, offset)
+            except StoreError as error:
+                answers[partition] = error
+        return answers
+
+    def _delete_records(self, partition: TopicPartition, offset: int) -> int:
+        """Source: Partition#deleteRecordsOnLeader, ReplicaManager#deleteRecordsOnLocalLog."""
+        from pykafka_store.embedded.log.retention import CHECK_INTERVAL_MS
+        from pykafka_store.embedded.replication.upkeep import upkeep_of
+
+        here = hosted(self._engine, partition) if partition.topic != OFFSETS_TOPIC else None
+        if here is None or partition.topic in INTERNAL_TOPICS:
+            raise InvalidTopicError("The request attempted to perform an operation on an invalid topic.")
+        row = self._engine.catalog.require_topic(partition.topic)
+        policy = self._engine.topic_config(row.configs, row.first_leader).cleanup_policy
+        if policy == {"compact"}:
+            raise PolicyViolationError("Request parameters do not satisfy the configured policy.")
+        settle_partition(here)  # so that all that are in sync can be written to
+        replicas = upkeep_of(here)
+        lowest = replicas[0].raise_log_start(offset)
+        for replica in replicas:
+            # The records are gone, as no reader gets them. Their files go now, or with the next pass.
+            with suppress(StoreError, FileNotFoundError):
+                replica.run(patience_ms=CHECK_INTERVAL_MS)
+        here.close_locks()
+        return lowest

@@ -1,0 +1,77 @@
+"""The brokers of a data directory: where their log directories lie, and which of them can be used.
+
+A broker is a number and some log directories. There is no process behind it: it runs when the catalogue says so.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pykafka_store.embedded.catalog import BrokerRow, Catalog
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.layout import read_meta
+from pykafka_store.errors import BrokerIdNotRegisteredError, StorageError
+from pykafka_store.format.checkpoint import META_PROPERTIES_FILE
+
+
+class Brokers:
+    """The brokers of a data directory, looked up again only when the catalogue moved."""
+
+    def __init__(self, catalog: Catalog, disk: Disk, root: str, *, read_only: bool = False) -> None:
+        """``read_only``: a log directory that may only be read serves as well as any other."""
+        self._catalog = catalog
+        self._disk = disk
+        self._root = root
+        self._read_only = read_only
+        self._seen: tuple[tuple[int, int] | None, dict[int, BrokerRow]] = (None, {})
+        """The catalogue's version, and what it said: in one, as threads look at once."""
+
+    def all(self) -> dict[int, BrokerRow]:
+        version = self._catalog.version()
+        seen, rows = self._seen
+        if version != seen:
+            rows = self._catalog.brokers()
+            self._seen = version, rows
+        return rows
+
+    def require(self, broker: int) -> None:
+        """Raises BrokerIdNotRegisteredError."""
+        if broker not in self.all():
+            raise BrokerIdNotRegisteredError(
+                f"Broker ID {broker} is not currently registered: pykafka brokers list shows those that are"
+            )
+
+    def paths(self, broker: int) -> list[str]:
+        """The broker's log directories. Raises KeyError."""
+        return [os.path.join(self._root, log_dir.path) for log_dir in self.all()[broker].log_dirs]
+
+    def problem(self, path: str) -> str | None:
+        """Why a log directory can't be used, or None."""
+        if not self._disk.exists(path):
+            return f"{path} does not exist"
+        if self._read_only:
+            if not self._disk.may_read(path):
+                return f"{path} can't be read"
+        elif not self._disk.may_write(path):
+            return f"{path} can't be written to"
+        rows = (log_dir for row in self.all().values() for log_dir in row.log_dirs)
+        directory_id = next((row.directory_id for row in rows if os.path.join(self._root, row.path) == path), None)
+        if directory_id is None:
+            return None
+        try:
+            meta = read_meta(self._disk, path)
+        except FileNotFoundError:
+            return f"{path} has no {META_PROPERTIES_FILE}: is its disk mounted?"
+        except StorageError as error:
+            return str(error)
+        if meta.get("directory.id") != directory_id:
+            return f"{path} is not the broker's: its {META_PROPERTIES_FILE} says another directory.id"
+        return None
+
+    def usable(self) -> list[int]:
+        """Brokers that run and have a log directory that can be used, sorted."""
+        return [
+            id
+            for id, row in self.all().items()
+            if row.running and any(self.problem(path) is None for path in self.paths(id))
+        ]

@@ -1,0 +1,1 @@
+"""Producer, consumer and copier of a data directory."""

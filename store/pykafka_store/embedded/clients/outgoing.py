@@ -1,0 +1,264 @@
+"""Records on their way into a log, by column: as they were sent, split by partition, cut into runs for batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import add, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+
+from pykafka_store.columns import Columns, sendable_columns
+from pykafka_store.compiled import COMPILED
+from pykafka_store.format.copies import copied_producer
+from pykafka_store.format.record_loop import header_blocks, known_blocks
+from pykafka_store.model import Header
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # a machine's number where it is compiled; nothing asks for it when it runs
+
+T = TypeVar("T")
+
+RECORD_OVERHEAD = 12
+"""Bytes that a record of a full batch takes besides key, value and headers, a little high."""
+
+
+class Origin(NamedTuple):
+    """Where copied records come from; see :mod:`pykafka_store.format.copies`."""
+
+    producer_id: int
+    offsets: Sequence[int]
+    """At the source."""
+
+    def pick(self, indexes: Sequence[int]) -> Origin:
+        return Origin(self.producer_id, [self.offsets[i] for i in indexes])
+
+    def slice(self, start: int, stop: int) -> Origin:
+        return Origin(self.producer_id, self.offsets[start:stop])
+
+    def producer(self) -> tuple[int, int, int]:
+        """What a batch's header says of it."""
+        return copied_producer(self.producer_id, self.offsets[-1], len(self.offsets))
+
+
+class OutgoingRecords(NamedTuple):
+    """Records that were sent and are not appended yet, with each one's bytes of key, value and headers."""
+
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None] | None
+    headers: Sequence[Sequence[Header]] | None
+    timestamps: Sequence[int] | int
+    lengths: Sequence[int]
+    origin: Origin | None = None
+    blocks: Sequence[bytes] | None = None
+    """The headers as bytes, which is what is encoded: there wherever headers are. What was dealt out has only these."""
+
+    def pick(self, indexes: Sequence[int]) -> OutgoingRecords:
+        if len(indexes) == len(self.values):
+            return self
+        if len(indexes) == 1:
+            return self.slice(indexes[0], indexes[0] + 1)
+        of = itemgetter(*indexes) if indexes else _nothing
+        return OutgoingRecords(
+            of(self.values),
+            None if self.keys is None else of(self.keys),
+            None if self.headers is None else of(self.headers),
+            self.timestamps if isinstance(self.timestamps, int) else of(self.timestamps),
+            of(self.lengths),
+            None if self.origin is None else self.origin.pick(indexes),
+            None if self.blocks is None else of(self.blocks),
+        )
+
+    def split(self, partitions: Sequence[int]) -> Iterator[tuple[int, OutgoingRecords]]:
+        """The records of each partition, in order, where each one's partition is given."""
+        if COMPILED and self.origin is None:
+            yield from self._dealt(partitions)
+            return
+        bare = self._replace(headers=None)
+        indexes: dict[int, list[int]] = {partition: [] for partition in dict.fromkeys(partitions)}
+        for index, partition in enumerate(partitions):
+            indexes[partition].append(index)
+        for partition, some in indexes.items():
+            yield partition, bare.pick(some)
+
+    def _dealt(self, partitions: Sequence[int]) -> list[tuple[int, OutgoingRecords]]:
+        """As ``split``, each column in one loop. Copied records have an origin, and are few."""
+        distinct = list(dict.fromkeys(partitions))
+        if len(distinct) == 1:
+            return [(distinct[0], self._replace(headers=None))]
+        number_of = {partition: number for number, partition in enumerate(distinct)}
+        numbers = [number_of[partition] for partition in partitions]
+        count = len(distinct)
+        absent = [None] * count
+        values = dealt(self.values, numbers, count)
+        keys = absent if self.keys is None else dealt(self.keys, numbers, count)
+        blocks = absent if self.blocks is None else dealt(self.blocks, numbers, count)
+        stamps = self.timestamps
+        times = [stamps] * count if isinstance(stamps, int) else dealt(stamps, numbers, count)
+        lengths = dealt(self.lengths, numbers, count)
+        return [
+            (
+                distinct[place],
+                OutgoingRecords(values[place], keys[place], None, times[place], lengths[place], None, blocks[place]),
+            )
+            for place in range(count)
+        ]
+
+    def slice(self, start: int, stop: int) -> OutgoingRecords:
+        if start == 0 and stop == len(self.values):
+            return self
+        return OutgoingRecords(
+            self.values[start:stop],
+            None if self.keys is None else self.keys[start:stop],
+            None if self.headers is None else self.headers[start:stop],
+            self.timestamps if isinstance(self.timestamps, int) else self.timestamps[start:stop],
+            self.lengths[start:stop],
+            None if self.origin is None else self.origin.slice(start, stop),
+            None if self.blocks is None else self.blocks[start:stop],
+        )
+
+
+def _nothing(_column: Sequence[T]) -> tuple[T, ...]:
+    return ()
+
+
+def dealt(column: Sequence[Any], numbers: list[int], count: int) -> list[list[Any]]:
+    """The items of which each number from 0 is, in order, where each one's number is given."""
+    parts: list[list[Any]] = [[] for _ in range(count)]
+    items = column if isinstance(column, list) else list(column)
+    for place in range(len(numbers)):
+        parts[numbers[place]].append(items[place])
+    return parts
+
+
+class Waiting:
+    """Records that were sent to one topic and wait to be appended with others: columns that grow."""
+
+    def __init__(self, since: float) -> None:
+        """``since``: when the first of them was sent."""
+        self.since = since
+        self.values: list[bytes | None] = []
+        self.size = 0
+        """Bytes of them, about."""
+        self._keys: list[bytes | None] | None = None
+        self._headers: list[Sequence[Header]] | None = None
+        self._timestamps: list[int] = []
+        self._lengths: list[int] = []
+        self._partitions: list[int | None] | None = None
+
+    def add(self, records: OutgoingRecords, partitions: Sequence[int | None] | int | None) -> None:
+        """A column that all records so far did without is begun with what stands for that."""
+        before, count = len(self.values), len(records.values)
+        self.values += records.values
+        if records.keys is not None or self._keys is not None:
+            self._keys = _grown(self._keys, records.keys, None, before, count)
+        if records.headers is not None or self._headers is not None:
+            headers = None if records.headers is None else list(map(tuple, records.headers))
+            self._headers = _grown(self._headers, headers, (), before, count)
+        if partitions is not None or self._partitions is not None:
+            column = [partitions] * count if isinstance(partitions, int) else partitions
+            self._partitions = _grown(self._partitions, column, None, before, count)
+        stamps = records.timestamps
+        self._timestamps += [stamps] * count if isinstance(stamps, int) else stamps
+        self._lengths += records.lengths
+        self.size += sum(records.lengths) + RECORD_OVERHEAD * count
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether they may go to all of the topic's partitions at once."""
+        return self._keys is not None or self._partitions is not None
+
+    def records(self) -> tuple[OutgoingRecords, Sequence[int | None] | int | None]:
+        """All of them, and the partitions that were asked for. What all of them share is said once, which is faster to
+        encode.
+        """
+        first = self._timestamps[0]
+        stamps = first if self._timestamps.count(first) == len(self._timestamps) else self._timestamps
+        partitions: Sequence[int | None] | int | None = self._partitions
+        if self._partitions is not None and self._partitions.count(self._partitions[0]) == len(self._partitions):
+            partitions = self._partitions[0]
+        blocks = None if self._headers is None else header_blocks(self._headers)
+        records = OutgoingRecords(self.values, self._keys, self._headers, stamps, self._lengths, None, blocks)
+        return records, partitions
+
+
+def _grown(column: list[T] | None, more: Sequence[T] | None, absent: T, before: int, count: int) -> list[T]:
+    grown = [absent] * before if column is None else column
+    grown += [absent] * count if more is None else more
+    return grown
+
+
+def made_sendable(
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    headers: Sequence[Sequence[Header]] | None,
+    timestamps: Sequence[int] | int | None,
+    partitions: Sequence[int | None] | int | None,
+) -> tuple[Columns, list[bytes] | None]:
+    """What :func:`pykafka_store.columns.sendable_columns` makes of the columns, and the headers as bytes.
+
+    Headers that were there before were looked at then.
+    """
+    blocks = None if headers is None else known_blocks(headers)
+    if blocks is not None and len(blocks) == len(values):
+        columns = sendable_columns(values, keys, None, timestamps, partitions)
+        return columns._replace(headers=headers), blocks
+    columns = sendable_columns(values, keys, headers, timestamps, partitions)
+    return columns, None if columns.headers is None else header_blocks(columns.headers)
+
+
+def record_lengths(
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, blocks: Sequence[bytes] | None
+) -> list[int]:
+    """Each record's bytes of key, value and headers."""
+    if COMPILED:
+        return lengths_one_by_one(
+            list(values), [] if keys is None else list(keys), [] if blocks is None else list(blocks)
+        )
+    lengths = _lengths(values)
+    for column in (keys, blocks):
+        if column is not None:
+            lengths = list(map(add, lengths, _lengths(column)))
+    return lengths
+
+
+def lengths_one_by_one(values: list[bytes | None], keys: list[bytes | None], blocks: list[bytes]) -> list[int]:
+    """As ``record_lengths``, where this is compiled; a column without items is none."""
+    has_keys, has_blocks = len(keys) > 0, len(blocks) > 0
+    lengths: list[int] = []
+    place: i64 = 0
+    count: i64 = len(values)
+    while place < count:
+        value = values[place]
+        size: i64 = 0 if value is None else len(value)
+        if has_keys:
+            key = keys[place]
+            if key is not None:
+                size += len(key)
+        if has_blocks:
+            size += len(blocks[place])
+        lengths.append(size)
+        place += 1
+    return lengths
+
+
+def _lengths(column: Sequence[bytes | None]) -> list[int]:
+    """The lengths of a column, 0 for null."""
+    try:
+        return list(map(len, cast("Sequence[bytes]", column)))
+    except TypeError:
+        return [0 if item is None else len(item) for item in column]
+
+
+def cut_runs(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int, int]]:
+    """(start, stop, bytes) of runs of at most ``limit`` bytes each, or of one record.
+
+    Each run is first guessed from the average record, so that nothing is computed for every record but a sum.
+    """
+    count = len(lengths)
+    average = sum(lengths) // count + RECORD_OVERHEAD
+    start = 0
+    while start < count:
+        number = min(max(1, limit // average), count - start)
+        while (size := sum(lengths[start : start + number]) + RECORD_OVERHEAD * number) > limit and number > 1:
+            number = max(1, min(number - 1, number * limit // size))
+        yield start, start + number, size
+        start += number

@@ -1,0 +1,46 @@
+"""A group's target assignment: who should own what, and what that was computed from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from pykafka_store.embedded.groups.assignors import ASSIGNORS, Subscriber, choose_assignor
+from pykafka_store.embedded.groups.database import GroupDatabase, MemberRow
+from pykafka_store.model import TopicPartition
+
+
+def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, int]) -> None:
+    """Bring a group's target in line with its members, their subscriptions and the topics, if it is not."""
+    row = database.group(group)
+    members = database.members(group)
+    basis = basis_of(members, counts)
+    if row is None or row.basis == basis:
+        return
+    if not members:
+        database.set_target_within(row._replace(epoch=row.epoch + 1, basis=basis, assignor=""), {})
+        return
+    owned: dict[str, list[TopicPartition]] = {}
+    for partition, owner in database.owners(group).items():
+        owned.setdefault(owner, []).append(partition)
+    subscribers = [
+        Subscriber(
+            member.identity,
+            member.instance_id is not None,
+            frozenset(member.topics) & counts.keys(),
+            tuple(owned.get(member.id, ())),
+        )
+        for member in members
+    ]
+    assignor = choose_assignor([member.assignors for member in members])
+    database.set_target_within(
+        row._replace(epoch=row.epoch + 1, basis=basis, assignor=assignor, protocol=members[-1].protocol),
+        ASSIGNORS[assignor](subscribers, counts) if assignor in ASSIGNORS else {},  # else its members assign themselves
+    )
+
+
+def basis_of(members: Sequence[MemberRow], counts: Mapping[str, int]) -> str:
+    """All that a target depends on but for who owns what, as text."""
+    facts = [[member.identity, member.assignors, sorted({*member.topics} & counts.keys())] for member in members]
+    named = {topic: counts[topic] for _, _, topics in facts for topic in topics}
+    return json.dumps([sorted(facts, key=str), named], sort_keys=True)

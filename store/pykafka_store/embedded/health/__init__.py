@@ -1,0 +1,1 @@
+"""Doctor, repair and upkeep of a data directory."""

@@ -1,0 +1,79 @@
+"""Members of groups whose consumers are elsewhere: to the engine they are members like any other, held by the server.
+
+Their leases are the server's, so that their being alive is its to judge: it takes out who was silent for too long. If
+the server dies, all of them die with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pykafka_store.embedded.engine import Engine
+from pykafka_store.embedded.groups.assignors import ASSIGNORS, remote_assignors
+from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
+from pykafka_store.embedded.patterns import LIMIT_OF_A_SERVER
+from pykafka_store.errors import InvalidRegularExpressionError
+from pykafka_store.model import TopicPartition
+
+__all__ = [
+    "ASSIGNORS",
+    "Change",
+    "Member",
+    "TopicPartition",
+    "assign_partitions",
+    "new_member",
+    "remote_assignors",
+    "stored_assignor",
+    "subscribed_to",
+]
+
+
+def new_member(
+    engine: Engine,
+    group: str,
+    client_id: str,
+    *,
+    member_id: str | None,
+    instance_id: str | None,
+    protocol: str,
+    assignors: tuple[str, ...],
+    session_timeout: float,
+) -> Member:
+    """A member that has not joined yet. ``session_timeout`` in seconds. Raises InvalidGroupIdError."""
+    settings = MemberSettings(
+        group=group,
+        client_id=client_id,
+        instance_id=instance_id,
+        protocol=protocol,
+        assignors=assignors,
+        session_timeout=session_timeout,
+        heartbeat_interval=max(0.01, min(3.0, session_timeout / 3)),
+        max_poll_interval=float("inf"),  # the server takes out who is silent
+        member_id=member_id,
+        pattern_limit=LIMIT_OF_A_SERVER,
+    )
+    return Member(engine, settings)
+
+
+def subscribed_to(topics: tuple[str, ...], pattern: str | None) -> Subscribed:
+    """Topics by name, and by a pattern of whole names. Raises InvalidRegularExpressionError."""
+    if not pattern:
+        return Subscribed(topics, None)
+    try:
+        return Subscribed(topics, re.compile(pattern))
+    except re.error as error:
+        raise InvalidRegularExpressionError(f"The regular expression {pattern} is not valid: {error}") from None
+
+
+def stored_assignor(engine: Engine, group: str) -> str:
+    """The assignor by which the group's target was computed."""
+    row = engine.groups.group(group)
+    return row.assignor if row is not None else ""
+
+
+def assign_partitions(
+    engine: Engine, group: str, shares: Mapping[str, Sequence[TopicPartition]]
+) -> dict[str, dict[TopicPartition, int]]:
+    """Note what members have assigned to each other, by member id; the epochs of their owning."""
+    return engine.groups.assign(group, shares)

@@ -1,0 +1,15 @@
+"""Topics as they are led now, without their settings: what clients ask of all of them, all the time."""
+
+from __future__ import annotations
+
+from pykafka_store.embedded.admin.elections import settle_what_changed
+from pykafka_store.embedded.catalog import TopicRow
+from pykafka_store.embedded.engine import Engine
+
+__all__ = ["TopicRow", "topics_as_led"]
+
+
+def topics_as_led(engine: Engine) -> list[TopicRow]:
+    """All topics, sorted by name. Where brokers came or went without a word, leaders are elected before."""
+    settle_what_changed(engine)
+    return engine.catalog.topics()

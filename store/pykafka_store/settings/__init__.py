@@ -1,0 +1,1 @@
+"""Kafka's settings: topics', brokers' and clients'."""

@@ -1,0 +1,446 @@
+"""Rows -> statements: which columns a table gets, what each row has in them, and which rows are none after all.
+
+An existing table wins: values are converted to its columns' types or have a problem, a field without a column has one
+unless the sink may add it, and no column ever changes its type or goes.
+
+A field that a row lacks is NULL where the row is new, or the column's DEFAULT, and stays as it is where an upsert finds
+its row. So rows are grouped by the fields that they have, where that makes a difference. An upsert or a deletion may
+come before another one of the same key in one batch: then the later one counts, field by field, and a deletion between
+two upserts is done before the second (:func:`_folded`). No key is in two statements, so their order does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
+
+from pykafka_store.sink.kinds import fit, kind_for, too_fine, typed
+from pykafka_store.sink.options import SinkOptions, ValueType
+from pykafka_store.sink.parsing import Parsed, Problem, Row
+from pykafka_store.sink.target import Kind, SinkError, Statement, TableSchema, Target
+
+Extra = Mapping[str, Sequence[object]]
+"""Columns that hold a value for every record of the batch."""
+
+
+_KINDS_OF_TYPED: dict[ValueType, Kind] = {"timestamp-ms": Kind.TIMESTAMP, "base64": Kind.BYTES}
+
+
+class Shaped(NamedTuple):
+    """What a batch of one table comes to."""
+
+    pk: tuple[str, ...]
+    statements: Sequence[Statement]
+    problems: Mapping[int, Problem]
+    """By a record's number in the batch: those that are no rows."""
+    nulled: Sequence[tuple[int, Problem]]
+    """Values that are NULL instead, where that is what to do with those that don't fit."""
+    schema: TableSchema | None = None
+    """The table that the rows were fitted to."""
+
+
+class _Group(NamedTuple):
+    """Rows that have the same fields."""
+
+    columns: tuple[str, ...]
+    origin: Sequence[int]
+    rows: list[tuple[object, ...]]
+
+
+class Shaping:
+    """The shaping of one batch for one table."""
+
+    def __init__(self, target: Target, table: str, options: SinkOptions, parsed: Parsed, extra: Extra) -> None:
+        self._target = target
+        self._table = table
+        self._options = options
+        self._parsed = parsed
+        self._extra = extra
+        self._problems: dict[int, Problem] = {}
+        self._nulled: list[tuple[int, Problem]] = []
+        self._rows: list[Row | None] = []
+        self._deletions: dict[int, Row] = {}
+        self._pk: tuple[str, ...] = options.pk
+        self._shapes: Sequence[tuple[str, ...]] = ()
+        """Which fields rows have, in order; each way once."""
+
+    def shape(self) -> Shaped:
+        """Raises SinkError where the table itself is not as it must be, and what the target raises."""
+        found = self._parsed.rows
+        if set(map(type, found)) == {dict}:  # as nearly always, and then at no cost a row
+            self._rows = found  # type: ignore[assignment]
+            found = []
+        for index, row in enumerate(found):
+            if isinstance(row, dict):
+                self._rows.append(row)
+                continue
+            self._rows.append(None)
+            if isinstance(row, Problem):
+                self._problems[index] = row
+            elif row is not None:
+                self._deletions[index] = row.key
+        self._shapes = list(dict.fromkeys(map(tuple, [row for row in self._rows if row is not None])))
+        schema = self._schema()
+        if schema is None:
+            return Shaped(self._pk, (), self._problems, ())
+        groups = [self._fitted(group, schema) for group in self._grouped(schema)]
+        if self._options.mode in {"insert", "ignore"}:
+            statements = list(_in_order(groups, self._options.mode))
+        else:
+            deletions = self._fitted_deletions(schema)
+            statements = _folded(groups, deletions, self._pk, self._options.mode)
+        nulled = [(index, problem) for index, problem in self._nulled if index not in self._problems]
+        return Shaped(self._pk, statements, self._problems, nulled, schema)
+
+    # ---------------------------------------------------------------------------------------------------- the table
+
+    def _schema(self) -> TableSchema | None:
+        """The table as it will be written, made or widened where that is allowed; None where there is nothing to make
+        it of.
+        """
+        schema = self._target.schema(self._table)
+        if schema is None:
+            if not self._options.create:
+                raise SinkError(f"{self._target.name} has no table {self._table}, and --no-create forbids to make it")
+            if not self._create():
+                return None
+            schema = self._target.schema(self._table)
+            assert schema is not None
+        else:
+            fields = self._fields()
+            known = {name.lower(): name for name in schema.columns}
+            new = [name for name in fields if name.lower() not in known]
+            allowed = new if self._options.alter else [name for name in new if name in schema.pending]
+            added = self._kinds(allowed, room=self._target.max_columns - len(schema.columns))
+            if added:
+                self._target.add_columns(self._table, added)
+                schema = self._target.schema(self._table)
+                assert schema is not None
+        lacking = [name for name in self._extra if name not in schema.columns]
+        if lacking:
+            raise SinkError(f"table {self._table} has no column {lacking[0]} for --with or --pk. Try using --alter")
+        self._check_pk(schema)
+        return schema
+
+    def _create(self) -> bool:
+        fields = self._fields()
+        pk = self._pk_of_new()
+        if not pk and self._options.mode != "insert":
+            raise SinkError(f"table {self._table} is to be made: say with --pk which columns tell its rows apart")
+        kinds = self._kinds(fields, room=self._target.max_columns)
+        if not kinds:
+            return False
+        missing = [name for name in pk if name not in kinds]
+        if missing:
+            raise SinkError(f"table {self._table} can't be made: no record has a value for {missing[0]} of --pk")
+        pending = [name for name in fields if name not in kinds and self._target.check_name(name) is None]
+        self._target.create_table(self._table, kinds, pk, pending)
+        return True
+
+    def _pk_of_new(self) -> tuple[str, ...]:
+        if self._options.pk_is_offset:
+            return ("topic", "partition", "offset")
+        return self._parsed.key_names if self._options.pk_is_key else self._options.pk
+
+    def _fields(self) -> list[str]:
+        """The columns that the batch has values or nulls for, as they come."""
+        names: dict[str, None] = {}
+        for shape in self._shapes:
+            names |= dict.fromkeys(shape)
+        for key in self._deletions.values():
+            names |= dict.fromkeys(key)
+        if self._options.columns:
+            wanted = {*self._options.columns, *self._options.pk}
+            names = {name: None for name in names if name in wanted}
+        return [*names, *(name for name in self._extra if name not in names)]
+
+    def _kinds(self, names: Sequence[str], room: int) -> dict[str, Kind]:
+        """The kinds of columns to make of these fields, those left out that have no value yet or can't be columns."""
+        kinds: dict[str, Kind] = {}
+        lower: set[str] = set()
+        for name in names:
+            if len(kinds) >= room or name.lower() in lower or self._target.check_name(name) is not None:
+                continue
+            if name in self._extra:
+                values: Sequence[object] = self._extra[name]
+            else:
+                values = [row[name] for row in self._rows if row is not None and name in row]
+                values = values or [key.get(name) for key in self._deletions.values()]
+            kind = kind_for(values) or (Kind.TEXT if name in self._extra else None)
+            if kind is not None and name in self._options.types:
+                kind = _KINDS_OF_TYPED[self._options.types[name]]
+            if self._options.raw and name in {"key", "value"}:
+                kind = Kind.TEXT if self._target.text_takes_bytes else Kind.BYTES
+            if kind is not None:
+                kinds[name] = kind
+                lower.add(name.lower())
+        return kinds
+
+    def _check_pk(self, schema: TableSchema) -> None:
+        options = self._options
+        if options.pk_is_offset:
+            self._pk = ("topic", "partition", "offset")
+        elif options.pk_is_key:
+            self._pk = schema.pk or self._parsed.key_names
+        elif not options.pk and options.mode != "insert":
+            self._pk = schema.pk
+        missing = [name for name in self._pk if name not in schema.columns]
+        if missing:
+            raise SinkError(f"table {self._table} has no column {missing[0]}, which --pk names")
+        if options.mode == "insert":
+            return
+        if not self._pk:
+            raise SinkError(f"table {self._table} has no primary key: say with --pk which columns tell rows apart")
+        if frozenset(self._pk) not in schema.unique:
+            raise SinkError(
+                f"table {self._table} has no primary key and no unique index over {', '.join(self._pk)}, which --"
+                f"{options.mode} needs: make one (CREATE UNIQUE INDEX), or name the columns that have one with --pk"
+            )
+
+    # ----------------------------------------------------------------------------------------------------- the groups
+
+    def _grouped(self, schema: TableSchema) -> list[_Group]:
+        """The rows by the columns that they have, without those that have a problem by their fields."""
+        by_shape: dict[tuple[str, ...], list[int]] = {}
+        if len(self._shapes) == 1 and None not in self._rows:
+            by_shape[self._shapes[0]] = list(range(len(self._rows)))
+        else:
+            for index, row in enumerate(self._rows):
+                if row is not None:
+                    by_shape.setdefault(tuple(row), []).append(index)
+        columns: dict[tuple[str, ...], list[int]] = {}
+        for shape, origin in by_shape.items():
+            names = self._usable(shape, origin, schema)
+            columns.setdefault(tuple(sorted(names)) if len(by_shape) > 1 else names, []).extend(origin)
+        if len(columns) > 1 and self._options.mode != "upsert":
+            columns = self._filled(columns, schema)
+        groups = []
+        for names, origin in columns.items():
+            good = sorted(origin) if len(by_shape) > 1 else origin
+            if self._problems:
+                good = [index for index in good if index not in self._problems]
+            groups.append(_Group(names, good, self._tuples(names, good)))
+        return groups
+
+    def _usable(self, shape: tuple[str, ...], origin: Sequence[int], schema: TableSchema) -> tuple[str, ...]:
+        """Those of a row's fields that have a column. A value without one is a problem; a null without one is not."""
+        names = shape
+        if self._options.columns:
+            wanted = {*self._options.columns, *self._pk}
+            names = tuple(name for name in names if name in wanted)
+        usable = []
+        for name in names:
+            column = schema.columns.get(name)
+            if column is not None and not column.is_generated and name not in self._extra:
+                usable.append(name)
+                continue
+            for index in origin:
+                row = self._rows[index]
+                assert row is not None
+                if row[name] is not None and index not in self._problems:
+                    self._problems[index] = Problem(self._why_not(name, schema), name)
+        return tuple(usable)
+
+    def _why_not(self, name: str, schema: TableSchema) -> str:
+        if name in self._extra:
+            return f"the field {name} has the name of a column of --with or --pk"
+        if name in schema.columns:
+            return f"the column {name} of table {self._table} is a generated one"
+        for other in schema.columns:
+            if other.lower() == name.lower():
+                return f"the field {name} differs from the column {other} of table {self._table} only in case"
+        forbidden = self._target.check_name(name)
+        if forbidden is not None:
+            return f"the field {name!r} can't be a column: {forbidden}"
+        if len(schema.columns) >= self._target.max_columns:
+            return (
+                f"table {self._table} has {len(schema.columns)} columns, which is all it can have: {name} is too many"
+            )
+        return f"table {self._table} has no column {name}. Try using --alter to add it, or --columns to leave it out"
+
+    def _filled(
+        self, columns: dict[tuple[str, ...], list[int]], schema: TableSchema
+    ) -> dict[tuple[str, ...], list[int]]:
+        """Fewer groups for new rows: a column that a row lacks is NULL then, if it has no DEFAULT of its own."""
+        names: dict[str, None] = {}
+        for shape in columns:
+            names |= dict.fromkeys(shape)
+        with_default = {name for name in names if schema.columns[name].has_default}
+        filled: dict[tuple[str, ...], list[int]] = {}
+        for shape, origin in columns.items():
+            has = set(shape)
+            full = tuple(name for name in names if name in has or name not in with_default)
+            filled.setdefault(full, []).extend(origin)
+        return filled
+
+    def _tuples(self, names: tuple[str, ...], origin: Sequence[int]) -> list[tuple[object, ...]]:
+        rows: Sequence[Row | None] = self._rows
+        if len(origin) < len(rows):
+            rows = [self._rows[index] for index in origin]
+        if len(names) > 1:
+            try:
+                return list(map(itemgetter(*names), rows))  # type: ignore[arg-type]
+            except KeyError:
+                pass  # some of these columns are to be NULL
+        return [tuple(map(row.get, names)) for row in rows if row is not None]
+
+    # ------------------------------------------------------------------------------------------------------- the cells
+
+    def _fitted(self, group: _Group, schema: TableSchema) -> _Group:
+        """A group whose values can be bound, with the columns of --with, without the rows that have a problem."""
+        extra = list(self._extra)
+        names = (*group.columns, *extra)
+        if not group.rows:
+            return _Group(names, (), [])
+        every = len(group.origin) == len(self._rows)
+        columns: list[Sequence[object]] = list(zip(*group.rows, strict=True)) if group.columns else []
+        changed = bool(extra)
+        for name in extra:
+            values = self._extra[name]
+            columns.append(values if every else [values[index] for index in group.origin])
+        bad: set[int] = set()
+        for number, name in enumerate(names):
+            fitted, unfit = self._fit(name, columns[number], schema)
+            changed |= fitted is not columns[number]
+            columns[number] = fitted
+            if unfit:
+                bad |= self._unfit(name, unfit, group.origin)
+        for name in self._pk:
+            if name not in names:
+                bad |= self._unfit(name, dict.fromkeys(range(len(group.rows)), "it is missing"), group.origin, pk=True)
+            elif None in (values := columns[names.index(name)]):
+                missing = {index: "it is null" for index, value in enumerate(values) if value is None}
+                bad |= self._unfit(name, missing, group.origin, pk=True)
+        rows = list(zip(*columns, strict=True)) if changed else group.rows
+        if not bad:
+            return _Group(names, group.origin, rows)
+        good = [index for index in range(len(rows)) if index not in bad]
+        return _Group(names, [group.origin[index] for index in good], [rows[index] for index in good])
+
+    def _fit(self, name: str, values: Sequence[object], schema: TableSchema) -> tuple[Sequence[object], dict[int, str]]:
+        kind = schema.columns[name].kind if name in schema.columns else Kind.ANY
+        if kind is Kind.TEXT and self._target.text_takes_bytes and bytes in set(map(type, values)):
+            kind = Kind.ANY
+        untyped: dict[int, str] = {}
+        if name in self._options.types:
+            values, untyped = typed(self._options.types[name], values, kind)
+        fitted, unfit = fit(
+            kind,
+            values,
+            has_surrogates=self._parsed.has_surrogates,
+            refuses_nul=self._parsed.has_nul and self._target.refuses_nul,
+        )
+        unfit |= untyped
+        scale = schema.columns[name].scale if name in schema.columns else None
+        if scale is not None:
+            rounded = {index for index, value in enumerate(fitted) if index not in unfit and too_fine(value, scale)}
+            unfit |= dict.fromkeys(
+                rounded, f"it has more than the {scale} digits behind the point that the column keeps"
+            )
+            fitted = [None if index in rounded else value for index, value in enumerate(fitted)]
+        return fitted, unfit
+
+    def _unfit(self, name: str, unfit: Mapping[int, str], origin: Sequence[int], *, pk: bool = False) -> set[int]:
+        """Note values that don't fit; the rows, by their numbers in the group, that are none for it."""
+        bad: set[int] = set()
+        for index, reason in unfit.items():
+            problem = Problem(reason, name)
+            if self._options.errors == "null" and not pk and name not in self._pk:
+                self._nulled.append((origin[index], problem))
+            else:
+                self._problems.setdefault(origin[index], problem)
+                bad.add(index)
+        return bad
+
+    def _fitted_deletions(self, schema: TableSchema) -> _Group:
+        rows: list[tuple[object, ...]] = []
+        origin: list[int] = []
+        for index, key in self._deletions.items():
+            if set(key) != set(self._pk):
+                self._problems[index] = Problem(
+                    f"the key has not the columns of the primary key: {', '.join(self._pk)}"
+                )
+                continue
+            rows.append(tuple(key[name] for name in self._pk))
+            origin.append(index)
+        extra, self._extra = self._extra, {}
+        try:
+            return self._fitted(_Group(self._pk, origin, rows), schema)
+        finally:
+            self._extra = extra
+
+
+def _in_order(groups: Sequence[_Group], kind: str) -> Iterator[Statement]:
+    """Statements that leave the rows in the order of their records, for that is the order in which they are new."""
+    filled = [group for group in groups if group.rows]
+    if len(filled) == 1:
+        yield Statement(kind, *filled[0][:1], filled[0].rows, filled[0].origin)  # type: ignore[arg-type]
+        return
+    rows = sorted(
+        (index, number, row)
+        for number, group in enumerate(filled)
+        for index, row in zip(group.origin, range(len(group.rows)), strict=True)
+    )
+    begins = [0, *(at for at, (one, two) in enumerate(pairwise(rows), 1) if one[1] != two[1]), len(rows)]
+    for begin, end in pairwise(begins):
+        if begin == end:
+            continue
+        group = filled[rows[begin][1]]
+        some = [group.rows[row] for _, _, row in rows[begin:end]]
+        yield Statement(kind, group.columns, some, [index for index, _, _ in rows[begin:end]])  # type: ignore[arg-type]
+
+
+def _folded(groups: Sequence[_Group], deletions: _Group, pk: tuple[str, ...], mode: str) -> list[Statement]:
+    """Statements in which no key comes twice: what the records of each key come to, in their order."""
+    filled = [group for group in groups if group.rows]
+    if len(filled) <= 1 and not deletions.rows:
+        return [_last_of_each(group, pk, mode) for group in filled]
+    events: list[tuple[int, tuple[object, ...], dict[str, object] | None]] = []
+    for group in filled:
+        key_of = _key_getter(group.columns, pk)
+        events += [
+            (index, key_of(row), dict(zip(group.columns, row, strict=True)))
+            for index, row in zip(group.origin, group.rows, strict=True)
+        ]
+    events += [(index, row, None) for index, row in zip(deletions.origin, deletions.rows, strict=True)]
+    events.sort(key=itemgetter(0))
+    deleted: dict[tuple[object, ...], int] = {}
+    state: dict[tuple[object, ...], tuple[int, dict[str, object]]] = {}
+    for index, key, row in events:
+        if row is None:
+            deleted[key] = index
+            state.pop(key, None)
+        elif mode == "upsert" and key in state:
+            state[key] = index, state[key][1] | row
+        else:
+            state[key] = index, row
+    statements = []
+    if deleted:
+        statements.append(Statement("delete", pk, list(deleted), list(deleted.values())))
+    by_shape: dict[tuple[str, ...], list[tuple[int, tuple[object, ...]]]] = {}
+    for index, row in sorted(state.values(), key=itemgetter(0)):
+        names = tuple(sorted(row))
+        by_shape.setdefault(names, []).append((index, tuple(row[name] for name in names)))
+    for names, rows in by_shape.items():
+        statements.append(Statement(mode, names, [row for _, row in rows], [index for index, _ in rows]))  # type: ignore[arg-type]
+    return statements
+
+
+def _last_of_each(group: _Group, pk: tuple[str, ...], mode: str) -> Statement:
+    """Rows with the same columns: of each key the last one."""
+    last = dict(zip(map(_key_getter(group.columns, pk), group.rows), range(len(group.rows)), strict=True))
+    rows, origin = group.rows, group.origin
+    if len(last) < len(rows):
+        kept = sorted(last.values())
+        rows, origin = [rows[index] for index in kept], [origin[index] for index in kept]
+    return Statement(mode, group.columns, rows, origin)  # type: ignore[arg-type]
+
+
+def _key_getter(columns: tuple[str, ...], pk: tuple[str, ...]) -> Callable[[tuple[object, ...]], tuple[object, ...]]:
+    places = [columns.index(name) for name in pk]
+    if len(places) == 1:
+        place = places[0]
+        return lambda row: (row[place],)
+    return itemgetter(*places)

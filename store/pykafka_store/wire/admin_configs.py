@@ -1,0 +1,200 @@
+"""DescribeConfigs, AlterConfigs, IncrementalAlterConfigs, ListConfigResources: of topics, brokers, groups
+and subscriptions to clients' metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pykafka_store.errors import InvalidConfigError, InvalidRequestError, StoreError
+from pykafka_store.model import ConfigDescription, ConfigEntry, ConfigKind, ConfigResource
+from pykafka_store.settings.documentation import READ_ONLY, documentation, setting
+from pykafka_store.wire.admin_topics import CONFIG_SOURCES
+from pykafka_store.wire.broker import Broker, code_of
+from pykafka_store.wire.protocol import Reply, Request
+
+_KINDS: dict[int, ConfigKind] = {2: "topic", 4: "broker", 16: "client-metrics", 32: "group"}
+"""Source: ConfigResource.Type."""
+_BROKER = 4
+_LOGGER = 8
+"""A broker's loggers: there are none here whose level could be looked at or changed."""
+_SET, _DELETE, _APPEND, _SUBTRACT = range(4)
+"""Source: AlterConfigOp.OpType."""
+_TYPES = {"BOOLEAN": 1, "STRING": 2, "INT": 3, "SHORT": 4, "LONG": 5, "DOUBLE": 6, "LIST": 7}
+"""Source: DescribeConfigsResponse.ConfigType."""
+
+
+class ConfigsApi:
+    """Answers what the module says."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def describe_configs(self, request: Request) -> Reply:
+        """Every setting, or those that are asked for, a resource each."""
+        return Reply(results=[self._described(each, request.body) for each in request.body.resources])
+
+    def _described(self, asked: Any, request: Any) -> Reply:
+        try:
+            if asked.resource_type == _LOGGER:
+                self._require_broker(asked)
+                found: Sequence[ConfigDescription] = ()
+            else:
+                found = [*self._all(asked), *self._static(asked)]
+        except StoreError as error:
+            return Reply(
+                error_code=code_of(error),
+                error_message=str(error),
+                resource_type=asked.resource_type,
+                resource_name=asked.resource_name,
+                configs=[],
+            )
+        wanted = None if asked.configuration_keys is None else set(asked.configuration_keys)
+        return Reply(
+            resource_type=asked.resource_type,
+            resource_name=asked.resource_name,
+            configs=[_config(each, request) for each in found if wanted is None or each.name in wanted],
+        )
+
+    def alter_configs(self, request: Request) -> Reply:
+        """All settings of a resource at once: those that are not named go back to their defaults."""
+        return Reply(responses=[self._altered(each, request, self._replace) for each in request.body.resources])
+
+    def incremental_alter_configs(self, request: Request) -> Reply:
+        """Some settings of a resource, all of them or none."""
+        return Reply(responses=[self._altered(each, request, self._change) for each in request.body.resources])
+
+    def _altered(self, asked: Any, request: Request, how: Any) -> Reply:
+        code, message = 0, None
+        try:
+            changes, deletions = how(asked)
+            self._broker.admin.incremental_alter_configs(
+                _resource(asked), changes, deletions, only_check=request.body.validate_only
+            )
+        except StoreError as error:
+            code, message = code_of(error), str(error)
+        return Reply(
+            error_code=code,
+            error_message=message,
+            resource_type=asked.resource_type,
+            resource_name=asked.resource_name,
+        )
+
+    def _replace(self, asked: Any) -> tuple[dict[str, str], list[str]]:
+        """Changes and deletions. Raises StoreError."""
+        wanted = {each.name: each.value or "" for each in asked.configs}
+        return wanted, [name for name in self._own(asked) if name not in wanted]
+
+    def _change(self, asked: Any) -> tuple[dict[str, str], list[str]]:
+        """Changes and deletions. Raises InvalidRequestError, InvalidConfigError, and what describing raises."""
+        if asked.resource_type == _LOGGER:
+            self._require_broker(asked)
+            if asked.configs:
+                raise InvalidConfigError(f"Logger {asked.configs[0].name} does not exist!")
+        names = [each.name for each in asked.configs]
+        if len(set(names)) != len(names):
+            raise InvalidRequestError("Error due to duplicate config keys")
+        changes: dict[str, str] = {}
+        deletions: list[str] = []
+        for each in asked.configs:
+            match each.config_operation:
+                case operation if operation == _SET and each.value is not None:
+                    changes[each.name] = each.value
+                case operation if operation == _DELETE:
+                    deletions.append(each.name)
+                case operation if operation in {_APPEND, _SUBTRACT}:
+                    known = setting(each.name)
+                    if known is None or known.kind != "LIST":
+                        raise InvalidConfigError(
+                            f"Can't {'APPEND' if operation == _APPEND else 'SUBTRACT'} to key {each.name} because its "
+                            "type is not LIST."
+                        )
+                    changes[each.name] = self._edited(asked, each)
+                case _:
+                    raise InvalidRequestError(f"{each.name} can't be altered by operation {each.config_operation}")
+        return changes, deletions
+
+    def _edited(self, asked: Any, change: Any) -> str:
+        """A list with items appended, or without some. Raises StoreError."""
+        before = next((each.value for each in self._all(asked) if each.name == change.name), "")
+        items = [item for item in before.split(",") if item]
+        named = [item.strip() for item in (change.value or "").split(",") if item.strip()]
+        if change.config_operation == _APPEND:
+            return ",".join([*items, *(item for item in named if item not in items)])
+        return ",".join(item for item in items if item not in named)
+
+    def _require_broker(self, asked: Any) -> None:
+        """Raises InvalidRequestError."""
+        if asked.resource_name not in map(str, self._broker.nodes()):
+            raise InvalidRequestError(f"Unexpected broker id, expected one that is here, got {asked.resource_name}")
+
+    def _all(self, asked: Any) -> Sequence[ConfigDescription]:
+        return self._broker.admin.describe_configs(_resource(asked))
+
+    def _static(self, asked: Any) -> list[ConfigDescription]:
+        """What a broker reads in its server.properties only, of what a client may want to know of it."""
+        if asked.resource_type != _BROKER or not asked.resource_name:
+            return []
+        engine = self._broker.engine
+        host, port = self._broker.advertised
+        given = {
+            "node.id": asked.resource_name,
+            "log.dirs": ",".join(engine.brokers.paths(int(asked.resource_name))),
+            "advertised.listeners": f"PLAINTEXT://{host}:{port}",
+        }
+        found = [(name, value, "STATIC_BROKER_CONFIG") for name, value in given.items()]
+        found.append(("delete.topic.enable", "true", "DEFAULT_CONFIG"))
+        return [ConfigDescription(*each, (ConfigEntry(*each),)) for each in found]
+
+    def _own(self, asked: Any) -> list[str]:
+        """The names of the settings that were set on the resource itself."""
+        sources = {"DYNAMIC_TOPIC_CONFIG", "DYNAMIC_GROUP_CONFIG", "DYNAMIC_CLIENT_METRICS_CONFIG"}
+        if asked.resource_type == _BROKER:
+            sources = {"DYNAMIC_BROKER_CONFIG" if asked.resource_name else "DYNAMIC_DEFAULT_BROKER_CONFIG"}
+        return [each.name for each in self._all(asked) if each.source in sources]
+
+    def list_config_resources(self, request: Request) -> Reply:
+        """What has settings, or could have; version 0 asks for client metrics alone."""
+        all_of_them = {16} if request.version == 0 else {*_KINDS, _LOGGER}
+        kinds = set(getattr(request.body, "resource_types", ())) or all_of_them
+        found: list[tuple[str, int]] = []
+        if 2 in kinds:
+            found += [(name, 2) for name in self._broker.topics()]
+        if 4 in kinds:
+            found += [(str(node), 4) for node in self._broker.nodes()]
+        if _LOGGER in kinds:
+            found += [(str(node), _LOGGER) for node in self._broker.nodes()]
+        if 16 in kinds:
+            found += [(name, 16) for name in self._broker.admin.configured_client_metrics()]
+        if 32 in kinds:
+            found += [(name, 32) for name in self._broker.admin.configured_groups()]
+        return Reply(config_resources=[Reply(resource_name=name, resource_type=kind) for name, kind in found])
+
+
+def _resource(asked: Any) -> ConfigResource:
+    """Raises InvalidRequestError."""
+    kind = _KINDS.get(asked.resource_type)
+    if kind is None:
+        raise InvalidRequestError(f"settings of resources of type {asked.resource_type} are not here")
+    if kind == "broker" and asked.resource_name and not asked.resource_name.isdigit():
+        raise InvalidRequestError(f"Node id must be an integer, but it is: {asked.resource_name}")
+    return ConfigResource(kind, asked.resource_name)
+
+
+def _config(found: ConfigDescription, request: Any) -> Reply:
+    known = setting(found.name)
+    synonyms = found.synonyms if request.include_synonyms else ()
+    return Reply(
+        name=found.name,
+        value=None if found.sensitive else found.value,
+        read_only=found.name in READ_ONLY,
+        is_default=found.source == "DEFAULT_CONFIG",
+        config_source=CONFIG_SOURCES.get(found.source, 5),
+        is_sensitive=found.sensitive,
+        synonyms=[
+            Reply(name=each.name, value=each.value, source=CONFIG_SOURCES.get(each.source, 5)) for each in synonyms
+        ],
+        config_type=0 if known is None else _TYPES.get(known.kind, 0),
+        documentation=documentation(found.name) if getattr(request, "include_documentation", False) else None,
+    )

@@ -1,0 +1,157 @@
+"""What all requests are answered from: the directory, its topics as clients know them, and who waits for what."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Hashable, Mapping
+from typing import NamedTuple, Protocol
+
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.serving.partitions import ServedPartition, ServedPartitions, take_producer_ids
+from pykafka_store.errors import StoreError, UnknownTopicIdError, not_hosted
+from pykafka_store.model import TopicPartition, topic_id_bytes
+from pykafka_store.wire.protocol import Reply, Request
+
+UNKNOWN_SERVER_ERROR = -1
+NONE = 0
+
+
+class Topic(NamedTuple):
+    """A topic as a request names it."""
+
+    name: str
+    id: str
+    uuid: uuid.UUID
+    partitions: int
+
+
+class Parked(Protocol):
+    """A request that waits for something before it is answered."""
+
+    deadline: float
+    """By the monotonic clock, in seconds."""
+    keys: tuple[Hashable, ...]
+    """What it waits for; see :meth:`Broker.wake`."""
+
+    def attempt(self, *, late: bool) -> Reply | None:
+        """The answer, if it can be given; ``late``, at the deadline: it must be."""
+
+    def abandon(self) -> None:
+        """Its client is gone."""
+
+
+class Poll(Parked, Protocol):
+    """A request that its client sends again and again, with nothing in between."""
+
+    version: object
+    """The catalogue's, from before it was attempted last."""
+    found_nothing: bool
+    """Whether the last attempt found nothing that will change before this is woken, or the catalogue moves."""
+
+    def renew(self) -> None:
+        """It waits anew."""
+
+
+class Broker:
+    """One server's view of a data directory."""
+
+    def __init__(self, cluster: EmbeddedCluster, advertised: tuple[str, int], on_notice: Callable[[str], None]) -> None:
+        """``advertised``: the first listener's. ``on_notice`` is told what whoever runs the server should know."""
+        self.cluster = cluster
+        self.engine = cluster.engine
+        self.admin = cluster.admin()
+        self.clock = cluster.engine.clock
+        self.partitions = ServedPartitions(cluster.engine, on_notice)
+        self.advertised = advertised
+        self.on_notice = on_notice
+        self.woken: set[Hashable] = set()
+        self._producer_ids = range(0)
+        self.first_producer_id = -1
+        """The first producer id that this server gave out: none of them is in any log from before. -1: none yet."""
+        self._version: object = None
+        self._by_name: dict[str, Topic] = {}
+        self._by_id: dict[uuid.UUID, Topic] = {}
+        self.cluster_id = self.admin.cluster_id()
+
+    def address_for(self, request: Request) -> tuple[str, int]:
+        """The address that the request's client is to use: that of the listener it came by."""
+        return request.advertised or self.advertised
+
+    def wake(self, key: Hashable) -> None:
+        """Requests that wait for ``key`` are to be attempted again when this one is answered."""
+        self.woken.add(key)
+
+    # -------------------------------------------------------------------------------------------------------- brokers
+
+    def nodes(self) -> tuple[int, ...]:
+        """The brokers' numbers. All of them are reached at the one advertised address."""
+        return self.admin.live_brokers() or tuple(self.engine.brokers.all())
+
+    def coordinator(self) -> int:
+        """The broker that answers for groups and for the cluster."""
+        return self.nodes()[0]
+
+    # --------------------------------------------------------------------------------------------------------- topics
+
+    def topics(self) -> Mapping[str, Topic]:
+        """All topics, by name; looked up again only when the catalogue moved."""
+        version = self.engine.catalog.version()
+        if version != self._version:
+            counts = self.engine.catalog.partition_counts()
+            before = self._by_name
+            self._by_name = {}
+            for name, id in self.engine.catalog.topic_names():
+                was = before.get(name)
+                raw = was.uuid if was is not None and was.id == id else uuid.UUID(bytes=topic_id_bytes(id))
+                self._by_name[name] = Topic(name, id, raw, counts.get(name, 0))
+            for name, gone in before.items():
+                now = self._by_name.get(name)
+                if now is None or now.id != gone.id:
+                    self.partitions.forget(gone.id)
+            self._by_id = {topic.uuid: topic for topic in self._by_name.values()}
+            self._version = version
+        return self._by_name
+
+    def topic(self, name: str | None, id: uuid.UUID | None) -> Topic:
+        """The topic that a request names one way or the other. Raises UnknownTopicOrPartitionError,
+        UnknownTopicIdError.
+        """
+        topics = self.topics()
+        if id is not None:
+            found = self._by_id.get(id)
+            if found is None:
+                raise UnknownTopicIdError("This server does not host this topic ID.")
+            return found
+        if name is None or name not in topics:
+            raise not_hosted()
+        return topics[name]
+
+    def partition(self, topic: Topic, number: int) -> ServedPartition:
+        """Raises UnknownTopicOrPartitionError."""
+        if not 0 <= number < topic.partitions:
+            raise not_hosted()
+        return self.partitions.get(topic.id, TopicPartition(topic.name, number))
+
+    # ----------------------------------------------------------------------------------------------------- producers
+
+    def new_producer_id(self) -> int:
+        """A producer id that no log has."""
+        if not self._producer_ids:
+            self._producer_ids = take_producer_ids(self.engine)
+            if self.first_producer_id < 0:
+                self.first_producer_id = self._producer_ids.start
+        found, self._producer_ids = self._producer_ids[0], self._producer_ids[1:]
+        return found
+
+
+def code_of(error: Exception) -> int:
+    """The number that a client is told; what is no error of ours is the server's own."""
+    return error.code if isinstance(error, StoreError) else UNKNOWN_SERVER_ERROR
+
+
+def named(topic: object) -> tuple[str | None, uuid.UUID | None]:
+    """The name and the id that a request has for a topic: one of them, by the request's version."""
+    name = getattr(topic, "name", None)
+    if name is None:
+        name = getattr(topic, "topic", None)
+    return name, getattr(topic, "topic_id", None)

@@ -1,0 +1,219 @@
+"""The members that the server holds for its clients, whatever protocol they speak: who they are, what they were told,
+what they may still hold, and when they were heard of last.
+
+What a member was told may be in its consumer's hands until the consumer says otherwise, so a partition that is to move
+is given up for it only when it said so: then, and not before, another member can take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
+
+from pykafka_store.embedded.serving.commits import Commit, commit_as_member, commit_without_member
+from pykafka_store.embedded.serving.members import Member, TopicPartition
+from pykafka_store.errors import FencedInstanceIdError, IllegalGenerationError, StoreError, UnknownMemberIdError
+from pykafka_store.wire.broker import Broker
+
+TICK = 0.25
+"""Seconds between looks at who was silent for too long."""
+
+ORPHAN_PATIENCE = 5.0
+"""Seconds that a member may be silent whose connection from this machine is gone: its process is, most likely."""
+
+
+class FencedMemberEpochError(StoreError):
+    code: ClassVar[int] = 110
+    kafka_name: ClassVar[str] = "FencedMemberEpochException"
+
+
+class StaleMemberEpochError(StoreError):
+    code: ClassVar[int] = 113
+    kafka_name: ClassVar[str] = "StaleMemberEpochException"
+
+
+class Remote:
+    """One member of a group, as the server holds it."""
+
+    def __init__(
+        self, group: str, id: str, member: Member, instance_id: str | None, session: float, rebalance: float, now: float
+    ) -> None:
+        """``session`` and ``rebalance`` are its timeouts, in seconds."""
+        self.group = group
+        self.id = id
+        self.member = member
+        self.instance_id = instance_id
+        self.session = session
+        self.rebalance = rebalance
+        self.epoch = 0
+        """What the member has to say with each request: its epoch, or its generation."""
+        self.told: set[TopicPartition] = set()
+        """What it was last told that it has."""
+        self.held: set[TopicPartition] = set()
+        """What its consumer may hold."""
+        self.heard = now
+        """When it was heard of last, by the monotonic clock."""
+        self.revoking_since: float | None = None
+        """Since when it has had to give something up."""
+        self.orphaned_at: float | None = None
+        """When its connection went away."""
+        self.parked = False
+        """Whether a request of its is being waited on."""
+        self.previous_epoch = -1
+        """The epoch before, which is also taken: an answer may have been lost."""
+        self.topics: tuple[str, ...] = ()
+        self.pattern: str | None = None
+        """What it subscribes to."""
+        self.on_removed: Callable[[], None] | None = None
+        """Called when it has left, or was taken out."""
+        self.protocols: tuple[str, ...] = ()
+        """The assignors that it offered, where it speaks the classic protocol."""
+
+    def hear(self, now: float) -> None:
+        """It asked something."""
+        self.heard = now
+        self.orphaned_at = None
+
+    def report(self, holding: Iterable[TopicPartition]) -> None:
+        """Its consumer holds these; what it was last told may still be on its way into its hands."""
+        self.held = (self.held & set(holding)) | (self.held & self.told)
+
+    def look(self, now: float) -> set[TopicPartition]:
+        """Follow the group: give up what may be given up, take what may be taken. Returns what it has now, and may go
+        on with. Raises UnknownMemberIdError where it was expired.
+        """
+        for _ in range(3):
+            if not self.member.check_held():
+                raise UnknownMemberIdError("The coordinator is not aware of this member.")
+            change = self.member.look_at_group()
+            if change.lost:
+                raise UnknownMemberIdError("The coordinator is not aware of this member.")
+            if not change.to_revoke:
+                break
+            free = [partition for partition in change.to_revoke if partition not in self.held]
+            if not free:
+                self.revoking_since = self.revoking_since or now
+                return set(self.member.owned) - set(change.to_revoke)
+            self.member.give_up(free)
+        if self.member.settled:
+            self.revoking_since = None
+        return set(self.member.owned)
+
+    def tell(self, partitions: set[TopicPartition]) -> None:
+        """It is told that it has these."""
+        self.told = set(partitions)
+        self.held |= partitions
+
+    def is_gone(self, now: float) -> bool:
+        """Whether it was silent for too long, or did not give up in time what it had to."""
+        if self.parked:
+            return False
+        if self.orphaned_at is not None and now - self.orphaned_at > ORPHAN_PATIENCE:
+            return True
+        if self.revoking_since is not None and now - self.revoking_since > self.rebalance:
+            return True
+        return now - self.heard > self.session
+
+
+class Members:
+    """All that the server holds."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._remotes: dict[tuple[str, str], Remote] = {}
+        self._next_tick = 0.0
+
+    def add(self, remote: Remote) -> None:
+        """A member that joined. One with the same group.instance.id has lost its place to it."""
+        for other in list(self.of_group(remote.group)):
+            if other is not remote and other.instance_id is not None and other.instance_id == remote.instance_id:
+                self.forget(other)
+        self._remotes[remote.group, remote.id] = remote
+        self._changed(remote.group)
+
+    def _changed(self, group: str) -> None:
+        """Who belongs to the group is another: those that are left look at it anew, and not when it is due."""
+        for each in self.of_group(group):
+            each.member.hurry()
+        self._broker.wake(("group", group))
+
+    def find(self, group: str, id: str, instance_id: str | None = None) -> Remote:
+        """Raises UnknownMemberIdError, and FencedInstanceIdError where another member has its group.instance.id."""
+        found = self._remotes.get((group, id))
+        if instance_id is not None:
+            for other in self.of_group(group):
+                if other.instance_id == instance_id and other.id != id:
+                    raise FencedInstanceIdError(f"Another member joined with group.instance.id {instance_id}")
+        if found is None:
+            raise UnknownMemberIdError("The coordinator is not aware of this member.")
+        found.hear(self._broker.clock.monotonic())
+        return found
+
+    def by_instance(self, group: str, instance_id: str) -> Remote | None:
+        """The member that has this group.instance.id."""
+        return next((each for each in self.of_group(group) if each.instance_id == instance_id), None)
+
+    def of_group(self, group: str) -> Iterator[Remote]:
+        """The members of a group that the server holds."""
+        return (each for each in self._remotes.values() if each.group == group)
+
+    def forget(self, remote: Remote) -> None:
+        """Another member has its place: nothing of it is left here, and what it owned is not touched."""
+        self._remotes.pop((remote.group, remote.id), None)
+        remote.member.leave()
+        self._changed(remote.group)
+
+    def remove(self, remote: Remote, *, for_good: bool = True) -> None:
+        """The member leaves. A static one that does not leave ``for_good`` may come back."""
+        self._remotes.pop((remote.group, remote.id), None)
+        try:
+            remote.member.leave(for_good=for_good)
+        except StoreError as error:
+            self._broker.on_notice(
+                f"member {remote.id} of group {remote.group} is gone, and could not be taken out: {error}"
+            )
+        if remote.on_removed is not None:
+            remote.on_removed()
+        self._changed(remote.group)
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` is due, by the monotonic clock; None where there is nobody to look after."""
+        return self._next_tick if self._remotes else None
+
+    def tick(self) -> None:
+        """Take out who was silent for too long."""
+        now = self._broker.clock.monotonic()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + TICK
+        for remote in list(self._remotes.values()):
+            if remote.is_gone(now):
+                self.remove(remote)
+
+    def orphan(self, ids: Iterable[tuple[str, str]]) -> None:
+        """The connection is gone by which these (group, member id) were heard of."""
+        for key in ids:
+            remote = self._remotes.get(key)
+            if remote is not None:
+                remote.orphaned_at = self._broker.clock.monotonic()
+
+    def commit(
+        self, group: str, id: str, epoch: int, instance_id: str | None, commits: dict[TopicPartition, Commit]
+    ) -> None:
+        """Commit for a member, or with an empty id and epoch -1 for the group as such. Raises UnknownMemberIdError,
+        FencedInstanceIdError, IllegalGenerationError, StaleMemberEpochError.
+        """
+        engine = self._broker.engine
+        if not id and epoch < 0:
+            commit_without_member(engine, group, commits)
+            return
+        remote = self.find(group, id, instance_id)
+        if epoch != remote.epoch:
+            error = StaleMemberEpochError if remote.member.settings.protocol == "consumer" else IllegalGenerationError
+            raise error(f"the member's epoch is {remote.epoch}, not {epoch}")
+        commit_as_member(engine, group, commits, remote.member.member_id or "", remote.member.owned)
+
+    def close(self) -> None:
+        """All members leave: their clients will find that out."""
+        for remote in list(self._remotes.values()):
+            self.remove(remote, for_good=remote.instance_id is None)

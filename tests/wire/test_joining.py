@@ -1,0 +1,111 @@
+"""Who joins a group of consumers of the classic protocol: all of them are in the new generation, or none is yet."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from pykafka_store.open import open_cluster
+from tests.support.frames import ask, connect, receive, send
+from tests.support.served import PATIENCE, Served
+
+JOIN_GROUP, HEARTBEAT, LEAVE_GROUP, SYNC_GROUP = 11, 12, 13, 14
+REBALANCE_IN_PROGRESS = 27
+
+
+def text(value: str) -> bytes:
+    return struct.pack(">h", len(value)) + value.encode()
+
+
+class Consumer:
+    """A consumer with one connection, which speaks of the group ``tellers`` and the topic ``told``."""
+
+    def __init__(self, address: str, name: str) -> None:
+        """The first by name is given the first partition."""
+        self.name = name
+        self.client: socket.socket = connect(address)
+        self.generation, self.member = -1, ""
+
+    def begin_to_join(self) -> None:
+        subscription = struct.pack(">hi", 0, 1) + text("told") + struct.pack(">i", 0)
+        body = text("tellers") + struct.pack(">ii", 30_000, 30_000) + text(self.member) + text("consumer")
+        body += struct.pack(">i", 1) + text("range") + struct.pack(">i", len(subscription)) + subscription
+        send(self.client, struct.pack(">hhi", JOIN_GROUP, 1, 7) + text(self.name) + body)
+
+    def is_answered(self, within: float = 0.0) -> bool:
+        """``within`` so many seconds."""
+        waiting = select.poll()  # select() takes no descriptor above 1023, and a long run of tests has those
+        waiting.register(self.client, select.POLLIN)
+        return bool(waiting.poll(1000 * within))
+
+    def end_joining(self) -> None:
+        answer = receive(self.client)
+        assert answer is not None
+        error, self.generation = struct.unpack_from(">hi", answer, 4)
+        assert error == 0
+        at = 10
+        names = []
+        for _ in range(3):  # protocol, leader, member
+            (size,) = struct.unpack_from(">h", answer, at)
+            names.append(answer[at + 2 : at + 2 + size].decode())
+            at += 2 + size
+        self.member = names[2]
+
+    def sync(self) -> bytes:
+        """Its assignment."""
+        body = text("tellers") + struct.pack(">i", self.generation) + text(self.member) + struct.pack(">i", 0)
+        answer = ask(self.client, SYNC_GROUP, 0, body)
+        assert answer is not None and struct.unpack_from(">h", answer) == (0,)
+        return answer[6:]
+
+    def heartbeat(self) -> int:
+        body = text("tellers") + struct.pack(">i", self.generation) + text(self.member)
+        answer = ask(self.client, HEARTBEAT, 0, body)
+        assert answer is not None
+        return int(struct.unpack_from(">h", answer)[0])
+
+    def wait_for_rebalance(self) -> None:
+        while (error := self.heartbeat()) != REBALANCE_IN_PROGRESS:
+            assert error == 0
+
+
+@pytest.fixture
+def consumers(served: Served) -> Iterator[tuple[Consumer, Consumer]]:
+    """Two, of whom the first has the topic's one partition, and nobody else is in the group."""
+    with open_cluster(served.directory) as cluster:
+        cluster.admin().create_topic("told")
+    first, second = Consumer(served.address, "a"), Consumer(served.address, "b")
+    with first.client, second.client:
+        first.begin_to_join()
+        first.end_joining()
+        assert b"told" in first.sync()
+        yield first, second
+
+
+def test_who_joins_waits_for_the_others_though_nothing_is_for_it(consumers: tuple[Consumer, Consumer]) -> None:
+    first, second = consumers
+    second.begin_to_join()
+    first.wait_for_rebalance()  # so the join was taken, and attempted
+    assert not second.is_answered()
+    first.begin_to_join()
+    first.end_joining()
+    second.end_joining()
+    assert first.generation == second.generation
+    assert (b"told" in first.sync(), b"told" in second.sync()) == (True, False)
+    assert (first.heartbeat(), second.heartbeat()) == (0, 0)
+
+
+def test_who_joins_does_not_wait_for_one_that_leaves(consumers: tuple[Consumer, Consumer]) -> None:
+    first, second = consumers
+    second.begin_to_join()
+    first.wait_for_rebalance()
+    assert not second.is_answered()
+    answer = ask(first.client, LEAVE_GROUP, 0, text("tellers") + text(first.member))
+    assert answer == b"\x00\x00"
+    assert second.is_answered(PATIENCE)
+    second.end_joining()
+    assert b"told" in second.sync()

@@ -1,0 +1,110 @@
+"""Polls that come again with the same bytes: answered as if each had been read anew."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from pykafka_store.open import open_cluster
+from tests.support.console import produce
+from tests.support.frames import connect, receive
+from tests.support.served import Served
+
+EMPTY, UNKNOWN_TOPIC = 0, 3
+
+
+class Poller:
+    """A client that fetches from ``polled``-0, from offset ``at`` on."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.client = client
+        self._number = 0
+        self.at = 0
+
+    def ask(self, wait: int = 50) -> bytes:
+        self._number += 1
+        topic = struct.pack(">ih6siiqi", 1, 6, b"polled", 1, 0, self.at, 1 << 20)
+        body = struct.pack(">hhih", 1, 4, self._number, -1) + struct.pack(">iiiib", -1, wait, 1, 1 << 20, 0) + topic
+        return struct.pack(">i", len(body)) + body
+
+    def send(self, data: bytes) -> None:
+        self.client.sendall(data)
+
+    def hear(self) -> tuple[int, int]:
+        """The error and the bytes of records of the next answer, which must be that to the next request."""
+        answer = receive(self.client)
+        assert answer is not None
+        number, _, topics = struct.unpack_from(">iii", answer)
+        assert (number, topics) == (self._number, 1)
+        error, _, _, aborted, size = struct.unpack_from(">hqqii", answer, 12 + 2 + 6 + 4 + 4)
+        assert aborted <= 0
+        return error, size
+
+    def poll(self, wait: int = 50) -> tuple[int, int]:
+        self.send(self.ask(wait))
+        return self.hear()
+
+
+@pytest.fixture
+def poller(served: Served) -> Iterator[Poller]:
+    """One whose last poll is remembered."""
+    with open_cluster(served.directory) as cluster:
+        cluster.admin().create_topic("polled")
+    with connect(served.address) as client:
+        made = Poller(client)
+        for _ in range(3):
+            assert made.poll() == (EMPTY, 0)
+        yield made
+
+
+def test_what_was_appended_between_two_polls_is_in_the_second(served: Served, poller: Poller) -> None:
+    assert produce(served.directory, "one\n", "--topic", "polled").code == 0
+    error, size = poller.poll(60_000)
+    assert error == 0 and size > 0
+    poller.at = 1
+    for _ in range(3):
+        assert poller.poll() == (EMPTY, 0)
+    assert produce(served.directory, "two\n", "--topic", "polled").code == 0
+    error, size = poller.poll(60_000)
+    assert error == 0 and size > 0
+
+
+def test_what_is_appended_while_it_waits_again_ends_the_wait(served: Served, poller: Poller) -> None:
+    for _ in range(2):
+        assert poller.poll(1000) == (EMPTY, 0)
+        poller.send(poller.ask(1000))  # if it were not woken, it would be answered with what was remembered
+        assert produce(served.directory, "one\n", "--topic", "polled").code == 0
+        error, size = poller.hear()
+        assert error == 0 and size > 0
+        poller.at += 1
+
+
+def test_a_topic_that_is_deleted_between_two_polls_is_gone_in_the_second(served: Served, poller: Poller) -> None:
+    with open_cluster(served.directory) as cluster:
+        cluster.admin().delete_topic("polled")
+    assert poller.poll(60_000)[0] == UNKNOWN_TOPIC
+    assert poller.poll()[0] == UNKNOWN_TOPIC
+
+
+def test_other_requests_between_and_with_it_are_answered_in_order(poller: Poller, served: Served) -> None:
+    versions = struct.pack(">ihhih", 10, 18, 0, 77, -1)
+    poller.send(versions)
+    answer = receive(poller.client)
+    assert answer is not None and struct.unpack_from(">i", answer)[0] == 77
+    assert poller.poll() == (EMPTY, 0)
+    poller.send(poller.ask() + versions)
+    assert poller.hear() == (EMPTY, 0)
+    answer = receive(poller.client)
+    assert answer is not None and struct.unpack_from(">i", answer)[0] == 77
+    whole = poller.ask()
+    for at in range(0, len(whole), 7):
+        poller.send(whole[at : at + 7])
+    assert poller.hear() == (EMPTY, 0)
+    poller.at = 5
+    assert poller.poll()[0] == 1  # OFFSET_OUT_OF_RANGE
+    assert produce(served.directory, "one\n", "--topic", "polled").code == 0
+    poller.at = 0
+    assert poller.poll(60_000)[1] > 0
