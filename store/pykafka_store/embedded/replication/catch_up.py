@@ -21,19 +21,18 @@ boot's id: whoever loads it looks at the bytes. The next attempt begins at 1.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from struct import error as StructError
-from typing import NamedTuple
 
 from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC
-from pykafka_store.embedded.disk import Disk, boot_id
+from pykafka_store.embedded.disk import boot_id
 from pykafka_store.embedded.layout import set_aside
 from pykafka_store.embedded.log.cleaned_segment import finish_interrupted
 from pykafka_store.embedded.log.new_replica import create_replica
 from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.embedded.log.segment import Segment, list_segments
 from pykafka_store.embedded.partitions import HostedPartition, owner_of
+from pykafka_store.embedded.replication.copying import At, Copy, OnCopied, copy_file
 from pykafka_store.embedded.replication.in_sync import with_host, with_sync
 from pykafka_store.embedded.replication.leadership import Leadership, LedPartition
 from pykafka_store.errors import (
@@ -48,36 +47,23 @@ from pykafka_store.format.checkpoint import (
     CLEANER_CHECKPOINT_FILE,
     LEADER_EPOCH_FILE,
     PARTITION_METADATA_FILE,
+    format_partition_metadata,
 )
 from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY
 from pykafka_store.format.names import (
     INDEX_SUFFIX,
-    INDEX_SUFFIXES,
     LOG_SUFFIX,
-    SNAPSHOT_SUFFIX,
     TIME_INDEX_SUFFIX,
 )
 from pykafka_store.format.state import PublishedState, empty_state
 from pykafka_store.model import topic_id_bytes
 
-CHUNK = 1 << 20
 FEW = 4 << 20
 """Bytes that may be left to be copied under the partition's lock."""
 MOST_ROUNDS = 20
 
-_BESIDE = (SNAPSHOT_SUFFIX, *INDEX_SUFFIXES)
 _EPHEMERAL = bytes(16)
 """The boot id of a state that no process may believe without looking at the bytes."""
-
-OnCopied = Callable[[int], None]
-
-
-class _At(NamedTuple):
-    """A place in a log: that byte of that segment, where that offset begins."""
-
-    base: int
-    position: int
-    offset: int
 
 
 class CatchUp:
@@ -158,7 +144,7 @@ class CatchUp:
             own = self._loaded(replica, directory)
             at = self._agreement(led, replica, own, directory)
             self._truncate(replica, own, led.leader.state, directory, at, set(self._bases(leader)))
-            copy = _Copy(self._disk, leader, directory, at)
+            copy = Copy(self._disk, leader, directory, at)
             copy.settle_agreed()
             now = led
             for _ in range(MOST_ROUNDS):
@@ -222,7 +208,7 @@ class CatchUp:
                 Segment(self._disk, directory, base).remove()
         return replica.load_locked()
 
-    def _agreement(self, led: LedPartition, replica: ReplicaLog, own: PublishedState, directory: str) -> _At:
+    def _agreement(self, led: LedPartition, replica: ReplicaLog, own: PublishedState, directory: str) -> At:
         """Up to where the replica has what the leader has."""
         leader, theirs = led.leader.log.directory, led.leader.state
         agreed = 0
@@ -232,10 +218,10 @@ class CatchUp:
             )
         bases = [base for base in self._bases(leader) if base <= theirs.active_base_offset]
         there = set(self._bases(directory))
-        at = _At(bases[0], 0, bases[0])
+        at = At(bases[0], 0, bases[0])
         for base, end in zip(bases, [*bases[1:], None], strict=True):
             if base not in there or base > own.active_base_offset:
-                return _At(base, 0, base)
+                return At(base, 0, base)
             size = theirs.end_position if end is None else Segment(self._disk, leader, base).size()
             own_active = base == own.active_base_offset
             own_size = own.end_position if own_active else Segment(self._disk, directory, base).size()
@@ -249,10 +235,10 @@ class CatchUp:
                     return at
             if end is None or own_active:
                 return at
-            at = _At(base, size, end)
+            at = At(base, size, end)
         return at
 
-    def _common(self, leader: str, directory: str, base: int, end: int) -> _At:
+    def _common(self, leader: str, directory: str, base: int, end: int) -> At:
         """Up to where two files of a segment have the same batches."""
         position, offset = 0, base
         with Segment(self._disk, leader, base).open() as theirs, Segment(self._disk, directory, base).open() as own:
@@ -265,7 +251,7 @@ class CatchUp:
                 if raw != other or position + header.size > end:
                     break
                 position, offset = position + header.size, header.last_offset + 1
-        return _At(base, position, offset)
+        return At(base, position, offset)
 
     def _truncate(
         self,
@@ -273,11 +259,12 @@ class CatchUp:
         own: PublishedState,
         theirs: PublishedState,
         directory: str,
-        at: _At,
+        at: At,
         keep: set[int],
     ) -> None:
         segment = Segment(self._disk, directory, at.base)
-        if not segment.exists():
+        # Where they agree on some of it, it is there: one that can't be seen now is on a disk that is just going.
+        if not at.position and not segment.exists():
             segment.create()
         replica.publish_synced(_unverified(own, theirs, at))
         replica.close()
@@ -306,13 +293,10 @@ class CatchUp:
                     file.write_at([self._disk.read_file(path, limit=1 << 30)[:size]], 0)
                 file.truncate(size)
                 file.sync()
-        for name in (PARTITION_METADATA_FILE, LEADER_EPOCH_FILE, CLEANER_CHECKPOINT_FILE):
-            try:
-                data = self._disk.read_file(os.path.join(leader, name))
-            except FileNotFoundError:
-                self._disk.remove(os.path.join(directory, name))
-            else:
-                self._disk.replace_file(os.path.join(directory, name), data)
+        owner = format_partition_metadata(self._partition.topic_id).encode()
+        self._disk.replace_file(os.path.join(directory, PARTITION_METADATA_FILE), owner)
+        for name in (LEADER_EPOCH_FILE, CLEANER_CHECKPOINT_FILE):
+            copy_file(self._disk, leader, directory, name)
         self._disk.sync_directory(directory)
         replica.publish_synced(state)
 
@@ -327,86 +311,6 @@ class CatchUp:
         state = led.leader.state
         if led.has_enough and state.high_watermark < state.log_end_offset and led.leader.broker != broker:
             led.leader.log.publish(state._replace(high_watermark=state.log_end_offset))
-
-
-class _Copy:
-    """The leader's segments into the replica's directory, from where they agree on."""
-
-    def __init__(self, disk: Disk, leader: str, directory: str, at: _At) -> None:
-        self._disk = disk
-        self._leader = leader
-        self._directory = directory
-        self.at = at
-        self.bytes = 0
-        self._sealed: list[int] = []
-        """The segments whose indexes are to be looked at again."""
-
-    def go_on(self, theirs: PublishedState, on_copied: OnCopied | None) -> None:
-        """Copy up to what ``theirs`` says is published. What is sealed is brought to the disk itself."""
-        while True:
-            active = self.at.base == theirs.active_base_offset
-            end = theirs.end_position if active else self._source().size()
-            self._copy_log(end, on_copied)
-            if active:
-                self.at = _At(self.at.base, end, theirs.log_end_offset)
-                return
-            for suffix in _BESIDE:
-                self._copy_beside(self.at.base, suffix)
-            self._sealed.append(self.at.base)
-            bases = list_segments(self._disk, self._leader)
-            following = next((base for base in bases if base > self.at.base), theirs.active_base_offset)
-            Segment(self._disk, self._directory, following).create()
-            self._disk.sync_directory(self._directory)
-            self.at = _At(following, 0, following)
-
-    def _copy_log(self, end: int, on_copied: OnCopied | None) -> None:
-        with self._source().open() as source, self._target().open(flags=os.O_RDWR | os.O_CREAT) as target:
-            while self.at.position < end:
-                data = source.read_at(min(CHUNK, end - self.at.position), self.at.position)
-                if not data:
-                    raise CorruptRecordError(f"{source.path} ends before byte {end}, which was published")
-                target.write_at([data], self.at.position)
-                self.at = self.at._replace(position=self.at.position + len(data))
-                self.bytes += len(data)
-                if on_copied is not None:
-                    on_copied(len(data))
-            target.sync()
-
-    def _source(self) -> Segment:
-        return Segment(self._disk, self._leader, self.at.base)
-
-    def _target(self) -> Segment:
-        return Segment(self._disk, self._directory, self.at.base)
-
-    def settle_agreed(self) -> None:
-        """Copy the indexes of segments that agree, where they are not as long as the leader's: whoever copied them died
-        before ``settle_beside``. The last may be one whose roll is taken back just now.
-        """
-        agreed = [base for base in list_segments(self._disk, self._leader) if base < self.at.base]
-        self._settle(agreed)
-        self._sealed = agreed[-1:]
-
-    def settle_beside(self) -> None:
-        """Copy again, under the partition's lock, the indexes that are not as long as the leader's: a writer may have
-        taken its roll back while they were copied, and rolled once more.
-        """
-        self._settle(self._sealed)
-
-    def _settle(self, bases: Iterable[int]) -> None:
-        for base in bases:
-            for suffix in _BESIDE:
-                here = (Segment(self._disk, place, base).path(suffix) for place in (self._leader, self._directory))
-                if len(set(map(self._disk.size_of, here))) > 1:
-                    self._copy_beside(base, suffix)
-
-    def _copy_beside(self, base: int, suffix: str) -> None:
-        target = Segment(self._disk, self._directory, base).path(suffix)
-        try:
-            data = self._disk.read_file(Segment(self._disk, self._leader, base).path(suffix), limit=1 << 30)
-        except FileNotFoundError:
-            self._disk.remove(target)
-        else:
-            self._disk.replace_file(target, data)
 
 
 def agreed_end(
@@ -437,7 +341,7 @@ def _same_leader(now: LedPartition, before: LedPartition) -> bool:
     )
 
 
-def _unverified(own: PublishedState | None, theirs: PublishedState, at: _At) -> PublishedState:
+def _unverified(own: PublishedState | None, theirs: PublishedState, at: At) -> PublishedState:
     """The state of a replica that has the leader's log up to ``at``: no process believes it without looking."""
     state = empty_state(theirs.topic_id, _EPHEMERAL, offset=at.offset, leader_epoch=theirs.leader_epoch)
     flags = (theirs.flags | (own.flags if own is not None else 0)) & ~states.DELETED

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
 from pykafka_store.embedded.log.replica_state import read_state
 from pykafka_store.embedded.partitions import HostedPartition, owner_of, remove_replica
-from pykafka_store.embedded.replication.catch_up import CatchUp, OnCopied
+from pykafka_store.embedded.replication.catch_up import CatchUp
+from pykafka_store.embedded.replication.copying import OnCopied
 from pykafka_store.embedded.replication.in_sync import with_host, with_sync
 from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES, locked_leadership
 from pykafka_store.errors import (

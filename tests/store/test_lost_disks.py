@@ -1,0 +1,125 @@
+"""A disk that goes away at any verb, and comes back at once or later: nothing of it is lost for good."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.partitions import hosted
+from pykafka_store.embedded.replication.replicas import Replicas
+from pykafka_store.errors import StoreError
+from pykafka_store.model import OffsetAt
+from tests.store.test_replication import T, Three, content
+
+VERBS = ("open", "read_at", "write_at", "truncate", "rename", "remove", "list", "exists", "size_of", "is_at")
+
+
+class LosesOne(Disk):
+    """A log directory is renamed away before the n-th verb upon its files, and back some verbs later, as a mount is."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self._log_dir = log_dir
+        self._away = log_dir.with_name("away")
+        self._lost_at = self._back_at = -1
+        self.verbs = 0
+
+    def begin(self, lost_at: int, verbs_away: int) -> None:
+        self.verbs = 0
+        self._lost_at, self._back_at = lost_at, lost_at + verbs_away
+
+    def turn(self, *arguments: object) -> None:
+        """Before each verb. Those upon other disks' files see nothing of it, and are not counted."""
+        if not any(isinstance(each, str) and each.startswith(str(self._log_dir)) for each in arguments):
+            return
+        if self.verbs == self._lost_at:
+            self._log_dir.rename(self._away)
+        elif self.verbs == self._back_at:
+            self._bring_back()
+        self.verbs += 1
+
+    def end(self) -> int:
+        """Have the disk there from now on. Returns how many verbs there were meanwhile."""
+        self._lost_at = self._back_at = -1
+        self._bring_back()
+        return self.verbs
+
+    def sync(self, descriptor: int, path: str = "") -> None:
+        self.turn(path)
+
+    def sync_directory(self, path: str) -> None:
+        self.turn(path)
+
+    def _bring_back(self) -> None:
+        if self._away.exists():
+            shutil.rmtree(self._log_dir, ignore_errors=True)  # what was made in its place: a mount would hide that
+            self._away.rename(self._log_dir)
+
+
+def _counted(name: str) -> Callable[..., Any]:
+    verb = getattr(Disk, name)
+
+    @functools.wraps(verb)
+    def counted(disk: LosesOne, *arguments: Any, **options: Any) -> Any:
+        disk.turn(*arguments, *options.values())
+        return verb(disk, *arguments, **options)
+
+    return counted
+
+
+for name in VERBS:
+    setattr(LosesOne, name, _counted(name))
+
+
+def _prepared(path: Path) -> list[bytes]:
+    """Three replicas of a log of a few segments; broker 1's lacks all but the first of them. Returns what was sent."""
+    three = Three(path, internal_segment_bytes="200")
+    three.send(b"a" * 50)
+    away = three.broker(1).with_name("behind")
+    three.broker(1).rename(away)
+    for letter in (b"b", b"c", b"d"):
+        three.send(letter * 100)
+    away.rename(three.broker(1))
+    three.close()
+    return three.sent
+
+
+@pytest.mark.parametrize(("lost", "verbs_away"), [(0, 1000), (1, 2)])
+def test_a_disk_that_goes_while_a_replica_comes_back_takes_nothing_from_it(
+    tmp_path: Path, lost: int, verbs_away: int
+) -> None:
+    """Found by the storm (seed 1): a leader whose disk was gone was taken for one without partition.metadata."""
+    prepared = tmp_path / "prepared"
+    sent = _prepared(prepared)
+    files = content(prepared / "d" / "brokers" / "0" / "t-0").keys()
+    for lost_at in count():
+        path = tmp_path / str(lost_at)
+        shutil.copytree(prepared, path)
+        directory = str(path / "d")
+        disk = LosesOne(path / "d" / "brokers" / str(lost))
+        with EmbeddedCluster(directory, disk=disk) as cluster:
+            partition = hosted(cluster.engine, T)
+            disk.begin(lost_at, verbs_away)
+            with suppress(StoreError, FileNotFoundError):
+                Replicas(partition).bring_back()
+            verbs = disk.end()
+            Replicas(partition).bring_back()
+            assert sorted(partition.row.isr) == [0, 1, 2], lost_at
+            with cluster.consumer() as consumer:
+                consumer.assign({T: OffsetAt.EARLIEST})
+                assert [value for run in consumer.poll(max_records=100) for value in run.values] == sent, lost_at
+        first, *others = [content(path / "d" / "brokers" / str(broker) / "t-0") for broker in (0, 1, 2)]
+        assert others == [first, first], lost_at
+        assert files <= first.keys(), lost_at
+        shutil.rmtree(path)
+        if verbs <= lost_at:
+            break
+    assert lost_at > 40
