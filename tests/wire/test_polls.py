@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pykafka_store.open import open_cluster
+from pykafka_store.wire.broker import when_to_answer
 from tests.support.console import produce
 from tests.support.frames import connect, receive
 from tests.support.served import Served
@@ -108,3 +109,34 @@ def test_other_requests_between_and_with_it_are_answered_in_order(poller: Poller
     assert produce(served.directory, "one\n", "--topic", "polled").code == 0
     poller.at = 0
     assert poller.poll(60_000)[1] > 0
+
+
+@pytest.mark.parametrize("patience", [0.001, 0.1, 0.5, 5.0, 30.0])
+def test_polls_that_wait_equally_long_end_together(patience: float) -> None:
+    turnaround = patience / 100
+    ends = set()
+    for number in range(100):  # they begin at any time, and each asks again a little after it was answered
+        now = 86_400 + number * patience / 37
+        for _ in range(25):
+            end = when_to_answer(now, patience)
+            assert patience - 1e-9 <= end - now <= patience + max(0.001, patience / 10) + 1e-9
+            now = end + turnaround
+        while now < 86_400 + 60 * patience:
+            end = when_to_answer(now, patience)
+            now = end + turnaround
+        ends.add(end)
+    assert len(ends) == 1
+
+
+def test_more_polls_than_one_turn_answers_end_together(served: Served, poller: Poller) -> None:
+    assert poller.poll() == (EMPTY, 0)
+    others = [Poller(connect(served.address)) for _ in range(250)]
+    try:
+        for _ in range(3):
+            for each in others:
+                each.send(each.ask(400))
+            for each in others:
+                assert each.hear() == (EMPTY, 0)
+    finally:
+        for each in others:
+            each.client.close()

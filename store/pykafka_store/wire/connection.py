@@ -97,11 +97,12 @@ class Connection:
 
     def take_alike(self, head: bytes, rest: bytes) -> bytes | None:
         """The correlation id of the one request that is there, which is taken, if its bytes are these but for that."""
-        data = bytes(self._in)
-        if not (data.startswith(head) and data.endswith(rest) and len(data) == len(head) + 4 + len(rest)):
+        data = self._in
+        if not (len(data) == len(head) + 4 + len(rest) and data.startswith(head) and data.endswith(rest)):
             return None
-        self._in.clear()
-        return data[len(head) : len(head) + 4]
+        number = bytes(data[len(head) : len(head) + 4])
+        data.clear()
+        return number
 
     def drop_frame(self, size: int) -> None:
         """The first request, of ``size`` bytes, was read."""
@@ -113,6 +114,19 @@ class Connection:
         """Send these after what is yet to be sent. Raises OSError where the connection is broken."""
         self._out.extend(pieces)
         self.flush()
+
+    def send_one(self, data: bytes) -> bool:
+        """As ``send``, for a small answer; whether all of it is sent, and nothing came meanwhile."""
+        if not self._out:
+            try:
+                sent = self._transport.send_one(data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return not self._in
+            self._done = sent
+        self._out.append(data)
+        return False
 
     @property
     def is_idle(self) -> bool:

@@ -9,18 +9,15 @@ Sources: ReplicaManager.fetchMessages and KIP-74 for sizes, KIP-98 for isolation
 from __future__ import annotations
 
 from collections.abc import Hashable
-from math import ceil
 from typing import Any, ClassVar, NamedTuple
 
 from pykafka_store.embedded.serving.partitions import ServedPartition, Slice
 from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
-from pykafka_store.wire.broker import Broker, code_of, named
+from pykafka_store.wire.broker import Broker, code_of, named, when_to_answer
 from pykafka_store.wire.protocol import Reply, Request, seconds
 
 _SESSION_NOT_FOUND = 70
 _FENCED_LEADER_EPOCH, _UNKNOWN_LEADER_EPOCH = 74, 75
-_GRAIN = 0.1
-"""The part of its time that a poll may be answered later."""
 _MOST = 64 << 20
 """Bytes of records in one answer, whatever is asked for (a broker's fetch.max.bytes is 55 MiB)."""
 
@@ -72,8 +69,8 @@ class WaitingFetch:
         self._broker = broker
         self._body = body
         self.patience = seconds(body.max_wait)
-        self.deadline = 0.0
-        self.renew()
+        """See :class:`Poll`."""
+        self.deadline = when_to_answer(broker.clock.monotonic(), self.patience)
         self.keys: tuple[Hashable, ...] = ()
         self.partitions: list[ServedPartition] = []
         """What is waited for."""
@@ -81,13 +78,6 @@ class WaitingFetch:
         """The answer that would have been given when it was attempted last, if no records were in it."""
         self.version: object = None
         """See :class:`Poll`."""
-
-    def renew(self) -> None:
-        """See :class:`Poll`. A deadline is a little later than it was asked for, so that many end at once: to wake up
-        costs the server more than what it does then.
-        """
-        grain = max(0.001, self.patience * _GRAIN)
-        self.deadline = ceil((self._broker.clock.monotonic() + self.patience) / grain) * grain
 
     @property
     def found_nothing(self) -> bool:

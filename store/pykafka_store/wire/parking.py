@@ -14,18 +14,31 @@ from typing import cast
 from pykafka_store.errors import StoreError
 from pykafka_store.protocol.writing import Piece
 from pykafka_store.watching import POLL_INTERVAL, Watcher
-from pykafka_store.wire.broker import Broker, Parked, Poll
+from pykafka_store.wire.broker import Broker, Parked, Poll, when_to_answer
 from pykafka_store.wire.connection import Connection
 from pykafka_store.wire.protocol import FETCH, Request, encode
 
 _LONGEST_REPEATED = 1 << 16
 """Bytes of a request that is remembered, and of its answer."""
+_MOST_IN_A_TURN = 100
+"""Requests that are answered at their deadline before others have their turn."""
 
 
 class _Waiting:
     """A request that waits, or a poll that did so and was answered with nothing."""
 
-    __slots__ = ("answer", "correlation_id", "head", "is_parked", "parked", "request", "rest")
+    __slots__ = (
+        "answer",
+        "correlation_id",
+        "deadline",
+        "head",
+        "is_parked",
+        "parked",
+        "patience",
+        "request",
+        "rest",
+        "version",
+    )
 
     def __init__(self, request: Request, parked: Parked, frame: bytes) -> None:
         self.request = request
@@ -33,9 +46,14 @@ class _Waiting:
         self.head, self.rest = frame[:8], frame[12:]
         """The request's bytes before its correlation id and after it; none where it is not to be remembered."""
         self.correlation_id = frame[8:12]
+        self.deadline = parked.deadline
         self.is_parked = True
         self.answer: tuple[bytes, bytes] | None = None
         """What was answered to it, likewise, which holds for as long as nothing of it moves."""
+        self.version: object = None
+        """The catalogue's, by which it holds."""
+        self.patience = 0.0
+        """Seconds that it waits, once there is such an answer."""
 
     def current_request(self) -> Request:
         """The request, as it came last."""
@@ -52,23 +70,31 @@ class Parking:
         broker: Broker,
         watcher: Watcher,
         answer: Callable[[Connection, list[bytes | Piece]], None],
+        answer_again: Callable[[Connection, bytes], None],
         fail: Callable[[Connection, Request, Exception], None],
     ) -> None:
-        """``answer`` sends what was waited for; ``fail`` is told of a fault, and closes the connection."""
+        """``answer`` sends what was waited for, ``answer_again`` the bytes of an answer that was given before; ``fail``
+        is told of a fault, and closes the connection.
+        """
         self._broker = broker
         self._answer = answer
+        self._answer_again = answer_again
         self._fail = fail
         self._watcher = watcher
         self._of: dict[Connection, _Waiting] = {}
         self._by_key: dict[Hashable, set[Connection]] = {}
         self._keys: dict[Connection, tuple[Hashable, ...]] = {}
         self._deadlines: list[float] = []
-        self._due: dict[float, list[tuple[Connection, Parked]]] = {}
+        self._due: dict[float, list[tuple[Connection, _Waiting]]] = {}
         """What is due at each of the deadlines."""
         self._unwatched: set[Connection] = set()
         """Connections whose request waits for what can't be watched, and so is attempted again and again."""
         self._version: object = None
         """The catalogue's, if it was asked for in this turn."""
+        self._now = 0.0
+        """When this turn began."""
+        self._ends: dict[float, float] = {}
+        """How long a poll waits that came again in this turn -> when it is answered."""
 
     def note_appends(self) -> None:
         """What others appended wakes who waits for it: the watcher has something to tell."""
@@ -81,7 +107,7 @@ class Parking:
         """Have a request wait. By its bytes it is known when it comes again."""
         connection.busy = True
         waiting = self._of[connection] = _Waiting(request, parked, frame if len(frame) <= _LONGEST_REPEATED else b"")
-        self._push(connection, parked)
+        self._push(connection, waiting)
         if self._wait_for(connection, waiting):
             # What was appended between the first attempt and a watch that began after it was told to nobody.
             self._attempt(connection, waiting, late=False)
@@ -91,22 +117,29 @@ class Parking:
         waiting = self._of.get(connection)
         if waiting is None or waiting.is_parked:
             return False
-        poll = cast("Poll", waiting.parked)
-        number = connection.take_alike(waiting.head, waiting.rest) if poll.version == self._catalogue() else None
+        if self._version is None:
+            self._version = self._broker.engine.catalog.version()  # once a turn, whoever asks
+        number = connection.take_alike(waiting.head, waiting.rest) if waiting.version == self._version else None
         if number is None:
             return False
         waiting.correlation_id = number
         waiting.is_parked = connection.busy = True
-        poll.renew()
-        self._push(connection, poll)
+        deadline = self._ends.get(waiting.patience)
+        if deadline is None:
+            deadline = self._ends[waiting.patience] = when_to_answer(self._now, waiting.patience)
+        waiting.deadline = deadline
+        self._push(connection, waiting)
         return True
 
     def forget(self, connection: Connection) -> Parked | None:
         """It waits for nothing any more; what it waited for, if it did."""
-        self._forget_keys(connection)
-        connection.busy = False
         waiting = self._of.pop(connection, None)
-        return waiting.parked if waiting is not None and waiting.is_parked else None
+        connection.busy = False
+        if waiting is None:
+            return None
+        self._forget_keys(connection)
+        was_parked, waiting.is_parked = waiting.is_parked, False
+        return waiting.parked if was_parked else None
 
     def abandon(self, connection: Connection) -> None:
         """Its client waits for nothing any more."""
@@ -114,18 +147,12 @@ class Parking:
         if parked is not None:
             parked.abandon()
 
-    def _push(self, connection: Connection, parked: Parked) -> None:
-        due = self._due.get(parked.deadline)
+    def _push(self, connection: Connection, waiting: _Waiting) -> None:
+        due = self._due.get(waiting.deadline)
         if due is None:
-            due = self._due[parked.deadline] = []
-            heapq.heappush(self._deadlines, parked.deadline)
-        due.append((connection, parked))
-
-    def _catalogue(self) -> object:
-        """The catalogue's version: once a turn, whoever asks."""
-        if self._version is None:
-            self._version = self._broker.engine.catalog.version()
-        return self._version
+            due = self._due[waiting.deadline] = []
+            heapq.heappush(self._deadlines, waiting.deadline)
+        due.append((connection, waiting))
 
     def _wait_for(self, connection: Connection, waiting: _Waiting) -> bool:
         """Have it woken; whether something of it was not watched before."""
@@ -168,20 +195,34 @@ class Parking:
             return POLL_INTERVAL
         return max(0.0, self._deadlines[0] - now) if self._deadlines else None
 
-    def begin_turn(self) -> None:
+    def begin_turn(self, now: float) -> None:
         """Time has gone by."""
         self._version = None
+        self._now = now
+        self._ends.clear()
 
     def end_turn(self, now: float) -> None:
         """Attempt what waits for something that came, or has waited long enough."""
         for connection in list(self._unwatched):
             self._attempt(connection, self._of[connection], late=False)
         while self._deadlines and self._deadlines[0] <= now:
-            deadline = heapq.heappop(self._deadlines)
-            for connection, parked in self._due.pop(deadline):
-                waiting = self._of.get(connection)
-                if waiting is not None and waiting.parked is parked and parked.deadline == deadline:
+            deadline = self._deadlines[0]
+            due = self._due[deadline]
+            some = due[:_MOST_IN_A_TURN]
+            del due[:_MOST_IN_A_TURN]
+            if not due:
+                heapq.heappop(self._deadlines)
+                del self._due[deadline]
+            for connection, waiting in some:
+                if not waiting.is_parked or waiting.deadline != deadline:
+                    continue
+                if waiting.answer is None:
                     self._attempt(connection, waiting, late=True)
+                else:
+                    waiting.is_parked = connection.busy = False
+                    self._answer_again(connection, waiting.correlation_id.join(waiting.answer))
+            if due:
+                break
         while self._broker.woken:
             woken, self._broker.woken = self._broker.woken, set()
             for key in woken:
@@ -201,10 +242,6 @@ class Parking:
     def _attempt(self, connection: Connection, waiting: _Waiting, *, late: bool) -> None:
         if not waiting.is_parked:
             return
-        if late and waiting.answer is not None:
-            waiting.is_parked = connection.busy = False
-            self._answer(connection, [waiting.correlation_id.join(waiting.answer)])
-            return
         try:
             reply = waiting.parked.attempt(late=late)
             pieces = None if reply is None else encode(waiting.current_request(), reply)
@@ -221,10 +258,14 @@ class Parking:
 
     def _is_remembered(self, waiting: _Waiting, pieces: list[bytes | Piece]) -> bool:
         """Whether the answer is kept for a poll that comes again: it has no records, and what changes it wakes it."""
-        if waiting.request.key != FETCH or not waiting.head or not cast("Poll", waiting.parked).found_nothing:
+        if waiting.request.key != FETCH or not waiting.head:
+            return False
+        poll = cast("Poll", waiting.parked)
+        if not poll.found_nothing:
             return False
         whole = b"".join(each for each in pieces if isinstance(each, bytes))
         if len(whole) > _LONGEST_REPEATED:
             return False
         waiting.answer = whole[:4], whole[8:]
+        waiting.version, waiting.patience = poll.version, poll.patience
         return True

@@ -49,6 +49,7 @@ from pykafka_store.wire.waking import Waker
 _OF_MEMBERS = {JOIN_GROUP, SYNC_GROUP, HEARTBEAT, CONSUMER_GROUP_HEARTBEAT}
 """The requests by which a member is known to live."""
 
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _LONGEST_WAIT = 60.0
 _ACCEPT_PAUSE = 0.2
 MOST_IDLE = 600.0
@@ -81,7 +82,7 @@ class Server:
         self._handlers: Handlers = handlers_of(self.broker, self._members)
         self._metadata = MetadataApi(self.broker, self._handlers)
         self._watcher = Watcher()
-        self._parking = Parking(self.broker, self._watcher, self._send, self._fail)
+        self._parking = Parking(self.broker, self._watcher, self._send, self._send_again, self._fail)
         self._selector = selectors.DefaultSelector()
         self._connections: dict[int, Connection] = {}
         self._strangers: OrderedDict[Connection, float] = OrderedDict()
@@ -111,9 +112,9 @@ class Server:
 
     def run(self) -> None:
         """Serve until ``stop``."""
-        self._selector.register(self._waker.wakee, selectors.EVENT_READ, self._waker.drain)
+        self._selector.register(self._waker.wakee, _READ, self._waker.drain)
         if self._watcher.descriptor >= 0:
-            self._selector.register(self._watcher.descriptor, selectors.EVENT_READ, self._parking.note_appends)
+            self._selector.register(self._watcher.descriptor, _READ, self._parking.note_appends)
         self._open_doors()
         try:
             while not self._stopped:
@@ -129,7 +130,7 @@ class Server:
     def _turn(self) -> None:
         events = self._selector.select(self._patience())
         self._now = self.broker.clock.monotonic()
-        self._parking.begin_turn()
+        self._parking.begin_turn(self._now)
         unfinished, self._unfinished = self._unfinished, {}
         for key, what in events:
             if isinstance(key.data, Connection):
@@ -175,7 +176,7 @@ class Server:
 
     def _open_doors(self) -> None:
         for door in self._doors:
-            self._selector.register(door.socket, selectors.EVENT_READ, partial(self._accept, door))
+            self._selector.register(door.socket, _READ, partial(self._accept, door))
 
     def _accept(self, door: Door) -> None:
         for _ in range(BACKLOG):
@@ -197,7 +198,7 @@ class Server:
             connection = Connection(wrapped, str(address[0]), transport, door.advertised, gate)
             connection.used_at = self._now
             self._connections[connection.descriptor] = connection
-            self._listen_for(connection, selectors.EVENT_READ)
+            self._listen_for(connection, _READ)
             if connection.is_stranger:
                 self._strangers[connection] = self.broker.clock.monotonic() + PATIENCE
                 if len(self._strangers) > _MOST_STRANGERS:
@@ -215,13 +216,13 @@ class Server:
             return
         connection.used_at = self._now
         try:
-            if events & selectors.EVENT_WRITE:
+            if events & _WRITE:
                 connection.flush()
             # By TLS a receive may have waited until something could be sent.
-            if (events & selectors.EVENT_READ or not connection.has_more) and not connection.receive():
+            if (events & _READ or not connection.has_more) and not connection.receive():
                 self._end(connection)
                 return
-            if connection.events != selectors.EVENT_READ or not self._parking.park_again(connection):
+            if connection.events != _READ or not self._parking.park_again(connection):
                 self._go_on(connection)
         except OSError as error:
             if connection.is_stranger:
@@ -257,9 +258,9 @@ class Server:
             if self._strangers and not connection.is_stranger:
                 self._strangers.pop(connection, None)
             # A client that does not read its answers is not read from either.
-            wanted = selectors.EVENT_WRITE if connection.wants_write else 0
+            wanted = _WRITE if connection.wants_write else 0
             if not connection.is_full and not connection.ended:
-                wanted |= selectors.EVENT_READ
+                wanted |= _READ
             self._listen_for(connection, wanted)
         except InvalidRequestError as error:
             self._on_notice(f"{connection.address}: {error}; its connection was closed")
@@ -391,6 +392,17 @@ class Server:
             return
         if not connection.is_idle:
             self._go_on(connection)
+
+    def _send_again(self, connection: Connection, data: bytes) -> None:
+        """As ``_send``, with what was answered before."""
+        connection.used_at = self._now
+        try:
+            if connection.send_one(data):
+                return
+        except OSError:
+            self._drop(connection)
+            return
+        self._go_on(connection)
 
     # -------------------------------------------------------------------------------------------------------- closing
 

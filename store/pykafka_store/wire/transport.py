@@ -46,8 +46,13 @@ class Transport(Protocol):
     wants_write: bool
     """Whether it waits until the socket takes something, before it can receive."""
 
-    def receive_into(self, buffer: memoryview) -> int:
-        """Take what has come, at most what the buffer holds; 0 at the end of it."""
+    @property
+    def receive_into(self) -> Callable[[memoryview], int]:
+        """Takes what has come, at most what the buffer holds; 0 at the end of it."""
+
+    @property
+    def send_one(self) -> Callable[[bytes], int]:
+        """As ``send``, for one piece after which nothing follows."""
 
     def send(self, some: Sequence[bytes | memoryview], *, more: bool) -> int:
         """How many of the bytes were taken; ``more`` follow at once."""
@@ -67,10 +72,10 @@ class PlainTransport:
 
     def __init__(self, client: socket.socket) -> None:
         self._client = client
-
-    def receive_into(self, buffer: memoryview) -> int:
+        self.receive_into = client.recv_into
         """See :class:`Transport`."""
-        return self._client.recv_into(buffer)
+        self.send_one = client.send
+        """See :class:`Transport`."""
 
     def send(self, some: Sequence[bytes | memoryview], *, more: bool) -> int:
         """See :class:`Transport`."""
@@ -121,6 +126,10 @@ class TlsTransport:
                     break
             self._begun = b"".join(taken)
         return self._send_begun()
+
+    def send_one(self, data: bytes) -> int:
+        """See :class:`Transport`."""
+        return self.send([data], more=False)
 
     def send_piece(self, piece: Sendable, done: int) -> int:
         """See :class:`Transport`."""
