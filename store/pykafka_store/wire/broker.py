@@ -58,7 +58,8 @@ _LATER = 0.1
 
 
 def when_to_answer(now: float, patience: float) -> float:
-    """When a poll that came now is answered, if it finds nothing: when its time is over, or up to a tenth of it later.
+    """When a poll that came again now is answered, if it finds nothing: when its time is over, or up to a tenth of it
+    later. (Who waits for the first time may be somebody who ends with the answer, and gets it in time.)
 
     To wake up costs the server more than what it does then, so polls that wait equally long end together, at the
     multiples of a period. A poll that would wait too long for the next multiple waits as long as it asked for, which is

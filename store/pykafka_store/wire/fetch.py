@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pykafka_store.embedded.serving.partitions import ServedPartition, Slice
 from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
-from pykafka_store.wire.broker import Broker, code_of, named, when_to_answer
+from pykafka_store.wire.broker import Broker, code_of, named
 from pykafka_store.wire.protocol import Reply, Request, seconds
 
 _SESSION_NOT_FOUND = 70
@@ -70,7 +70,7 @@ class WaitingFetch:
         self._body = body
         self.patience = seconds(body.max_wait)
         """See :class:`Poll`."""
-        self.deadline = when_to_answer(broker.clock.monotonic(), self.patience)
+        self.deadline = broker.clock.monotonic() + self.patience
         self.keys: tuple[Hashable, ...] = ()
         self.partitions: list[ServedPartition] = []
         """What is waited for."""
