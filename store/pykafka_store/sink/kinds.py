@@ -60,19 +60,35 @@ _OF_TYPE: dict[type, Kind] = {
 }
 
 
+class Seen:
+    """What is known of a column's values. It is found out of a few at a time, while they are in the processor's cache:
+    later each look at each of them would fetch it again.
+    """
+
+    def __init__(self, values: Sequence[object] = ()) -> None:
+        self.types: set[type] = set()
+        """Those of the values, nulls not counted."""
+        self.is_in_range = True
+        """Whether all integers have 64 bits, and all floats are finite. Maybe so where this is False."""
+        self.add(values)
+
+    def add(self, values: Sequence[object]) -> None:
+        types = set(map(type, values)) - {_NONE}
+        self.types |= types
+        self.is_in_range = self.is_in_range and _in_range(values, types)
+
+
 def fit(
-    kind: Kind, values: Sequence[object], *, has_surrogates: bool, refuses_nul: bool
+    kind: Kind, values: Sequence[object], *, has_surrogates: bool, refuses_nul: bool, seen: Seen | None = None
 ) -> tuple[Sequence[object], dict[int, str]]:
     """A column's values as they can be bound, and for those that can't be (None in their places) why.
 
     ``has_surrogates``: text may hold half a surrogate pair. ``refuses_nul``: text may not hold U+0000, and may have it.
+    ``seen``: of these values, or of more.
     """
-    types = set(map(type, values)) - {_NONE}
-    if (
-        types <= _AS_THEY_ARE[kind]
-        and not (str in types and (has_surrogates or refuses_nul))
-        and _in_range(values, types)
-    ):
+    seen = seen or Seen(values)
+    text_may_not_do = str in seen.types and (has_surrogates or refuses_nul)
+    if seen.types <= _AS_THEY_ARE[kind] and seen.is_in_range and not text_may_not_do:
         return values, {}
     convert = _CONVERT[kind]
     fitted: list[object] = []
@@ -99,7 +115,9 @@ def _in_range(values: Sequence[object], types: set[type]) -> bool:
             return True  # a sum is finite only of numbers that are; that of large ones need not be
         return all(map(isfinite, (value for value in values if value is not None)))  # type: ignore[arg-type]
     if types == {int}:
-        numbers: list[int] = [value for value in values if value is not None]  # type: ignore[misc]
+        numbers: Sequence[int] = values  # type: ignore[assignment]
+        if None in values:
+            numbers = [value for value in values if value is not None]  # type: ignore[misc]
         return max(numbers) <= HIGHEST and min(numbers) >= LOWEST
     return not types & {int, float}  # a mixture is looked at value by value
 

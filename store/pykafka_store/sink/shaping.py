@@ -6,19 +6,21 @@ unless the sink may add it, and no column ever changes its type or goes.
 A field that a row lacks is NULL where the row is new, or the column's DEFAULT, and stays as it is where an upsert finds
 its row. So rows are grouped by the fields that they have, where that makes a difference. An upsert or a deletion may
 come before another one of the same key in one batch: then the later one counts, field by field, and a deletion between
-two upserts is done before the second (:func:`_folded`). No key is in two statements, so their order does not matter.
+two upserts is done before the second (statements.py). No key is in two statements, so their order does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import compress
 from operator import itemgetter
 from typing import NamedTuple
 
-from pykafka_store.sink.kinds import fit, kind_for, too_fine, typed
+from pykafka_store.sink.cells import Cells, columns_of
+from pykafka_store.sink.kinds import Seen, fit, kind_for, too_fine, typed
 from pykafka_store.sink.options import SinkOptions, ValueType
 from pykafka_store.sink.parsing import Parsed, Problem, Row
+from pykafka_store.sink.statements import Group, folded, in_order
 from pykafka_store.sink.target import Kind, SinkError, Statement, TableSchema, Target
 
 Extra = Mapping[str, Sequence[object]]
@@ -41,14 +43,6 @@ class Shaped(NamedTuple):
     """The table that the rows were fitted to."""
 
 
-class _Group(NamedTuple):
-    """Rows that have the same fields."""
-
-    columns: tuple[str, ...]
-    origin: Sequence[int]
-    rows: list[tuple[object, ...]]
-
-
 class Shaping:
     """The shaping of one batch for one table."""
 
@@ -60,6 +54,8 @@ class Shaping:
         self._extra = extra
         self._problems: dict[int, Problem] = {}
         self._nulled: list[tuple[int, Problem]] = []
+        self._cells = parsed.cells
+        """The rows, where all have the same fields; else they are in ``_rows``."""
         self._rows: list[Row | None] = []
         self._deletions: dict[int, Row] = {}
         self._pk: tuple[str, ...] = options.pk
@@ -68,11 +64,7 @@ class Shaping:
 
     def shape(self) -> Shaped:
         """Raises SinkError where the table itself is not as it must be, and what the target raises."""
-        found = self._parsed.rows
-        if set(map(type, found)) == {dict}:  # as nearly always, and then at no cost a row
-            self._rows = found  # type: ignore[assignment]
-            found = []
-        for index, row in enumerate(found):
+        for index, row in enumerate(self._parsed.outcomes):
             if isinstance(row, dict):
                 self._rows.append(row)
                 continue
@@ -81,16 +73,19 @@ class Shaping:
                 self._problems[index] = row
             elif row is not None:
                 self._deletions[index] = row.key
-        self._shapes = list(dict.fromkeys(map(tuple, [row for row in self._rows if row is not None])))
+        if self._cells is None:
+            self._shapes = list(dict.fromkeys(map(tuple, [row for row in self._rows if row is not None])))
+        else:
+            self._shapes = [self._parsed.names]
         schema = self._schema()
         if schema is None:
             return Shaped(self._pk, (), self._problems, ())
         groups = [self._fitted(group, schema) for group in self._grouped(schema)]
         if self._options.mode in {"insert", "ignore"}:
-            statements = list(_in_order(groups, self._options.mode))
+            statements = list(in_order(groups, self._options.mode))
         else:
             deletions = self._fitted_deletions(schema)
-            statements = _folded(groups, deletions, self._pk, self._options.mode)
+            statements = folded(groups, deletions, self._pk, self._options.mode)
         nulled = [(index, problem) for index, problem in self._nulled if index not in self._problems]
         return Shaped(self._pk, statements, self._problems, nulled, schema)
 
@@ -166,8 +161,7 @@ class Shaping:
             if name in self._extra:
                 values: Sequence[object] = self._extra[name]
             else:
-                values = [row[name] for row in self._rows if row is not None and name in row]
-                values = values or [key.get(name) for key in self._deletions.values()]
+                values = self._values(name) or [key.get(name) for key in self._deletions.values()]
             kind = kind_for(values) or (Kind.TEXT if name in self._extra else None)
             if kind is not None and name in self._options.types:
                 kind = _KINDS_OF_TYPED[self._options.types[name]]
@@ -177,6 +171,12 @@ class Shaping:
                 kinds[name] = kind
                 lower.add(name.lower())
         return kinds
+
+    def _values(self, name: str) -> Sequence[object]:
+        """What the rows have that have a field."""
+        if self._cells is None:
+            return [row[name] for row in self._rows if row is not None and name in row]
+        return self._cells.column(self._parsed.names.index(name)) if name in self._parsed.names else ()
 
     def _check_pk(self, schema: TableSchema) -> None:
         options = self._options
@@ -201,15 +201,14 @@ class Shaping:
 
     # ----------------------------------------------------------------------------------------------------- the groups
 
-    def _grouped(self, schema: TableSchema) -> list[_Group]:
+    def _grouped(self, schema: TableSchema) -> list[Group]:
         """The rows by the columns that they have, without those that have a problem by their fields."""
+        if self._cells is not None:
+            return [self._group_of_all(self._cells, schema)]
         by_shape: dict[tuple[str, ...], list[int]] = {}
-        if len(self._shapes) == 1 and None not in self._rows:
-            by_shape[self._shapes[0]] = list(range(len(self._rows)))
-        else:
-            for index, row in enumerate(self._rows):
-                if row is not None:
-                    by_shape.setdefault(tuple(row), []).append(index)
+        for index, row in enumerate(self._rows):
+            if row is not None:
+                by_shape.setdefault(tuple(row), []).append(index)
         columns: dict[tuple[str, ...], list[int]] = {}
         for shape, origin in by_shape.items():
             names = self._usable(shape, origin, schema)
@@ -221,8 +220,20 @@ class Shaping:
             good = sorted(origin) if len(by_shape) > 1 else origin
             if self._problems:
                 good = [index for index in good if index not in self._problems]
-            groups.append(_Group(names, good, self._tuples(names, good)))
+            groups.append(Group(names, good, self._tuples(names, good)))
         return groups
+
+    def _group_of_all(self, cells: Cells, schema: TableSchema) -> Group:
+        shape, every = self._parsed.names, range(len(cells))
+        names = self._usable(shape, every, schema)
+        rows: Sequence[tuple[object, ...]] = cells
+        if names != shape:
+            columns = [cells.column(shape.index(name)) for name in names]
+            rows = Cells.of(columns) if columns else [()] * len(cells)
+        if not self._problems:
+            return Group(names, every, rows)
+        good = [index not in self._problems for index in every]
+        return Group(names, list(compress(every, good)), list(compress(rows, good)))
 
     def _usable(self, shape: tuple[str, ...], origin: Sequence[int], schema: TableSchema) -> tuple[str, ...]:
         """Those of a row's fields that have a column. A value without one is a problem; a null without one is not."""
@@ -236,10 +247,12 @@ class Shaping:
             if column is not None and not column.is_generated and name not in self._extra:
                 usable.append(name)
                 continue
-            for index in origin:
-                row = self._rows[index]
-                assert row is not None
-                if row[name] is not None and index not in self._problems:
+            if self._cells is None:
+                values: Sequence[object] = [row[name] for row in map(self._rows.__getitem__, origin) if row is not None]
+            else:
+                values = self._values(name)
+            for index, value in zip(origin, values, strict=True):
+                if value is not None and index not in self._problems:
                     self._problems[index] = Problem(self._why_not(name, schema), name)
         return tuple(usable)
 
@@ -288,14 +301,14 @@ class Shaping:
 
     # ------------------------------------------------------------------------------------------------------- the cells
 
-    def _fitted(self, group: _Group, schema: TableSchema) -> _Group:
+    def _fitted(self, group: Group, schema: TableSchema) -> Group:
         """A group whose values can be bound, with the columns of --with, without the rows that have a problem."""
         extra = list(self._extra)
         names = (*group.columns, *extra)
         if not group.rows:
-            return _Group(names, (), [])
-        every = len(group.origin) == len(self._rows)
-        columns: list[Sequence[object]] = list(zip(*group.rows, strict=True)) if group.columns else []
+            return Group(names, (), [])
+        every = len(group.origin) == len(self._rows if self._cells is None else self._cells)
+        columns = columns_of(group.rows)
         changed = bool(extra)
         for name in extra:
             values = self._extra[name]
@@ -313,24 +326,27 @@ class Shaping:
             elif None in (values := columns[names.index(name)]):
                 missing = {index: "it is null" for index, value in enumerate(values) if value is None}
                 bad |= self._unfit(name, missing, group.origin, pk=True)
-        rows = list(zip(*columns, strict=True)) if changed else group.rows
+        rows = Cells.of(columns) if changed else group.rows
         if not bad:
-            return _Group(names, group.origin, rows)
-        good = [index for index in range(len(rows)) if index not in bad]
-        return _Group(names, [group.origin[index] for index in good], [rows[index] for index in good])
+            return Group(names, group.origin, rows)
+        good = [index not in bad for index in range(len(rows))]
+        return Group(names, list(compress(group.origin, good)), list(compress(rows, good)))
 
     def _fit(self, name: str, values: Sequence[object], schema: TableSchema) -> tuple[Sequence[object], dict[int, str]]:
         kind = schema.columns[name].kind if name in schema.columns else Kind.ANY
-        if kind is Kind.TEXT and self._target.text_takes_bytes and bytes in set(map(type, values)):
+        seen = self._seen(name, values)
+        if kind is Kind.TEXT and self._target.text_takes_bytes and bytes in seen.types:
             kind = Kind.ANY
         untyped: dict[int, str] = {}
         if name in self._options.types:
             values, untyped = typed(self._options.types[name], values, kind)
+            seen = Seen(values)
         fitted, unfit = fit(
             kind,
             values,
             has_surrogates=self._parsed.has_surrogates,
             refuses_nul=self._parsed.has_nul and self._target.refuses_nul,
+            seen=seen,
         )
         unfit |= untyped
         scale = schema.columns[name].scale if name in schema.columns else None
@@ -341,6 +357,12 @@ class Shaping:
             )
             fitted = [None if index in rounded else value for index, value in enumerate(fitted)]
         return fitted, unfit
+
+    def _seen(self, name: str, values: Sequence[object]) -> Seen:
+        """What is known of a column: of a field of ``cells`` it is known by now."""
+        if self._cells is None or name in self._extra or name not in self._parsed.names:
+            return Seen(values)
+        return self._parsed.seen[self._parsed.names.index(name)]
 
     def _unfit(self, name: str, unfit: Mapping[int, str], origin: Sequence[int], *, pk: bool = False) -> set[int]:
         """Note values that don't fit; the rows, by their numbers in the group, that are none for it."""
@@ -354,7 +376,7 @@ class Shaping:
                 bad.add(index)
         return bad
 
-    def _fitted_deletions(self, schema: TableSchema) -> _Group:
+    def _fitted_deletions(self, schema: TableSchema) -> Group:
         rows: list[tuple[object, ...]] = []
         origin: list[int] = []
         for index, key in self._deletions.items():
@@ -367,80 +389,6 @@ class Shaping:
             origin.append(index)
         extra, self._extra = self._extra, {}
         try:
-            return self._fitted(_Group(self._pk, origin, rows), schema)
+            return self._fitted(Group(self._pk, origin, rows), schema)
         finally:
             self._extra = extra
-
-
-def _in_order(groups: Sequence[_Group], kind: str) -> Iterator[Statement]:
-    """Statements that leave the rows in the order of their records, for that is the order in which they are new."""
-    filled = [group for group in groups if group.rows]
-    if len(filled) == 1:
-        yield Statement(kind, *filled[0][:1], filled[0].rows, filled[0].origin)  # type: ignore[arg-type]
-        return
-    rows = sorted(
-        (index, number, row)
-        for number, group in enumerate(filled)
-        for index, row in zip(group.origin, range(len(group.rows)), strict=True)
-    )
-    begins = [0, *(at for at, (one, two) in enumerate(pairwise(rows), 1) if one[1] != two[1]), len(rows)]
-    for begin, end in pairwise(begins):
-        if begin == end:
-            continue
-        group = filled[rows[begin][1]]
-        some = [group.rows[row] for _, _, row in rows[begin:end]]
-        yield Statement(kind, group.columns, some, [index for index, _, _ in rows[begin:end]])  # type: ignore[arg-type]
-
-
-def _folded(groups: Sequence[_Group], deletions: _Group, pk: tuple[str, ...], mode: str) -> list[Statement]:
-    """Statements in which no key comes twice: what the records of each key come to, in their order."""
-    filled = [group for group in groups if group.rows]
-    if len(filled) <= 1 and not deletions.rows:
-        return [_last_of_each(group, pk, mode) for group in filled]
-    events: list[tuple[int, tuple[object, ...], dict[str, object] | None]] = []
-    for group in filled:
-        key_of = _key_getter(group.columns, pk)
-        events += [
-            (index, key_of(row), dict(zip(group.columns, row, strict=True)))
-            for index, row in zip(group.origin, group.rows, strict=True)
-        ]
-    events += [(index, row, None) for index, row in zip(deletions.origin, deletions.rows, strict=True)]
-    events.sort(key=itemgetter(0))
-    deleted: dict[tuple[object, ...], int] = {}
-    state: dict[tuple[object, ...], tuple[int, dict[str, object]]] = {}
-    for index, key, row in events:
-        if row is None:
-            deleted[key] = index
-            state.pop(key, None)
-        elif mode == "upsert" and key in state:
-            state[key] = index, state[key][1] | row
-        else:
-            state[key] = index, row
-    statements = []
-    if deleted:
-        statements.append(Statement("delete", pk, list(deleted), list(deleted.values())))
-    by_shape: dict[tuple[str, ...], list[tuple[int, tuple[object, ...]]]] = {}
-    for index, row in sorted(state.values(), key=itemgetter(0)):
-        names = tuple(sorted(row))
-        by_shape.setdefault(names, []).append((index, tuple(row[name] for name in names)))
-    for names, rows in by_shape.items():
-        statements.append(Statement(mode, names, [row for _, row in rows], [index for index, _ in rows]))  # type: ignore[arg-type]
-    return statements
-
-
-def _last_of_each(group: _Group, pk: tuple[str, ...], mode: str) -> Statement:
-    """Rows with the same columns: of each key the last one."""
-    last = dict(zip(map(_key_getter(group.columns, pk), group.rows), range(len(group.rows)), strict=True))
-    rows, origin = group.rows, group.origin
-    if len(last) < len(rows):
-        kept = sorted(last.values())
-        rows, origin = [rows[index] for index in kept], [origin[index] for index in kept]
-    return Statement(mode, group.columns, rows, origin)  # type: ignore[arg-type]
-
-
-def _key_getter(columns: tuple[str, ...], pk: tuple[str, ...]) -> Callable[[tuple[object, ...]], tuple[object, ...]]:
-    places = [columns.index(name) for name in pk]
-    if len(places) == 1:
-        place = places[0]
-        return lambda row: (row[place],)
-    return itemgetter(*places)

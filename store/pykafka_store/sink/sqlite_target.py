@@ -1,9 +1,10 @@
 """SQLite as a target: one file, one writer at a time.
 
-Tables and columns are made by sqlite-utils, and the rows are written here, several in a statement: its ``insert_all``
-takes twice the time, and its ``upsert_all`` makes NULL of the columns that a row lacks. Each statement has a savepoint:
-where it fails, its rows are tried again in halves, within the same transaction, until the bad ones stand alone. That
-SQLite takes back what a failed statement did is not enough, for a table's ON CONFLICT FAIL, or a trigger, leaves it.
+More columns, indexes and full-text search are sqlite-utils' work. The rows are written here, several in a statement:
+its ``insert_all`` takes twice the time, and its ``upsert_all`` makes NULL of the columns that a row lacks. Each
+statement has a savepoint: where it fails, its rows are tried again in halves, within the same transaction, until the
+bad ones stand alone. That SQLite takes back what a failed statement did is not enough, for a table's ON CONFLICT FAIL,
+or a trigger, leaves it.
 
 A transaction takes the file's only lock (BEGIN IMMEDIATE), so nothing may wait while it is open: all that is written
 was parsed and fitted before. A process that is frozen right here holds the others up until it goes on; one that is
@@ -16,10 +17,10 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
-from itertools import chain
 
 from pykafka_store.databases.sqlite import BUSY, SqliteFile, explained, quoted
 from pykafka_store.model import TopicPartition
+from pykafka_store.sink.cells import cells_of
 from pykafka_store.sink.offsets_table import OffsetsTable
 from pykafka_store.sink.target import (
     NOTES_TABLE,
@@ -168,14 +169,20 @@ class SqliteTarget:
 
     def create_table(self, table: str, columns: Mapping[str, Kind], pk: Sequence[str], pending: Sequence[str]) -> None:
         """See :meth:`pykafka_store.sink.target.Target.create_table`."""
-        from sqlite_utils import Database
-
         with self._file.transaction(f"make table {table}") as connection:
-            database = Database(connection)
-            if table not in database.table_names():  # another sink may have been first
-                types = {name: (_STRICT_TYPES if self._strict else _TYPES)[kind] for name, kind in columns.items()}
-                key = None if not pk else pk[0] if len(pk) == 1 else tuple(pk)
-                database.table(table).create(types, pk=key, strict=self._strict)
+            found = connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,))
+            if found.fetchone() is None:  # else another sink was first
+                # One statement, for which importing sqlite-utils would be a large part of a short run.
+                types = _STRICT_TYPES if self._strict else _TYPES
+                lines = [f"{quoted(name)} {types[kind]}" for name, kind in columns.items()]
+                if len(pk) == 1:
+                    lines = [f"{line} PRIMARY KEY" if line.startswith(f"{quoted(pk[0])} ") else line for line in lines]
+                elif pk:
+                    lines.append(f"PRIMARY KEY ({', '.join(map(quoted, pk))})")
+                body = ",\n   ".join(lines)
+                connection.execute(
+                    f"CREATE TABLE {quoted(table)} (\n   {body}\n)" + (" STRICT" if self._strict else "")
+                )
                 if pending:
                     row = (f"pending {table}", json.dumps(list(pending)))
                     connection.execute(f"INSERT OR REPLACE INTO {NOTES_TABLE} VALUES (?, ?)", row)
@@ -250,7 +257,7 @@ class SqliteTarget:
         execute = self._connection.execute
         execute("SAVEPOINT attempt")
         try:
-            execute(sql, tuple(chain.from_iterable(rows)))
+            execute(sql, cells_of(rows))
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             self._check_is_of_a_row(error)
             execute("ROLLBACK TO attempt")
