@@ -90,7 +90,7 @@ def _page(command: click.Command, program: str) -> str:
 
 
 def _examples(command: click.Command) -> str:
-    lines = [line.strip() for line in (command.epilog or "").replace("\b", "").splitlines()]
+    lines = [line.removeprefix("  ") for line in (command.epilog or "").replace("\b", "").splitlines()]
     shown = [_roff(line) for line in lines if line and line != "Examples:"]
     return "".join(f"{line}\n" for line in [".SH EXAMPLES", ".nf", *shown, ".fi"])
 

@@ -149,7 +149,7 @@ def run(load: Callable[[], click.Command], program: str, arguments: list[str], e
         where = f" ({error.filename})" if error.filename else ""
         if error.errno == errno.EMFILE:  # which file was the one too many says nothing, and may be one of Python's
             where = ": raise the limit (ulimit -n)"
-        env.err(f"{program}: {error.strerror or error}{where}")
+        env.err(f"{_subject(program, arguments)}: {error.strerror or error}{where}")
         return EXIT_FAILED
     except Exception as error:
         if env.environ.get("PYKAFKA_DEBUG") == "1":
@@ -159,8 +159,8 @@ def run(load: Callable[[], click.Command], program: str, arguments: list[str], e
         else:
             what = " ".join(str(error).split())
             env.err(
-                f"{program}: unexpected {type(error).__name__}: {what} (a bug in pykafka, please report it; "
-                "PYKAFKA_DEBUG=1 shows where)"
+                f"{_subject(program, arguments)}: unexpected {type(error).__name__}: {what} (a bug in pykafka, please "
+                "report it; PYKAFKA_DEBUG=1 shows where)"
             )
         return EXIT_UNEXPECTED
     if code == EXIT_DONE and env.error_reported and env.environ.get("PYKAFKA_STRICT_EXIT") == "1":
@@ -198,9 +198,14 @@ def _run(command: click.Command, program: str, arguments: list[str], env: Env) -
         if not isinstance(error, StoreError):
             raise
         # The root's name says that nothing is known of an error, while its text does.
-        env.err(f"{program if type(error) is StoreError else error.kafka_name}: {error}")
+        env.err(f"{_subject(program, arguments) if type(error) is StoreError else error.kafka_name}: {error}")
         return EXIT_FAILED
     return EXIT_DONE
+
+
+def _subject(program: str, arguments: list[str]) -> str:
+    """Who tells an error: a subcommand of ``pykafka`` by its own name, as it names itself in the errors it foresees."""
+    return arguments[0] if program == "pykafka" and arguments and arguments[0] in COMMANDS else program
 
 
 def _main(program: str, load: Callable[[], click.Command]) -> NoReturn:

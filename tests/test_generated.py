@@ -16,7 +16,7 @@ import pytest
 
 from pykafka_cli import KAFKA_TOOLS, generate, main
 from pykafka_cli.tool import frame
-from pykafka_cli.tool.options import KafkaCommand
+from pykafka_cli.tool.options import KafkaCommand, examples
 
 COMMANDS = {name: main.load_command(name) for name in main.COMMANDS} | {"pykafka": main.pykafka_group()}
 KAFKA_COMMANDS = {name: command for name, command in COMMANDS.items() if isinstance(command, KafkaCommand)}
@@ -79,6 +79,38 @@ def test_every_command_has_an_example_of_itself(name: str) -> None:
     epilog = COMMANDS[name].epilog or ""
     assert epilog.startswith("\b\nExamples:\n")
     assert any(program in line for line in epilog.splitlines()[2:])
+
+
+def every_command() -> list[tuple[str, click.Command]]:
+    """All commands and their subcommands, each by the words that call it."""
+    found = [(f"kafka-{name}" if name in KAFKA_TOOLS else f"pykafka {name}", COMMANDS[name]) for name in main.COMMANDS]
+    for words, command in found:
+        if isinstance(command, click.Group):
+            found += [(f"{words} {name}", each) for name, each in command.commands.items()]
+    return [("pykafka", COMMANDS["pykafka"]), *found]
+
+
+@pytest.mark.parametrize(("words", "command"), every_command())
+def test_help_fits_a_terminal_of_80_columns(words: str, command: click.Command) -> None:
+    """All but the first paragraph of one of Kafka's tools, which is printed as Kafka prints it: in one line."""
+    context = click.Context(command, info_name=words, terminal_width=80, **command.context_settings)
+    lines = command.get_help(context).splitlines()
+    assert [line for line in lines if len(line) > 80 and line != kafkas_own(command)] == []
+
+
+def kafkas_own(command: click.Command) -> str:
+    return " ".join(inspect.cleandoc(command.help or "").partition("\n\n")[0].split())
+
+
+def test_a_long_example_is_folded_where_a_shell_takes_it_for_one_line() -> None:
+    long = "printf '%s,' 'a -- b | c' --topic logs --compression-codec zstd --batch-size 1 | tee --append /dev/null"
+    folded = "\n".join(examples(long).splitlines()[2:])
+    assert folded == (
+        "  printf '%s,' 'a -- b | c' --topic logs --compression-codec zstd \\\n"
+        "      --batch-size 1 | tee --append /dev/null"
+    )
+    told = [subprocess.run(["sh", "-c", each], capture_output=True, text=True).stdout for each in (long, folded)]
+    assert told == ["a -- b | c,--topic,logs,--compression-codec,zstd,--batch-size,1,"] * 2
 
 
 def names_of(command: click.Command) -> set[str]:

@@ -118,7 +118,10 @@ def _descriptor(env: Env, path: str) -> Iterator[int]:
     if path == "-":
         yield env.stdin.fileno()
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CommandFailure(f"load: {path} can't be read: {error.strerror}") from error
     try:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             raise CommandFailure(f"load: {path} is a directory, and no file of JSON lines")

@@ -299,5 +299,35 @@ class KafkaCommand(click.Command):
 
 
 def examples(*lines: str) -> str:
-    """An epilog of command lines, which click is not to wrap."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    """An epilog of command lines. They are not click's to wrap: a line that is too long for a terminal of 80 columns is
+    folded as in a script, and can be copied as it stands.
+    """
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for each in lines for line in _folded(each))
+
+
+_EXAMPLE_WIDTH = 76
+"""Columns of an example: click indents it by two, and ``examples`` by two more."""
+
+
+def _folded(line: str) -> list[str]:
+    """A command line in lines that fit, each but the last with a backslash. It breaks before an option, a pipe or a
+    redirection, and never within quotes.
+    """
+    if len(line) <= _EXAMPLE_WIDTH:
+        return [line]
+    parts: list[str] = []
+    quoted = False
+    for word in line.split(" "):
+        if not parts or (not quoted and (word.startswith("--") or word in {"|", "<", ">"})):
+            parts.append(word)
+        else:
+            parts[-1] += f" {word}"
+        quoted ^= word.count("'") % 2 == 1
+    lines = parts[:1]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + len("  \\") > _EXAMPLE_WIDTH:
+            lines[-1] += " \\"
+            lines.append(f"    {part}")
+        else:
+            lines[-1] += f" {part}"
+    return lines
