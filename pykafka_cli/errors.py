@@ -26,10 +26,31 @@ class OptionProblem(Refusal):
     Raised when a value is read, which is when a bad number is noticed, it is one line on stderr and exit 1.
     """
 
+    java = "joptsimple.OptionException"
+    """jopt-simple's class of the complaint: a few tools show it."""
+
     def __init__(self, message: str, unknown: str = "") -> None:
         """``unknown`` is the word that should have been an option, where it is none."""
         super().__init__(message)
         self.unknown = unknown
+
+
+class RepeatedOption(OptionProblem):
+    """An option that has one value was given several."""
+
+    java = "joptsimple.MultipleArgumentsForOptionException"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Found multiple arguments for option {name}, but you asked for only one")
+
+
+class NoSuchValue(OptionProblem):
+    """The value of an option is not of the option's kind."""
+
+    java = "joptsimple.OptionArgumentConversionException"
+
+    def __init__(self, name: str, text: str | int) -> None:
+        super().__init__(f"Cannot parse argument '{text}' of option {name}")
 
 
 class CommandFailure(Exception):  # noqa: N818 - it says that a command failed

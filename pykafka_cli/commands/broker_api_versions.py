@@ -51,6 +51,18 @@ AlterShareGroupOffsets 91 0-0 no, DeleteShareGroupOffsets 92 0-0 no
 """
 """The requests of Kafka 4.3's brokers: name, number, versions, and whether a directory is asked for the same."""
 
+SETTINGS = (
+    "bootstrap.servers",
+    "client.dns.lookup",
+    "default.api.timeout.ms",  # Kafka's tool has none and waits for as long as it takes; a probe wants an answer
+    "request.timeout.ms",
+    "retry.backoff.ms",
+    "security.protocol",
+    "socket.connection.setup.timeout.max.ms",
+    "socket.connection.setup.timeout.ms",
+)
+"""What the tool's own small client reads of a file of settings, beside ssl.* and sasl.* (its AdminConfig)."""
+
 
 @click.command(
     "broker-api-versions",
@@ -64,7 +76,7 @@ AlterShareGroupOffsets 91 0-0 no, DeleteShareGroupOffsets 92 0-0 no
 def broker_api_versions(env: Env, options: Options) -> None:
     """This tool helps to retrieve broker version information."""
     with failing_as(one_line):
-        check_admin_config(env, options)
+        check_admin_config(env, options, only=SETTINGS)
         path = directory_named(env, options)
         if path is None:
             _ask_cluster(env, options)

@@ -112,6 +112,8 @@ def streams_application_reset(env: Env, options: Options) -> None:
         if failure.resetting:
             env.err("ERROR: Resetting offsets failed.")
         raise CommandFailure(f"ERROR: {failure}") from None
+    except OptionProblem as problem:
+        raise CommandFailure(f"ERROR: {problem.java}: {problem}") from None
     except StoreError as error:
         raise CommandFailure(f"ERROR: java.util.concurrent.ExecutionException: {exception_line(error)}") from None
     if failed:
@@ -216,10 +218,7 @@ class _Reset:
     def _wanted(self, partitions: Sequence[TopicPartition]) -> Offsets:
         """Source: maybeReset."""
         options = self._options
-        try:
-            to_offset, shift_by = options.maybe_integer("to-offset"), options.maybe_integer("shift-by")
-        except OptionProblem as problem:
-            raise _Failure(f"joptsimple.OptionArgumentConversionException: {problem}") from None
+        to_offset, shift_by = options.maybe_integer("to-offset"), options.maybe_integer("shift-by")
         if to_offset is not None:
             return self._within_log(dict.fromkeys(partitions, to_offset))
         if options.has("to-latest"):

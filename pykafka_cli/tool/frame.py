@@ -20,7 +20,7 @@ Source of the sentences: org.apache.kafka.server.util.CommandLineUtils and the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -209,8 +209,10 @@ def check_admin_config(
     options: Options,
     option: str = "command-config",
     failure: Callable[[Refusal], CommandFailure] | None = None,
+    only: Collection[str] | None = None,
 ) -> None:
-    """Read the file that ``--command-config``, or another ``option``, names, for ``open_cluster``.
+    """Read the file that ``--command-config``, or another ``option``, names, for ``open_cluster``; or of it ``only``
+    what that tool reads.
 
     ``failure``: how the tool ends where a value in it is none. Without it, and for a file that can't be read: raises
     PropertiesError, as ``read_admin_config`` does.
@@ -221,7 +223,7 @@ def check_admin_config(
 
         named = _server(options) is not None or options.has("data-dir")
         try:
-            options.admin_config = read_admin_config(env, path, address_named=named)
+            options.admin_config = read_admin_config(env, path, address_named=named, only=only)
         except AdminSettingError as error:
             if failure is None:
                 raise

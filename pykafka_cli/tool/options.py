@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pykafka_cli import KAFKA_VERSION
-from pykafka_cli.errors import CommandFailure, OptionProblem, UsageProblem
+from pykafka_cli.errors import CommandFailure, NoSuchValue, OptionProblem, RepeatedOption, UsageProblem
 
 if TYPE_CHECKING:
     from pykafka_cli.env import Env
@@ -125,7 +125,7 @@ class Options:
             assert isinstance(option.flag_value, str)
             return option.flag_value
         if len(values) > 1:
-            raise OptionProblem(f"Found multiple arguments for option {name}, but you asked for only one")
+            raise RepeatedOption(name)
         return values[0]
 
     @staticmethod
@@ -133,7 +133,7 @@ class Options:
         try:
             return kind.convert(text, None, None)
         except click.BadParameter:
-            raise OptionProblem(f"Cannot parse argument '{text}' of option {name}") from None
+            raise NoSuchValue(name, text) from None
 
 
 def parse_words(words: Iterable[str], declared: Mapping[str, click.Option]) -> tuple[dict[str, list[str]], list[str]]:

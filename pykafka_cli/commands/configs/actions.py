@@ -158,16 +158,19 @@ def describe(env: Env, options: Options, admin: Admin, entity: Entity, words: st
         case "topics":
             _describe_topics(env, admin, entity.name, everything, words)
         case "brokers":
-            _describe_brokers(env, admin, entity.name, everything)
+            _describe_brokers(env, admin, entity.name, everything, words)
         case "groups":
             _describe_groups(env, admin, entity.name, everything)
         case "client-metrics":
             _describe_client_metrics(env, admin, entity.name, everything, words)
         case "broker-loggers":
+            assert entity.name is not None
+            if not _is_there(env, admin, "broker-logger", entity.name, everything, words):
+                return
             if directory_named(env, options) is not None:
                 raise Refusal(f"--entity-type broker-loggers can't be honoured: {NO_LOGGERS}")
-            assert entity.name is not None
-            _describe_loggers(env, admin, entity.name, everything)
+            found = admin.describe_configs(ConfigResource("broker-logger", entity.name))
+            _show(env, f"{_which(everything)} configs for broker-logger {entity.name} are:", found)
         case _:
             quotas.describe(env, admin, entity)
 
@@ -195,23 +198,26 @@ def _describe_topics(env: Env, admin: Admin, name: str | None, everything: bool,
         _show(env, f"{_which(everything)} configs for topic {each} are:", shown)
 
 
-def _describe_loggers(env: Env, admin: Admin, broker: str, everything: bool) -> None:
-    if broker not in map(str, admin.live_brokers()):
-        env.out(f"The broker-logger '{broker}' doesn't exist and doesn't have dynamic config.")
-        return
-    found = admin.describe_configs(ConfigResource("broker-logger", broker))
-    _show(env, f"{_which(everything)} configs for broker-logger {broker} are:", found)
+def _is_there(env: Env, admin: Admin, kind: str, broker: str, everything: bool, words: str) -> bool:
+    """Whether that broker runs; says so if not. Kafka's tool looks without ``--all`` only: with it, it asks the broker,
+    and gives up after a minute.
+    """
+    if broker in map(str, admin.live_brokers()):
+        return True
+    if everything:
+        env.out(f"{_which(everything)} configs for {kind} {broker} are:")
+        what = "org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node assignment."
+        raise refused(words, f"java.util.concurrent.ExecutionException: {what} Call: describeConfigs")
+    suggest_broker(env, admin)
+    env.out(f"The {kind} '{broker}' doesn't exist and doesn't have dynamic config.")
+    return False
 
 
-def _describe_brokers(env: Env, admin: Admin, name: str | None, everything: bool) -> None:
+def _describe_brokers(env: Env, admin: Admin, name: str | None, everything: bool, words: str) -> None:
     """With ``--all``: the settings behind the topics' defaults, and the rates of moves."""
-    brokers = [str(broker) for broker in admin.live_brokers()]
-    if name:
-        if name not in brokers:
-            suggest_broker(env, admin)
-            env.out(f"The broker '{name}' doesn't exist and doesn't have dynamic config.")
-            return
-        brokers = [name]
+    if name and not _is_there(env, admin, "broker", name, everything, words):
+        return
+    brokers = [name] if name else [str(broker) for broker in admin.live_brokers()]
     if name != "":
         for broker in brokers:
             found = admin.describe_configs(ConfigResource("broker", broker))

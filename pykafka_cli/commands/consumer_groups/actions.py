@@ -18,7 +18,7 @@ from pykafka_cli.commands.consumer_groups.offset_reset import (
     plan_lines,
 )
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure, OptionProblem, UsageProblem
+from pykafka_cli.errors import CommandFailure, RepeatedOption, UsageProblem
 from pykafka_cli.java.text import split
 from pykafka_cli.output.forms import Result, show
 from pykafka_cli.output.group_results import (
@@ -227,7 +227,7 @@ def _delete(env: Env, options: Options, admin: Admin, messages: Messages) -> Non
 def _delete_offsets(env: Env, options: Options, admin: Admin, messages: Messages) -> DeletedOffsets:
     groups, topics = options.texts("group"), options.texts("topic")
     if len(groups) > 1:
-        raise OptionProblem("Found multiple arguments for option group, but you asked for only one")
+        raise RepeatedOption("group")
     group = groups[0]
     partitions = {partition: None for topic in topics if ":" in topic for partition in parse_partitions(topic)}
     answers: dict[TopicPartition, Exception | None] = {}

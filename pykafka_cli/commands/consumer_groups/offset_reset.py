@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pykafka_cli.env import Env
-from pykafka_cli.errors import OptionProblem, Refusal, UsageProblem
+from pykafka_cli.errors import NoSuchValue, Refusal, UsageProblem
 from pykafka_cli.java.text import BEGINS_WITH_MARK, BYTE_ORDER_MARK, is_whole, split, whole
 from pykafka_cli.output.kafka_log import exception_line, log_line
 from pykafka_cli.tool.options import LONG, Options
@@ -165,7 +165,7 @@ def _long(name: str, text: str) -> int:
     try:
         return LONG.convert(text, None, None)
     except click.BadParameter:
-        raise OptionProblem(f"Cannot parse argument '{text}' of option {name}") from None
+        raise NoSuchValue(name, text) from None
 
 
 def _ask(admin: Admin, partitions: Iterable[TopicPartition], at: int | OffsetAt) -> Offsets:

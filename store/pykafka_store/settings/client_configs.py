@@ -192,8 +192,16 @@ def shown_name(name: str) -> str:
 _LEVELS = frozenset(["compression.gzip.level", "compression.lz4.level", "compression.zstd.level"])
 """Settings that a topic has, too, with the same values."""
 # In the order of Kafka's messages.
-_SECURITY_PROTOCOLS = ("SASL_SSL", "PLAINTEXT", "SSL", "SASL_PLAINTEXT")
 _GROUP_PROTOCOLS = ("CONSUMER", "CLASSIC")
+_IN_ANY_CASE = {
+    "metadata.recovery.strategy": ("REBOOTSTRAP", "NONE"),
+    "security.protocol": ("SASL_SSL", "PLAINTEXT", "SSL", "SASL_PLAINTEXT"),
+}
+_CHOICES = {
+    "client.dns.lookup": ("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"),
+    "metrics.recording.level": ("INFO", "DEBUG", "TRACE"),
+}
+"""What every client takes one of, whether it has an effect here or not."""
 _NOT_WITH = {
     "consumer": ("partition.assignment.strategy", "heartbeat.interval.ms", "session.timeout.ms"),
     "classic": ("group.remote.assignor",),
@@ -202,7 +210,7 @@ _NOT_WITH = {
 
 
 class ClientConfig:
-    """Settings of one client. Numbers, flags, protocols and levels of compression are checked when it is made, whether
+    """Settings of one client. Numbers, flags, protocols, levels and the like are checked when it is made, whether
     they have an effect here or not; other values when they are asked for. All raise InvalidConfigError.
     """
 
@@ -223,8 +231,10 @@ class ClientConfig:
                 from pykafka_store.settings.configs import SETTINGS, check_value
 
                 check_value(SETTINGS[name], self._given[name])
-        if "security.protocol" in self._given:
-            self._of("security.protocol", "", _SECURITY_PROTOCOLS)
+            elif name in _IN_ANY_CASE:
+                self._of(name, "", _IN_ANY_CASE[name])
+            elif name in _CHOICES:
+                self.choice(name, "", _CHOICES[name])
         if kind == "consumer":
             self._check_group_protocol()
 

@@ -15,6 +15,9 @@ from pykafka_store.wire.protocol import Reply, Request, pack_assignment, pack_su
 _OPERATIONS = sum(1 << operation for operation in (3, 6, 8, 10, 11))
 _CLASSIC_STATES = {"Reconciling": "PreparingRebalance", "Assigning": "CompletingRebalance"}
 
+_NO_GROUP_ID = "The group id is invalid."
+"""What a broker says of the empty one, which clients show."""
+
 
 class SelfAssigned(NamedTuple):
     """A group whose leader assigns, as its members speak."""
@@ -63,7 +66,7 @@ class GroupAdminApi:
     def _described(self, group: str, kind: str) -> GroupDescription:
         """Raises GroupIdNotFoundError for a group that does not exist, or is of another kind, InvalidGroupIdError."""
         if not group:
-            raise InvalidGroupIdError("The group id is empty")
+            raise InvalidGroupIdError(_NO_GROUP_ID)
         found: GroupDescription = self._broker.admin.describe_group(group)
         if found.state == "Dead":
             raise GroupIdNotFoundError(f"Group {group} not found.")
@@ -188,6 +191,8 @@ class GroupAdminApi:
         body = request.body
         asked = [TopicPartition(topic.name, each.partition_index) for topic in body.topics for each in topic.partitions]
         try:
+            if not body.group_id:
+                raise InvalidGroupIdError(_NO_GROUP_ID)
             answers = self._broker.admin.delete_group_offsets(body.group_id, asked)
         except StoreError as error:
             return Reply(error_code=code_of(error), topics=[])
