@@ -64,8 +64,9 @@ def consume(env: Env, reading: Reading, printing: Printing, *, systest_events: b
     """
     try:
         try:
-            reading.begin()
-            reading.print_all(printing)
+            if reading.wants_records:
+                reading.begin()
+                reading.print_all(printing)
         except TimedOut:
             _report(env, "org.apache.kafka.common.errors.TimeoutException")
         except StoreError as error:
@@ -109,6 +110,11 @@ class Reading:
         """Records still to be dropped, where --tail had to start further back."""
         self._ends: dict[TopicPartition, int] | None = None
         """Where --exit-at-end and --to-time stop."""
+
+    @property
+    def wants_records(self) -> bool:
+        """Whether any may come. Kafka's tool asks for nothing if not, so no topic is made and no group joined."""
+        return self._plan.max_messages == -1 or self._plan.max_messages > 0
 
     def begin(self) -> None:
         """Take up the partitions, at the offsets where reading starts."""

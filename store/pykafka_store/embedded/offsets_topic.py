@@ -48,9 +48,14 @@ def topic_id(engine: Engine) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
+def leader(engine: Engine) -> int:
+    """The broker that has all partitions of the view: the first."""
+    return next(iter(engine.brokers.all()))
+
+
 def describe(engine: Engine) -> TopicDescription:
-    """The view as a topic: each partition on the first broker alone."""
-    broker = next(iter(engine.brokers.all()))
+    """The view as a topic: each partition on one broker alone."""
+    broker = leader(engine)
     return TopicDescription(
         OFFSETS_TOPIC,
         topic_id(engine),

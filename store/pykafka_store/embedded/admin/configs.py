@@ -25,9 +25,9 @@ class ConfigAdmin:
             case "topic":
                 check_topic_name(resource.name)
                 if resource.name == OFFSETS_TOPIC and self._engine.catalog.topic_id(resource.name) is None:
-                    from pykafka_store.embedded.offsets_topic import CONFIGS
+                    from pykafka_store.embedded.offsets_topic import CONFIGS, leader
 
-                    return topic_configs.describe(CONFIGS, self._engine.broker_configs(None))
+                    return topic_configs.describe(CONFIGS, self._engine.broker_configs(leader(self._engine)))
                 row = self._engine.catalog.require_topic(resource.name)
                 return topic_configs.describe(row.configs, self._engine.broker_configs(row.first_leader))
             case "broker" if resource.name:
