@@ -381,6 +381,23 @@ def test_of_a_batch_that_is_refused_only_the_wrong_records_are_blamed(served: Se
     assert values(served.directory, "compacted") == []
 
 
+def test_a_session_that_is_too_short_for_a_broker_is_refused(served: Served) -> None:
+    _create(served, "short", 1)
+    settings = {"bootstrap.servers": served.address, "group.id": "short", "session.timeout.ms": 1000}
+    told = []
+    consumer = Consumer(settings | {"heartbeat.interval.ms": 300, "error_cb": lambda error: told.append(error.name())})
+    try:
+        consumer.subscribe(["short"])
+        deadline = time.monotonic() + PATIENCE
+        while "INVALID_SESSION_TIMEOUT" not in told:
+            assert time.monotonic() < deadline, told
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is not None:
+                told.append(message.error().name())
+    finally:
+        consumer.close()
+
+
 def _until(done: Callable[[], bool], *consumers: Consumer) -> None:
     deadline = time.monotonic() + PATIENCE
     while not done():

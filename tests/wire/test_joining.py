@@ -6,15 +6,17 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from pykafka_store.open import open_cluster
+from pykafka_store.open import open_cluster, open_data_directory
+from pykafka_store.settings.static_configs import static_settings
 from tests.support.frames import ask, connect, receive, send
 from tests.support.served import PATIENCE, Served
 
 JOIN_GROUP, HEARTBEAT, LEAVE_GROUP, SYNC_GROUP = 11, 12, 13, 14
-REBALANCE_IN_PROGRESS = 27
+INVALID_SESSION_TIMEOUT, REBALANCE_IN_PROGRESS = 26, 27
 
 
 def text(value: str) -> bytes:
@@ -30,9 +32,9 @@ class Consumer:
         self.client: socket.socket = connect(address)
         self.generation, self.member = -1, ""
 
-    def begin_to_join(self) -> None:
+    def begin_to_join(self, session: int = 30_000) -> None:
         subscription = struct.pack(">hi", 0, 1) + text("told") + struct.pack(">i", 0)
-        body = text("tellers") + struct.pack(">ii", 30_000, 30_000) + text(self.member) + text("consumer")
+        body = text("tellers") + struct.pack(">ii", session, 30_000) + text(self.member) + text("consumer")
         body += struct.pack(">i", 1) + text("range") + struct.pack(">i", len(subscription)) + subscription
         send(self.client, struct.pack(">hhi", JOIN_GROUP, 1, 7) + text(self.name) + body)
 
@@ -42,11 +44,11 @@ class Consumer:
         waiting.register(self.client, select.POLLIN)
         return bool(waiting.poll(1000 * within))
 
-    def end_joining(self) -> None:
+    def end_joining(self, error: int = 0) -> None:
         answer = receive(self.client)
         assert answer is not None
-        error, self.generation = struct.unpack_from(">hi", answer, 4)
-        assert error == 0
+        told, self.generation = struct.unpack_from(">hi", answer, 4)
+        assert told == error
         at = 10
         names = []
         for _ in range(3):  # protocol, leader, member
@@ -109,3 +111,27 @@ def test_who_joins_does_not_wait_for_one_that_leaves(consumers: tuple[Consumer, 
     assert second.is_answered(PATIENCE)
     second.end_joining()
     assert b"told" in second.sync()
+
+
+@pytest.mark.parametrize(
+    ("properties", "refused", "taken"),
+    [
+        ({}, (0, 5999, 1_800_001, -1), (6000, 1_800_000)),
+        ({"group.min.session.timeout.ms": "100", "group.max.session.timeout.ms": "7000"}, (99, 7001), (100, 7000)),
+    ],
+)
+def test_a_session_is_as_long_as_a_broker_takes(
+    tmp_path: Path, properties: dict[str, str], refused: tuple[int, ...], taken: tuple[int, ...]
+) -> None:
+    with open_cluster(tmp_path / "data"):
+        pass
+    with open_data_directory(tmp_path / "data") as directory:
+        directory.set_server_settings(0, static_settings(properties))
+    with Served(tmp_path / "data") as server:
+        for session in (*refused, *taken):
+            consumer = Consumer(server.address, "a")
+            with consumer.client:
+                consumer.begin_to_join(session)
+                consumer.end_joining(0 if session in taken else INVALID_SESSION_TIMEOUT)
+                if session in taken:
+                    assert ask(consumer.client, LEAVE_GROUP, 0, text("tellers") + text(consumer.member)) == b"\0\0"

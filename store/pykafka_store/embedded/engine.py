@@ -69,7 +69,9 @@ class Engine:
         return BrokerConfigs.of(self.catalog.configs("broker"), broker)
 
     def server_setting(self, name: str) -> str | None:
-        """What a server.properties says of topics that are made, of the first broker that has one; None if none has."""
+        """What a server.properties says of topics that are made, and of clients: that of the first broker that has one;
+        None if none has.
+        """
         stored = self.catalog.configs("broker")
         for broker in self.brokers.all() if stored else ():
             value = stored.get(static_name(broker), {}).get(name)

@@ -64,6 +64,8 @@ _READ_ONLY: Final[Mapping[str, tuple[str, str]]] = {
     "default.replication.factor": ("INT", "The replicas of a topic that is made without saying how many."),
     "auto.create.topics.enable": ("BOOLEAN", "Whether a topic is made when a client first names it."),
     "offsets.topic.num.partitions": ("INT", "The partitions of the topic in which groups' commits are shown."),
+    "group.min.session.timeout.ms": ("INT", "The shortest session.timeout.ms of a client in a classic group."),
+    "group.max.session.timeout.ms": ("INT", "The longest session.timeout.ms of a client in a classic group."),
     "delete.topic.enable": ("BOOLEAN", "Whether topics may be deleted."),
 }
 """Settings of a server's file: their type, and what they are for."""

@@ -26,6 +26,8 @@ from pykafka_store.settings.configs import (
 )
 
 OFFSETS_PARTITIONS: Final = "offsets.topic.num.partitions"
+MIN_SESSION: Final = "group.min.session.timeout.ms"
+MAX_SESSION: Final = "group.max.session.timeout.ms"
 
 _NO_BOUND = ("log.retention.ms", "log.flush.interval.ms")
 """Settings of brokers whose numbers have no lower bound, though those of the topics' settings have."""
@@ -82,8 +84,12 @@ READ_ONLY: Final[Mapping[str, Setting]] = {
     REPLICATION_FACTOR: Setting(REPLICATION_FACTOR, "INT", "1", None),
     AUTO_CREATE_TOPICS: Setting(AUTO_CREATE_TOPICS, "BOOLEAN", "true", None),
     OFFSETS_PARTITIONS: Setting(OFFSETS_PARTITIONS, "INT", "50", None, low=1),
+    MIN_SESSION: Setting(MIN_SESSION, "INT", "6000", None),
+    MAX_SESSION: Setting(MAX_SESSION, "INT", "1800000", None),
 }
-"""What a server.properties says of topics that are made, by name: described, and changed there only."""
+"""What a server.properties says of topics that are made and of its port's clients, by name: described, and changed
+there only.
+"""
 
 _STATIC = frozenset(
     {

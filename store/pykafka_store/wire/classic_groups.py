@@ -27,6 +27,7 @@ from pykafka_store.errors import (
     StoreError,
     UnknownMemberIdError,
 )
+from pykafka_store.settings.dynamic_configs import MAX_SESSION, MIN_SESSION, READ_ONLY
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.members import Members, Remote
 from pykafka_store.wire.protocol import Reply, Request, pack_assignment, parse_subscription, seconds
@@ -39,9 +40,7 @@ _LONGEST_JOIN = 10.0
 """Seconds after which a member is told what it has by then, where it shares its group with members of other protocols;
 the rest follows when they have given it up. Among its like it waits as long as a rebalance may last, as at a broker.
 """
-
-MIN_SESSION, MAX_SESSION = 0.1, 1800.0
-"""Seconds; group.min.session.timeout.ms is 6 s at a broker, which tests have no patience for."""
+_SESSION_BOUNDS = (MIN_SESSION, MAX_SESSION)
 
 
 class InvalidSessionTimeoutError(StoreError):
@@ -67,7 +66,7 @@ class ClassicGroupsApi:
         """The answer, or what waits until others have given up what the member is to have."""
         body = request.body
         try:
-            check_join(body)
+            check_join(self._broker, body)
             waiting = WaitingJoin(self._broker, self._members, self._joined(request), request.version)
         except StoreError as error:
             return join_failure(body.member_id, error)
@@ -233,12 +232,13 @@ def protocol_of(broker: Broker, remote: Remote) -> str:
     return name if name in remote.protocols else remote.protocols[0]
 
 
-def check_join(body: Any) -> None:
+def check_join(broker: Broker, body: Any) -> None:
     """Raises InvalidGroupIdError, InvalidSessionTimeoutError."""
     if not body.group_id:
         raise InvalidGroupIdError("The group id is empty")
-    if not MIN_SESSION <= seconds(body.session_timeout) <= MAX_SESSION:
-        raise InvalidSessionTimeoutError(f"session.timeout.ms is not within {MIN_SESSION} s and {MAX_SESSION} s")
+    low, high = (int(broker.engine.server_setting(each) or READ_ONLY[each].default) for each in _SESSION_BOUNDS)
+    if not low <= 1000 * seconds(body.session_timeout) <= high:
+        raise InvalidSessionTimeoutError(f"session.timeout.ms is not within {low} and {high}")
 
 
 def join_failure(member_id: str, error: StoreError) -> Reply:

@@ -183,7 +183,7 @@ class ClassicMachine:
         """The answer, or what waits for the others."""
         body = request.body
         try:
-            check_join(body)
+            check_join(self._broker, body)
             protocols = tuple((each.name, each.metadata) for each in body.protocols)
             if not protocols or not body.protocol_type:
                 raise InconsistentGroupProtocolError("The member names no protocol")
