@@ -2,8 +2,8 @@
 
 import sys
 
-from pykafka_cli import KAFKA_TOOLS, main
+from pykafka_cli import KAFKA_TOOLS, start
 
 if len(sys.argv) > 1 and sys.argv[1] in {f"kafka-{tool}" for tool in KAFKA_TOOLS}:
-    getattr(main, sys.argv.pop(1).replace("-", "_"))()
-main.pykafka()
+    getattr(start, sys.argv.pop(1).replace("-", "_"))()
+start.pykafka()

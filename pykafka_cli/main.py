@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -217,13 +218,21 @@ def _main(program: str, load: Callable[[], click.Command]) -> NoReturn:
     complete_var = f"_{program.replace('-', '_').upper()}_COMPLETE"
     if complete_var in env.environ:
         load().main(prog_name=program, complete_var=complete_var, obj=env)
-    code = run(load, program, sys.argv[1:], env)
+    code = run(lambda: _loaded(load), program, sys.argv[1:], env)
     # Commands close what they open, so nothing is left to do; taking the interpreter apart would cost a short command
     # a tenth of its time, and would try once more to flush what could not be flushed.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, AttributeError):  # AttributeError: None, for a stream that was closed
             stream.flush()
     os._exit(code)
+
+
+def _loaded(load: Callable[[], click.Command]) -> click.Command:
+    """The command. Python looks for garbage again (start.py), but never among what was made until now, which stays."""
+    command = load()
+    gc.freeze()
+    gc.enable()
+    return command
 
 
 def _raise_limit_of_open_files() -> None:
@@ -247,9 +256,7 @@ def pykafka() -> NoReturn:
 
 
 def __getattr__(name: str) -> Callable[[], NoReturn]:
-    """Kafka's tools by their own names: ``kafka_topics`` and so on, one for each of KAFKA_TOOLS, which
-    ``[project.scripts]`` of pyproject.toml starts.
-    """
+    """Kafka's tools by their own names: ``kafka_topics`` and so on, one for each of KAFKA_TOOLS (start.py)."""
     tool = name.removeprefix("kafka_").replace("_", "-")
     if not name.startswith("kafka_") or tool not in KAFKA_TOOLS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

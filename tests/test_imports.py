@@ -78,6 +78,27 @@ def test_the_console_tools_import_no_more_than_they_need(environ: dict[str, str]
         assert modules & {"_hashlib", "pathlib", "random"} == set()
 
 
+def test_a_program_is_imported_without_a_look_for_garbage(environ: dict[str, str]) -> None:
+    code = """
+import gc, os, sys
+from pykafka_cli import start
+assert gc.isenabled()  # whoever imports it starts no program yet
+early = []
+gc.callbacks.append(lambda phase, info: "pykafka_cli.commands.topics" in sys.modules or early.append(phase))
+leave = os._exit
+def report(code):
+    print(early, gc.isenabled(), gc.get_freeze_count() > 1000, file=sys.stderr)
+    leave(code)
+os._exit = report
+sys.argv = ["kafka-topics", "--list"]
+gc.collect()
+early.clear()
+start.kafka_topics()
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "[] True True")
+
+
 def test_a_command_does_not_import_another(environ: dict[str, str]) -> None:
     for words in (["kafka-topics", "--list"], ["pykafka", "topics", "--list"]):
         modules = (name.split(".") for name in modules_of(environ, *words))

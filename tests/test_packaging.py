@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_cli import KAFKA_TOOLS, KAFKA_VERSION, __version__, main
+from pykafka_cli import KAFKA_TOOLS, KAFKA_VERSION, __version__, main, start
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -108,8 +108,9 @@ def test_every_program_is_installed_and_starts_what_is_there(wheel: Path) -> Non
     assert set(scripts) == {"pykafka", *(f"kafka-{name}" for name in KAFKA_TOOLS)}
     for program, target in scripts.items():
         module, function = target.split(":")
-        assert module == "pykafka_cli.main"
+        assert module == "pykafka_cli.start"
         assert function == program.replace("-", "_")
+        assert callable(getattr(start, function))
         assert callable(getattr(main, function))
 
 

@@ -146,8 +146,10 @@ def check_data_directory(
     return check_and_repair(path, on_finding, on_progress) if repair else check(path, on_finding, on_progress)
 
 
-_SERVER = re.compile(r"(?:[0-9a-zA-Z\-%._]*://)?(\[?[0-9a-zA-Z\-%._:]+\]?:([0-9]+))")
-"""Kafka's own rule, but for an empty host. Source: org.apache.kafka.common.utils.Utils.HOST_PORT_PATTERN."""
+_SERVER = r"(?:[0-9a-zA-Z\-%._]*://)?(\[?[0-9a-zA-Z\-%._:]+\]?:([0-9]+))"
+"""Kafka's own rule, but for an empty host. Source: org.apache.kafka.common.utils.Utils.HOST_PORT_PATTERN. Most
+commands use a directory, and need not pay for its compilation.
+"""
 _LAST_PORT = 65535
 
 
@@ -155,7 +157,7 @@ def is_cluster_address(text: str) -> bool:
     """Whether an address is ``host:port[,…]`` and not a directory. A host may have ``scheme://`` in front of it, which
     Java's clients drop.
     """
-    return not text.startswith("file:") and all(_SERVER.fullmatch(part) for part in _parts(text))
+    return not text.startswith("file:") and all(re.fullmatch(_SERVER, part) for part in _parts(text))
 
 
 def bootstrap_servers(address: str) -> str:
@@ -166,7 +168,7 @@ def bootstrap_servers(address: str) -> str:
     """
     servers = []
     for part in _parts(address):
-        server = _SERVER.fullmatch(part)
+        server = re.fullmatch(_SERVER, part)
         if server is None:
             raise InvalidConfigError(f"Invalid url in bootstrap.servers: {part}")
         if len(server[2]) > len(str(_LAST_PORT)) or int(server[2]) > _LAST_PORT:

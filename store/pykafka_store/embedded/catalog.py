@@ -3,8 +3,6 @@
 Topics are keyed by id, so that a topic made again under its old name is another topic.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -15,13 +15,6 @@ from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.open import NewDirectory, open_engine
 from pykafka_store.embedded.parts import Part
-from pykafka_store.model import (
-    CopiedRun,
-    Delivery,
-    MaintenanceReport,
-    SendFailure,
-    TopicPartition,
-)
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.admin import EmbeddedAdmin
@@ -30,6 +23,7 @@ if TYPE_CHECKING:
     from pykafka_store.embedded.clients.consumer import EmbeddedConsumer
     from pykafka_store.embedded.clients.copier import EmbeddedCopier
     from pykafka_store.embedded.clients.producer import EmbeddedProducer
+    from pykafka_store.model import CopiedRun, Delivery, MaintenanceReport, SendFailure, TopicPartition
 
 
 def _brokers(engine: Engine) -> BrokerAdmin:

@@ -11,8 +11,6 @@ log. A file may end in preallocated zeros, as Kafka's active ones do. An entry i
 ``index.interval.bytes`` were appended since the last entry, so the first batch of a segment has none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import NamedTuple

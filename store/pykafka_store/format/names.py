@@ -5,14 +5,11 @@ Sources: org.apache.kafka.common.internals.Topic (legal names, collisions), LogF
 
 from __future__ import annotations
 
-import re
-
 from pykafka_store.errors import InvalidTopicError
 from pykafka_store.model import TopicPartition
 
 MAX_TOPIC_NAME = 249
-_LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
-_SEGMENT = re.compile(r"([0-9]{20})\.log")
+_LEGAL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
@@ -42,7 +39,7 @@ def check_topic_name(name: str) -> str:
         problem = f"'{name}' is not allowed"
     elif len(name) > MAX_TOPIC_NAME:
         problem = f"the length of '{name}' is longer than the max allowed length {MAX_TOPIC_NAME}"
-    elif not _LEGAL.fullmatch(name):
+    elif not _LEGAL.issuperset(name):
         problem = f"'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
     else:
         return name
@@ -64,7 +61,7 @@ def partition_directory(topic: str, partition: int) -> str:
 def parse_partition_directory(name: str) -> TopicPartition | None:
     """The inverse, split at the last ``-``; None for any other name."""
     topic, dash, number = name.rpartition("-")
-    if not dash or not number.isascii() or not number.isdigit() or not _LEGAL.fullmatch(topic):
+    if not (topic and dash) or not number.isascii() or not number.isdigit() or not _LEGAL.issuperset(topic):
         return None
     return TopicPartition(topic, int(number))
 
@@ -84,5 +81,7 @@ def segment_file(base_offset: int, suffix: str = LOG_SUFFIX) -> str:
 
 def segment_base_offset(file_name: str) -> int | None:
     """The base offset in a segment's file name, or None if the name is not that of a ``.log`` file."""
-    match = _SEGMENT.fullmatch(file_name)
-    return int(match[1]) if match and int(match[1]) < 1 << 63 else None
+    number = file_name.removesuffix(LOG_SUFFIX)
+    if len(number) != 20 or len(file_name) != 24 or not number.isascii() or not number.isdigit():
+        return None
+    return int(number) if int(number) < 1 << 63 else None

@@ -4,8 +4,6 @@ This engine writes none: it meets them beside segments that a broker wrote. Sour
 org.apache.kafka.storage.internals.log.ProducerStateManager#readSnapshot and ProducerSnapshot.json.
 """
 
-from __future__ import annotations
-
 from struct import Struct
 from typing import NamedTuple
 

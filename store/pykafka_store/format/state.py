@@ -27,8 +27,6 @@ and the end offset, the lag and "is there anything new?" are one pread. Big-endi
     148   4  CRC-32C of bytes 0-147
 """
 
-from __future__ import annotations
-
 from struct import Struct
 from typing import NamedTuple
 

@@ -167,7 +167,7 @@ _FLAGS = frozenset(
 _BITS = {"INT": 32, "LONG": 64}
 
 
-_NAME = re.compile(r"[a-z][a-z0-9]{,30}(?:[._-][a-z0-9]{1,30})*")
+_NAME = r"[a-z][a-z0-9]{,30}(?:[._-][a-z0-9]{1,30})*"
 
 
 def client_settings(kind: str) -> frozenset[str]:
@@ -186,7 +186,7 @@ def shown_name(name: str) -> str:
     """An unknown setting's name, for a message: what does not look like one may be a line of a key or a password that
     was pasted without the backslashes that a property file wants.
     """
-    return name if _NAME.fullmatch(name) else f"{name[:2]}... (the rest is not shown: it may be part of a secret)"
+    return name if re.fullmatch(_NAME, name) else f"{name[:2]}... (the rest is not shown: it may be part of a secret)"
 
 
 _LEVELS = frozenset(["compression.gzip.level", "compression.lz4.level", "compression.zstd.level"])

@@ -10,9 +10,6 @@ are stored, written as a broker would describe them: ``007`` is stored as ``7``.
 7
 """
 
-from __future__ import annotations
-
-import math
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -397,6 +394,8 @@ def _java_double(text: str) -> float:
 
 def _write_double(number: float) -> str:
     """Double.toString: plain from 0.001 to 10 million, else a digit, a point and an exponent (``1.0E-4``)."""
+    import math  # a library of its own, which hardly any command needs
+
     if math.isnan(number):
         return "NaN"
     if math.isinf(number):

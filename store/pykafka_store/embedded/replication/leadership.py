@@ -23,8 +23,6 @@ until the epoch is written down in every replica's leader-epoch-checkpoint and s
 Source: Partition, ReplicationControlManager and PartitionChangeBuilder of Kafka 4.3; KIP-101, KIP-966.
 """
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -80,7 +78,7 @@ class LedPartition(NamedTuple):
     def has_enough(self) -> bool:
         return len(self.row.isr) >= self.min_isr
 
-    def with_states(self, states: Sequence[PublishedState]) -> LedPartition:
+    def with_states(self, states: Sequence[PublishedState]) -> "LedPartition":
         """The same replicas with other states, the leader's first."""
         replicas = [each._replace(state=state) for each, state in zip(self.all, states, strict=True)]
         return self._replace(leader=replicas[0], followers=tuple(replicas[1:]))
