@@ -16,7 +16,7 @@ from pykafka_store.embedded.clients.outgoing import (
     record_lengths,
 )
 from pykafka_store.format.record_loop import encode_one_by_one, header_blocks, known_blocks
-from pykafka_store.format.records import decode_general, encode_columns, encode_records
+from pykafka_store.format.records import decode_general, decode_plain, encode_columns, encode_records
 from pykafka_store.format.varint import encode_varint
 from pykafka_store.model import Header
 from pykafka_store.partitioners import partition_for_key, partitions_for_keys
@@ -107,6 +107,21 @@ def test_records_one_by_one_are_read_into_columns(
     )
     assert list(offsets) == [base + delta for delta in deltas]
     assert (found_times, found_keys, found_values, list(found_headers)) == (times, keys, values, headers)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_plain_records_of_one_size_have_the_bytes_of_records_one_by_one(size: int) -> None:
+    """What stands between them is remembered: for more records, for fewer, and for more again."""
+    for count in (15, 16, 65, 17, *((8193, 64, 70_000) if size <= 10 else ()), 66):
+        values = [(b"%d" % number)[:size].ljust(size, b"x") for number in range(count)]
+        data = encode_records(values, None, None, 5)
+        assert data == encode_one_by_one(values, None, None, 5)
+        assert decode_plain(data, count) in (values, None)  # None: long records go the general way
+
+
+def test_nulls_are_no_plain_records_of_one_size() -> None:
+    for values in ([None] * 20, [b"", None] * 10, [*[b""] * 19, None]):
+        assert encode_records(values, None, None, 5, [0] * 20) == encode_one_by_one(values, None, None, 5)
 
 
 @pytest.mark.parametrize("count", [(1 << 17) - 1, (1 << 17) + 2])

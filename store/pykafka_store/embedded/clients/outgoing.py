@@ -209,7 +209,7 @@ def record_lengths(
     values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, blocks: Sequence[bytes] | None
 ) -> list[int]:
     """Each record's bytes of key, value and headers."""
-    if COMPILED:
+    if COMPILED and not (keys is None and blocks is None):
         return lengths_one_by_one(
             list(values), [] if keys is None else list(keys), [] if blocks is None else list(blocks)
         )
