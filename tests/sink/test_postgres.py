@@ -62,9 +62,41 @@ def test_a_table_that_is_there_has_its_own_types(pg: PostgresLab) -> None:
     assert pg.sql("SELECT i4, d, v FROM t WHERE i2 IS NULL") == [(12, Decimal("1.5"), "5")]
 
 
+def test_arrays_of_json_are_arrays_of_the_database(pg: PostgresLab) -> None:
+    pg.sql("CREATE TABLE t (i int[], s text[], d numeric(6,2)[], b bool[], r real[], day date[], j jsonb[])")
+    texts = ["a,b", 'a"b', "a\\b", "NULL", "", "{}", " é ", None, "\n"]
+    pg.send(
+        {"i": [1, None, -3], "s": texts, "d": [1.25, 3], "b": [True, False], "r": [0.5], "day": ["2026-01-02"]},
+        {"i": [], "s": [["a"], ["b"]], "b": None, "j": [{"a": [None, 'x"y']}, 1, "s", None]},
+    )
+    assert pg.sink().is_good
+    assert pg.sql("SELECT i, s, d, b, r, day, j FROM t") == [
+        (
+            [1, None, -3], texts, [Decimal("1.25"), Decimal("3.00")], [True, False], [0.5],
+            [datetime.date(2026, 1, 2)], None,
+        ),
+        ([], [["a"], ["b"]], None, None, None, None, [{"a": [None, 'x"y']}, 1, "s", None]),
+    ]  # fmt: skip
+
+
+def test_a_date_may_be_infinite(pg: PostgresLab) -> None:
+    pg.sql("CREATE TABLE t (day date, at timestamp, z timestamptz)")
+    pg.send(*({"day": word, "at": word, "z": word} for word in ("infinity", "-infinity")))
+    assert pg.sink().is_good
+    assert pg.sql("SELECT day::text, at::text, z::text FROM t") == [("infinity",) * 3, ("-infinity",) * 3]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
+        ("a int[]", {"a": [1, 1.5]}, "1.5 is no integer"),
+        ("a int[]", {"a": [[1], [2, 3]]}, "malformed array literal"),
+        ("a int[]", {"a": [[], []]}, "an array that is empty within another one"),
+        ("a jsonb[]", {"a": [[1]]}, "an array within another one may be a JSON value, or a dimension"),
+        ("a numeric(6,2)[]", {"a": [1.234]}, "more than the 2 digits behind the point"),
+        ("a real[]", {"a": [52.512345]}, "52.512345 has more digits than 4 bytes keep"),
+        ("a text[]", {"a": ["\0"]}, "the text holds U+0000"),
+        ("b bool", {"b": [None, True, "é"]}, '[null, true, "é"] is no boolean'),
         ("i2 int2", {"i2": 32768}, "32768 has more than 16 bits"),
         ("i4 int4", {"i4": 2**31}, "2147483648 has more than 32 bits"),
         ("i8 int8", {"i8": 2**63}, "9223372036854775808 has more than 64 bits"),

@@ -154,7 +154,12 @@ def _check_text(text: str, *, refuses_nul: bool) -> None:
 
 def shown(value: object) -> str:
     """A value in a message: at most some 60 characters of it."""
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "an integer of more than 40 digits"
+    if isinstance(value, int) and abs(value) >= 10**40:
+        text = "an integer of more than 40 digits"
+    elif isinstance(value, str | bytes):
+        text = repr(value)
+    else:  # as the record has it: JSON's words, and not Python's
+        text = json.dumps(value, ensure_ascii=False, default=repr).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -247,7 +252,7 @@ def too_fine(value: object, scale: int) -> bool:
 
 
 def _date(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{4,6}-[0-9]{2}-[0-9]{2}", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4,6}-[0-9]{2}-[0-9]{2}|-?infinity", value):
         return value
     raise UnfitError(f"{shown(value)} is no date as in 2026-01-31")
 
@@ -374,3 +379,8 @@ _CONVERT: dict[Kind, Callable[[object], object]] = {
     Kind.LOCAL_TIME: _local_time,
     Kind.TIMESTAMP: _text,
 }
+
+
+def converted(kind: Kind, value: object) -> object:
+    """A value as a column of that kind has it. Raises UnfitError."""
+    return _CONVERT[kind](value)

@@ -44,9 +44,13 @@ def read_table(connection: psycopg.Connection[Any], oid: int, label: str, pendin
         raise SinkError(f"{label} is a view or the like and no table: name another one")
     columns = {}
     for name, base, declared, has_default, generated in connection.execute(_COLUMNS, (oid,)):
-        digits = re.fullmatch(r"numeric\([0-9]+,(-?[0-9]+)\)", declared)
+        digits = re.fullmatch(r"numeric\([0-9]+,(-?[0-9]+)\)(?:\[\])?", declared)
         scale = int(digits[1]) if digits is not None else None
-        columns[name] = Column(name, _KINDS.get(base, Kind.OTHER), declared, has_default, generated, scale)
+        kind_of = _KINDS.get(base, Kind.OTHER)
+        # An array's type has its element's name behind a stroke. Bytes in an array have another text: left out.
+        is_array = declared.endswith("[]") and base.startswith("_") and base != "_bytea"
+        element = _KINDS.get(base[1:], Kind.OTHER) if is_array else None
+        columns[name] = Column(name, kind_of, declared, has_default, generated, scale, element)
     primary: tuple[str, ...] = ()
     unique = set()
     for is_primary, names in connection.execute(UNIQUE_KEYS, (oid,)):

@@ -16,6 +16,7 @@ from itertools import compress
 from operator import itemgetter
 from typing import NamedTuple
 
+from pykafka_store.sink.arrays import fit_arrays
 from pykafka_store.sink.cells import Cells, columns_of
 from pykafka_store.sink.kinds import Seen, fit, kind_for, too_fine, typed
 from pykafka_store.sink.options import SinkOptions, ValueType
@@ -341,6 +342,12 @@ class Shaping:
         if name in self._options.types:
             values, untyped = typed(self._options.types[name], values, kind)
             seen = Seen(values)
+        column = schema.columns.get(name)
+        scale = None if column is None else column.scale
+        if column is not None and column.element is not None:
+            values, no_arrays = fit_arrays(values, column.element, scale)
+            untyped |= no_arrays
+            seen, scale = Seen(values), None
         fitted, unfit = fit(
             kind,
             values,
@@ -349,7 +356,6 @@ class Shaping:
             seen=seen,
         )
         unfit |= untyped
-        scale = schema.columns[name].scale if name in schema.columns else None
         if scale is not None:
             rounded = {index for index, value in enumerate(fitted) if index not in unfit and too_fine(value, scale)}
             unfit |= dict.fromkeys(

@@ -82,7 +82,9 @@ class Column(NamedTuple):
     has_default: bool = False
     is_generated: bool = False
     scale: int | None = None
-    """Digits behind the point that a decimal column keeps; None: all."""
+    """Digits behind the point that a decimal column, or an array's elements, keep; None: all."""
+    element: Kind | None = None
+    """What the elements of an array are, where the column is for arrays."""
 
 
 class TableSchema(NamedTuple):

@@ -1,0 +1,57 @@
+"""JSON arrays -> PostgreSQL's arrays, as the text that it reads. https://www.postgresql.org/docs/current/arrays.html
+
+Each element is fitted as a value for a column of the element's type is, for PostgreSQL would round or cut what is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pykafka_store.sink.kinds import UnfitError, converted, too_fine
+from pykafka_store.sink.target import Kind
+
+
+def fit_arrays(values: Sequence[object], element: Kind, scale: int | None) -> tuple[list[object], dict[int, str]]:
+    """Values with arrays as their texts, and for those that can't be arrays (None in their places) why. ``element``
+    and ``scale``: of an array's elements. Other values stay as they are.
+    """
+    fitted: list[object] = []
+    unfit: dict[int, str] = {}
+    for index, value in enumerate(values):
+        try:
+            fitted.append(_text(value, element, scale) if isinstance(value, list) else value)
+        except UnfitError as error:
+            fitted.append(None)
+            unfit[index] = str(error)
+        except RecursionError:
+            fitted.append(None)
+            unfit[index] = "the value is nested too deeply"
+    return fitted, unfit
+
+
+def _text(array: list[object], element: Kind, scale: int | None) -> str:
+    parts = []
+    for value in array:
+        if value is None:
+            parts.append("NULL")
+        elif isinstance(value, list):
+            if not value:
+                raise UnfitError("an array that is empty within another one is none for the database")
+            if element is Kind.JSON:
+                raise UnfitError("an array within another one may be a JSON value, or a dimension")
+            parts.append(_text(value, element, scale))
+        else:
+            found = converted(element, value)
+            if scale is not None and too_fine(found, scale):
+                raise UnfitError(f"an element has more than the {scale} digits behind the point that the column keeps")
+            parts.append(_element(found))
+    return f"{{{','.join(parts)}}}"
+
+
+def _element(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return repr(value)  # a number, whose digits are all in it
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
