@@ -302,8 +302,8 @@ def row_partitions(work: Path, rounds: int) -> list[Row]:
     steps = (
         ("made", 190, ("kafka-topics", "--create", "--topic", "t", "--partitions")),
         ("described", 38, ("kafka-topics", "--describe", "--topic", "t")),
-        ("asked for its offsets", 75, ("kafka-get-offsets", "--topic", "t")),
-        ("deleted", 190, ("kafka-topics", "--delete", "--topic", "t")),
+        ("asked for its offsets", 60, ("kafka-get-offsets", "--topic", "t")),
+        ("deleted", 150, ("kafka-topics", "--delete", "--topic", "t")),
     )
     rounds = min(rounds, 3)
     found: dict[tuple[str, int], float] = {}

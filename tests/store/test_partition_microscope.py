@@ -42,20 +42,26 @@ CONFIGS = {"internal.segment.bytes": "300", "retention.bytes": "900", "file.dele
 """Two records of 100 bytes fill a segment."""
 
 
-def made(path: Path, replicas: int) -> Path:
-    """A directory with topic t, on one broker or two."""
+def made(path: Path, replicas: int, *, first: bool = True) -> Path:
+    """A directory with topic t, on one broker or two, and with a first record or none."""
     with EmbeddedCluster(str(path)) as cluster:
         for _ in range(replicas - 1):
             cluster.add_broker()
         cluster.admin().create_topic("t", replication_factor=replicas, configs=CONFIGS)
-        with cluster.producer(AT_ONCE) as producer:
-            producer.send("t", [b"first" + bytes(95)], partitions=0)
+        if first:
+            with cluster.producer(AT_ONCE) as producer:
+                producer.send("t", [b"first" + bytes(95)], partitions=0)
     return path
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory.mktemp("one") / "data", 1)
+
+
+@pytest.fixture(scope="module")
+def unborn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("unborn") / "data", 1, first=False)
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +240,20 @@ def deletions(full: Path, faults: Sequence[Fault] = ()) -> Callable[[Strategy], 
     return run
 
 
+def deletions_before_a_record(empty: Path, faults: Sequence[Fault] = ()) -> Callable[[Strategy], None]:
+    """Nobody has ever had the partition's lock when all of them come to it."""
+
+    def run(strategy: Strategy) -> None:
+        with history(empty, strategy) as now:
+            now.sent.clear()
+            now.acknowledged.clear()
+            now.process("a", now.writes(b"a", 2), faults)
+            now.process("admin", now.makes_again, faults)
+            now.process("upkeep", now.maintains, faults)
+
+    return run
+
+
 def two_writers(full: Path, faults: Sequence[Fault] = ()) -> Callable[[Strategy], None]:
     def run(strategy: Strategy) -> None:
         with history(full, strategy) as now:
@@ -275,11 +295,21 @@ def test_deletions_by_chance(one: Path, seed: int) -> None:
     deletions(one, ANYTHING[: seed % 4])(ByChance(seed))
 
 
+@pytest.mark.parametrize("fault", [None, "kill"])
+def test_deletions_before_the_first_record_in_every_order_with_one_surprise(unborn: Path, fault: Fault | None) -> None:
+    assert histories(deletions_before_a_record(unborn, (fault,) if fault else ()), 1, (*CHANGES, "list")) > 20
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_deletions_before_the_first_record_by_chance(unborn: Path, seed: int) -> None:
+    deletions_before_a_record(unborn, ANYTHING[: seed % 4])(ByChance(seed))
+
+
 # ---------------------------------------------------------------------------------------------------- what it must find
 
 
 @contextmanager
-def no_lock(_locks: Locks, _topic_id: str, _partition: int) -> Iterator[None]:
+def no_lock(_locks: Locks, _topic_id: str, _partition: int, _look: object) -> Iterator[None]:
     yield
 
 

@@ -2,7 +2,8 @@
 
 Each is an exclusive lock of the operating system (``flock``) on a file in ``locks/``: the kernel
 drops it when the holder dies, however it dies. A lock file is never removed while its thing can come back:
-partitions' are named by topic *id*, so a topic made again under its old name has locks of its own.
+partitions' are named by topic *id*, so a topic made again under its old name has locks of its own. Whoever deletes a
+topic makes no lock file for that: who opens one looks whether the topic is there (store/DESIGN.md, "Locks").
 
 Never held while waiting for input or output. Who holds a lock may have looked at the world before it got it: look
 again.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 
@@ -53,6 +54,9 @@ SHARE_INTERVAL = 0.0005
 IDLE = 100
 """Files of locks that nobody holds which stay open at most."""
 
+Look = Callable[[], object]
+"""A look at the catalogue, which raises where the partition is gone."""
+
 Taken = AbstractContextManager[bool]
 """A lock for as long as the context lasts; the value is False where it could not be had."""
 
@@ -68,7 +72,11 @@ def _upkeep_name(topic_id: str, partition: int) -> str:
 
 
 def _file(directory: str, name: str) -> str:
-    return os.path.join(directory, f"{name}.lock")
+    return os.path.join(directory, _file_name(name))
+
+
+def _file_name(name: str) -> str:
+    return f"{name}.lock"
 
 
 def try_to_take(descriptor: int) -> bool:
@@ -130,9 +138,23 @@ class Locks:
         """Guards the layout of the data directory, and the making and removing of topics' directories."""
         return self._taking(_CLUSTER_NAME, CLUSTER)
 
-    def partition(self, topic_id: str, partition: int) -> Taken:
-        """Guards the files of all replicas of one partition against other writers."""
-        return self._taking(_partition_name(topic_id, partition), PARTITION)
+    def partition(self, topic_id: str, partition: int, look: Look | None = None) -> Taken:
+        """Guards the files of all replicas of one partition against other writers.
+
+        ``look`` is called when the lock's file has been opened. Only who knows that the topic is gone does without.
+        """
+        return self._taking(_partition_name(topic_id, partition), PARTITION, look)
+
+    def made_for(self, topic_id: str, partitions: Iterable[int]) -> set[int]:
+        """Those of a topic's partitions that have a lock file. Of the others nobody has ever had the lock; who opens
+        one after this was asked looks at the catalogue after it was asked, too.
+        """
+        try:
+            there = set(self._disk.list(self._directory))
+        except FileNotFoundError:  # copies may lack their place as well
+            return set()
+        names = {number: (_partition_name(topic_id, number), _upkeep_name(topic_id, number)) for number in partitions}
+        return {number for number, both in names.items() if not there.isdisjoint(map(_file_name, both))}
 
     def upkeep(self, topic_id: str, partition: int) -> Taken:
         """Guards the sealed segments of one partition against others who would take them away or replace them.
@@ -173,7 +195,9 @@ class Locks:
                     fcntl.flock(self._descriptors[name], fcntl.LOCK_UN)
 
     @holding
-    def _taking(self, name: str, rank: int, *, wait: bool = True) -> Generator[bool, None, None]:
+    def _taking(
+        self, name: str, rank: int, look: Look | None = None, *, wait: bool = True
+    ) -> Generator[bool, None, None]:
         """The value is False where the lock is taken, and is not waited for."""
         import fcntl
 
@@ -185,7 +209,7 @@ class Locks:
                 yield False
                 return
             try:
-                got = self._try(name)
+                got = self._try(name, look)
                 if not got and wait:
                     self._wait(name)
                     got = True
@@ -221,8 +245,10 @@ class Locks:
                 if True in got:
                     lock.release()
 
-    def _try(self, name: str) -> bool:
-        """Take a lock if it is free."""
+    def _try(self, name: str, look: Look | None = None) -> bool:
+        """Take a lock if it is free. Raises what ``look`` raises, and then keeps no file open: the next time it is
+        asked again.
+        """
         descriptor = self._descriptors.get(name)
         if descriptor is None:
             if len(self._descriptors) >= IDLE:
@@ -233,6 +259,12 @@ class Locks:
             except FileNotFoundError:  # lock files hold nothing, so copies and archives may lack them, and their place
                 self._disk.make_new_directory(self._directory)
                 descriptor = self._disk.open(path, os.O_RDWR | os.O_CREAT)
+            if look is not None:
+                try:
+                    look()
+                except BaseException:
+                    self._disk.close(descriptor)
+                    raise
             self._descriptors[name] = descriptor
         return try_to_take(descriptor)
 

@@ -112,8 +112,10 @@ class HostedPartition:
     # ---------------------------------------------------------------------------------------------------------- locks
 
     def lock(self) -> AbstractContextManager[bool]:
-        """Guards the files of all replicas, see :meth:`Locks.partition`."""
-        return self.engine.locks.partition(self.topic_id, self.name.partition)
+        """Guards the files of all replicas, see :meth:`Locks.partition`. May raise UnknownTopicOrPartitionError if the
+        topic is gone.
+        """
+        return self.engine.locks.partition(self.topic_id, self.name.partition, self.current)
 
     def upkeep_lock(self) -> AbstractContextManager[bool]:
         """Guards the sealed segments of all replicas; the value is False where another process has it."""

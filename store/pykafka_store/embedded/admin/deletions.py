@@ -1,16 +1,17 @@
 """What is left of deleted topics: their directories go, also where the deleting was cut short.
 
 A topic is gone when the catalogue says so, and in the same transaction it notes what is to be taken away. Then each
-partition's state is marked as deleted, and its directory renamed, under its lock; the note goes; and the files are
-removed, which takes long and needs no lock. A kill before the note is gone leaves it to ``pykafka maintain``, by which
-a directory of a deleted topic is told from one of a topic that an older catalogue does not know. A kill after that
-leaves directories that are called ``….<hex>-delete``.
+partition's state is marked as deleted, and its directory renamed, under its lock, if anybody ever had that; the note
+goes; and the files are removed, which takes long and needs no lock. A kill before the note is gone leaves it to
+``pykafka maintain``, by which a directory of a deleted topic is told from one of a topic that an older catalogue does
+not know. A kill after that leaves directories that are called ``….<hex>-delete``.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.layout import set_aside
@@ -20,7 +21,8 @@ from pykafka_store.format.names import partition_directory
 
 
 def take_away(engine: Engine, topic_id: str, directories: Mapping[int, Sequence[str]]) -> tuple[list[str], bool]:
-    """Mark what lies there as deleted, by partition number, and rename it. Needs the cluster's lock.
+    """Mark what lies there as deleted, by partition number, and rename it. Needs the cluster's lock, and the catalogue
+    to say by now that the topic is gone: a lock that has no file is nobody's then, and is not taken.
 
     Returns the new paths, to be removed, and whether that is all: where a disk fails its replica stays. Raises
     TimeoutError where a writer is frozen.
@@ -30,8 +32,9 @@ def take_away(engine: Engine, topic_id: str, directories: Mapping[int, Sequence[
     disk = engine.disk
     aside = []
     complete = True
+    locked = engine.locks.made_for(topic_id, directories)
     for partition, some in directories.items():
-        with engine.locks.partition(topic_id, partition):
+        with engine.locks.partition(topic_id, partition) if partition in locked else nullcontext():
             for directory in some:
                 try:
                     mark_deleted(disk, directory)
@@ -40,7 +43,8 @@ def take_away(engine: Engine, topic_id: str, directories: Mapping[int, Sequence[
                     pass  # not every log directory has one
                 except StoreError:
                     complete = False
-        engine.locks.forget_partition(topic_id, partition)
+        if partition in locked:
+            engine.locks.forget_partition(topic_id, partition)
     return aside, complete
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pykafka_store.embedded.admin.elections import settle_partition
@@ -14,6 +15,14 @@ from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, OffsetAt, TopicP
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.replication.reader import PartitionReader
+    from pykafka_store.format.state import PublishedState
+
+_OF_STATE: Mapping[int, Callable[[PublishedState], int]] = {
+    OffsetAt.LATEST: attrgetter("high_watermark"),
+    OffsetAt.EARLIEST: attrgetter("log_start_offset"),
+    OffsetAt.EARLIEST_LOCAL: attrgetter("log_start_offset"),
+}
+"""The places in a log that its published state names."""
 
 
 class OffsetAdmin:
@@ -23,11 +32,19 @@ class OffsetAdmin:
         self._engine = engine
 
     def list_offsets(self, at: Mapping[TopicPartition, int | OffsetAt]) -> dict[TopicPartition, int | Exception]:
+        from pykafka_store.embedded.replication.published import published_by_leaders
+
+        states = published_by_leaders(self._engine, (each for each, when in at.items() if when in _OF_STATE))
+        others = [each for each in at if each not in states]
+        hosts = dict(zip(others, all_hosted(self._engine, others, gone=" while it was read"), strict=True))
         answers: dict[TopicPartition, int | Exception] = {}
-        hosts = all_hosted(self._engine, at, gone=" while it was read")
-        for (partition, when), host in zip(at.items(), hosts, strict=True):
+        for partition, when in at.items():
+            state = states.get(partition)
+            if state is not None:
+                answers[partition] = _OF_STATE[when](state)
+                continue
             try:
-                answers[partition] = self._offset_at(self._reader(partition, host), when)
+                answers[partition] = self._offset_at(self._reader(partition, hosts[partition]), when)
             except StoreError as error:
                 answers[partition] = error
         return answers
@@ -46,10 +63,8 @@ class OffsetAdmin:
     def _offset_at(self, reader: PartitionReader, when: int | OffsetAt) -> int:
         try:
             match when:
-                case OffsetAt.LATEST:
-                    return reader.state().high_watermark
-                case OffsetAt.EARLIEST | OffsetAt.EARLIEST_LOCAL:
-                    return reader.state().log_start_offset
+                case OffsetAt.LATEST | OffsetAt.EARLIEST | OffsetAt.EARLIEST_LOCAL:
+                    return _OF_STATE[when](reader.state())
                 case OffsetAt.LATEST_TIERED | OffsetAt.EARLIEST_PENDING_UPLOAD:
                     return -1  # nothing is tiered here
                 case OffsetAt.MAX_TIMESTAMP:

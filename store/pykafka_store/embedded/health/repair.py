@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk, boot_id
@@ -283,7 +284,7 @@ class _Repair:
             with self._locks.upkeep(place.topic_id, place.partition) as ours:
                 if ours:
                     with (
-                        self._locks.partition(place.topic_id, place.partition),
+                        self._locks.partition(place.topic_id, place.partition, partial(self._require_topic, place)),
                         closing(
                             ReplicaLog(self._disk, place.directory, place.label, place.topic_id, boot_id())
                         ) as replica,
@@ -293,6 +294,13 @@ class _Repair:
             if self._clock.monotonic() > deadline:
                 raise _Refused("another process is at its upkeep: run it again")
             self._clock.sleep(0.01)
+
+    def _require_topic(self, place: Place) -> None:
+        from pykafka_store.embedded.catalog import Catalog
+
+        with closing(Catalog(self._directory)) as catalog:
+            if catalog.topic_id(place.topic) != place.topic_id:
+                raise _Refused("the topic was deleted meanwhile")
 
     def remove(self, found: Found) -> None:
         """A file that was not written to its end."""
