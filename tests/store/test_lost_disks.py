@@ -18,6 +18,7 @@ from pykafka_store.embedded.partitions import hosted
 from pykafka_store.embedded.replication.replicas import Replicas
 from pykafka_store.errors import StoreError
 from pykafka_store.model import OffsetAt
+from tests.store.helpers import AT_ONCE
 from tests.store.test_replication import T, Three, content
 
 VERBS = ("open", "read_at", "write_at", "truncate", "rename", "remove", "list", "exists", "size_of", "is_at")
@@ -123,3 +124,36 @@ def test_a_disk_that_goes_while_a_replica_comes_back_takes_nothing_from_it(
         if verbs <= lost_at:
             break
     assert lost_at > 40
+
+
+@pytest.mark.parametrize("verbs_away", [1, 2])
+def test_a_disk_that_goes_under_an_append_does_not_bring_back_what_was_deleted(tmp_path: Path, verbs_away: int) -> None:
+    """A state that could not be seen for a moment was taken for a lost one, and only it knows where the log starts."""
+    three = Three(tmp_path / "prepared")
+    three.send(b"a", b"b")
+    three.admin.delete_records({T: 1})
+    three.close()
+    for lost_at in count():
+        path = tmp_path / str(lost_at)
+        shutil.copytree(tmp_path / "prepared", path)
+        disk = LosesOne(path / "d" / "brokers" / "0")
+        with EmbeddedCluster(str(path / "d"), disk=disk) as cluster:
+            with cluster.producer(AT_ONCE) as producer:
+                disk.begin(lost_at, verbs_away)
+                producer.send("t", [b"c"], partitions=0)
+                verbs = disk.end()
+            Replicas(hosted(cluster.engine, T)).bring_back()
+            with cluster.consumer() as consumer:
+                consumer.assign({T: OffsetAt.EARLIEST})
+                found = [
+                    (offset, value)
+                    for run in (*consumer.poll(), *consumer.poll())
+                    for offset, value in zip(run.offsets, run.values, strict=True)
+                ]
+            assert found == [(1, b"b"), (2, b"c")], lost_at
+        first, *others = [content(path / "d" / "brokers" / str(broker) / "t-0") for broker in (0, 1, 2)]
+        assert others == [first, first], lost_at
+        shutil.rmtree(path)
+        if verbs <= lost_at:
+            break
+    assert lost_at > 5

@@ -245,6 +245,12 @@ class Disk:
     def exists(self, path: str) -> bool:
         return os.path.exists(path)
 
+    def is_missing(self, path: str) -> bool:
+        """Whether its directory has no such file. Raises FileNotFoundError where the directory can't be seen: a disk
+        may go at any moment, and come back, so that a file which can't be opened need not be missing.
+        """
+        return os.path.basename(path) not in self.list(os.path.dirname(path))
+
     def may_read(self, path: str) -> bool:
         """Whether what is in this directory can be looked at."""
         return os.access(path, os.R_OK | os.X_OK)

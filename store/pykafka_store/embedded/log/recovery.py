@@ -108,7 +108,7 @@ def _state_before(
     else:
         offset, epoch = published.log_end_offset, published.leader_epoch
         state = empty_state(topic_id, boot_id, offset=offset, leader_epoch=epoch)._replace(flags=published.flags)
-    if disk.exists(os.path.join(directory, CLEANER_CHECKPOINT_FILE)):
+    if not disk.is_missing(os.path.join(directory, CLEANER_CHECKPOINT_FILE)):
         return state._replace(flags=state.flags | COMPACTED)  # a lost or older state does not know of it
     return state
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.index_builder import DEFAULT_INTERVAL, IndexBuilder
@@ -121,9 +122,10 @@ class ReplicaLog:
         except CorruptRecordError:
             return None
         except FileNotFoundError:
-            if not self._disk.exists(self._directory):
-                raise StorageError(f"{self._label}: {self._directory} does not exist: is its disk mounted?") from None
-            return None
+            with suppress(FileNotFoundError):
+                if self._disk.is_missing(self._state_path):
+                    return None
+            raise StorageError(f"{self._label}: {self._directory} does not exist: is its disk mounted?") from None
 
     def _restore(self, found: Recovered) -> PublishedState:
         """Make the files what recovery found, bring that to the disk itself, and publish it."""
@@ -358,11 +360,15 @@ class ReplicaLog:
         return cut
 
     def leader_epochs(self) -> list[tuple[int, int]]:
-        """(leader epoch, its first offset) of every epoch in the log, oldest first. Raises CorruptRecordError."""
+        """(leader epoch, its first offset) of every epoch in the log, oldest first. Raises CorruptRecordError, and
+        FileNotFoundError where the directory is gone.
+        """
         path = os.path.join(self._directory, LEADER_EPOCH_FILE)
         try:
             return parse_leader_epochs(self._disk.read_file(path).decode("ascii", "replace"))
         except FileNotFoundError:
+            if not self._disk.is_missing(path):
+                raise
             return []
 
     def assign_epoch_locked(self, epoch: int, offset: int) -> None:

@@ -15,9 +15,20 @@ def read_state(disk: Disk, directory: str) -> PublishedState | None:
     """A replica's state as published; None where there is none that checks."""
     path = os.path.join(directory, states.FILE_NAME)
     for _ in range(100):  # beside a writer a read may see half of what it writes
-        with suppress(CorruptRecordError, FileNotFoundError):
-            return parse_state(disk.read_file(path))
+        with suppress(CorruptRecordError):
+            try:
+                return parse_state(disk.read_file(path))
+            except FileNotFoundError:
+                if _is_gone(disk, path):
+                    return None
     return None
+
+
+def _is_gone(disk: Disk, path: str) -> bool:
+    try:
+        return disk.is_missing(path)
+    except FileNotFoundError:
+        return True
 
 
 def mark_deleted(disk: Disk, directory: str) -> None:

@@ -107,14 +107,12 @@ class Copy:
 
 
 def copy_file(disk: Disk, leader: str, directory: str, name: str) -> None:
-    """Have a small file of the leader's, or none where it has none. Raises FileNotFoundError where the leader is gone:
-    its disk may go at any moment, and what can't be found then is no file that it lacks.
-    """
+    """Have a file of the leader's, or none where it has none. Raises FileNotFoundError where the leader is gone."""
     path = os.path.join(directory, name)
     try:
         data = disk.read_file(os.path.join(leader, name), limit=1 << 30)
     except FileNotFoundError:
-        if name in disk.list(leader):
+        if not disk.is_missing(os.path.join(leader, name)):
             raise
         disk.remove(path)
     else:
