@@ -290,7 +290,8 @@ class Consumer(_Closing, Protocol):
         """Be told, from within ``poll`` and ``close``, what this member was given, is about to give up, or lost.
 
         ``assigned`` is called after joining even if there is nothing left to be given. In ``revoked`` the partitions
-        are still owned, so offsets can be committed; in ``lost`` they are not.
+        are still owned, so offsets can be committed; in ``lost`` they are not. A partition whose topic was deleted and
+        made again is lost and assigned, though the group may have had it all along.
         """
 
     def poll(self, timeout: float = 0.0, max_records: int | None = None) -> list[Records]:

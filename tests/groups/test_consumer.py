@@ -651,9 +651,32 @@ def test_a_topic_deleted_while_it_is_taken_is_no_error(room: Room, monkeypatch: 
         begin(self, partitions)
 
     monkeypatch.setattr(MemberConsumer, "_begin", too_late)
+    told: list[TopicPartition] = []
+    consumer.on_rebalance(assigned=told.extend)
     consumer.poll(0.05)
     room.produce(2)
     assert read(consumer, 2) == numbers(0, 2)
+    assert sorted(told) == [T0, TopicPartition("u", 0)], "each was told once, when it could be read"
+
+
+def test_who_reads_a_topic_that_was_made_again_is_told(room: Room) -> None:
+    """The group has the same partitions before and after."""
+    room.admin.create_topic("t")
+    consumer = room.consumer()
+    told: list[tuple[str, Sequence[TopicPartition]]] = []
+    consumer.on_rebalance(
+        assigned=lambda those: told.append(("assigned", those)),
+        revoked=lambda those: told.append(("revoked", those)),
+        lost=lambda those: told.append(("lost", those)),
+    )
+    consumer.subscribe(["t"])
+    room.produce(2)
+    read(consumer, 2)
+    room.admin.delete_topic("t")
+    room.admin.create_topic("t")
+    room.produce(2, first=10)
+    assert read(consumer, 2) == numbers(10, 12)
+    assert told == [("assigned", [T0]), ("lost", [T0]), ("assigned", [T0])]
 
 
 # --------------------------------------------------------------------------------------------- subscribing, and failing

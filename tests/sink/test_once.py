@@ -139,6 +139,38 @@ def test_a_topic_that_was_made_anew_is_told_and_begins_at_its_beginning(both: La
     assert any("made anew" in notice for notice in both.notices)
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_topic_that_is_made_anew_under_a_sink_begins_at_its_beginning(both: Lab, empty: bool) -> None:
+    """The group has the same partitions before and after, and takes none away."""
+    admin = both.cluster.admin()
+
+    def stop() -> bool:
+        written = runner.report().messages
+        if written == 2 * len(made) and len(made) < 4:
+            number = len(made)
+            made.append(number)
+            if number:
+                admin.delete_topic("t")
+                admin.create_topic("t", partitions=2)
+            if number == 2 and empty:  # it is gone once more before anybody looked
+                admin.delete_topic("t")
+                admin.create_topic("t", partitions=2)
+            both.send({"n": 2 * number}, {"n": 2 * number + 1})
+        return written == 8
+
+    made: list[int] = []
+    target = both.target()
+    options = SinkOptions(linger=0.0, timeout=30.0)
+    runner = Sink(both.cluster, ["t"], target, "g", options=options, on_notice=both.notices.append)
+    try:
+        assert runner.run(stop).is_good
+    finally:
+        target.close()
+    assert both.sql("SELECT n FROM t ORDER BY n") == [(number,) for number in range(8)]
+    assert both.next_offset() == 2
+    assert both.sink().messages == 0
+
+
 def test_records_that_were_deleted_before_they_were_written_are_told(both: Lab) -> None:
     both.send({"n": 1})
     both.sink()

@@ -30,14 +30,7 @@ from pykafka_store.sink.buffer import Buffer
 from pykafka_store.sink.letters import LetterTopic
 from pykafka_store.sink.options import SinkOptions, check_options
 from pykafka_store.sink.report import SinkReport
-from pykafka_store.sink.target import (
-    BATCH_BYTES,
-    Claim,
-    FencedError,
-    Group,
-    SinkError,
-    Target,
-)
+from pykafka_store.sink.target import BATCH_BYTES, Claim, FencedError, Group, SinkError, Target
 
 POLL = 0.2
 """Seconds that a poll waits at most, so that a wish to stop is heard."""
@@ -342,11 +335,11 @@ class Sink:
         try:
             self._knows_its_share = True
             self._unclaimed |= set(partitions)
-            if self._options.exit_at_end:
-                self._ends |= self._consumer.end_offsets([each for each in partitions if each not in self._ends])
             for partition in partitions:
                 with suppress(UnknownTopicOrPartitionError):  # just being deleted
                     self._consumer.seek(partition, OffsetAt.EARLIEST)  # until the target says where
+                    if self._options.exit_at_end and partition not in self._ends:
+                        self._ends |= self._consumer.end_offsets([partition])
             self._refuse_shared_group()
             if not self._patience.is_tried:
                 self._claim()
@@ -363,7 +356,11 @@ class Sink:
         if not ours:
             return
         topic_ids = {each.name: each.topic_id for each in self._admin.list_topics()}
-        beginnings, ends = consumer.beginning_offsets(ours), consumer.end_offsets(ours)
+        try:
+            beginnings, ends = consumer.beginning_offsets(ours), consumer.end_offsets(ours)
+        except UnknownTopicOrPartitionError:  # just being deleted: the group says so soon, or that there is another one
+            self._patience.pause()
+            return
         first = ends if self._options.from_latest else beginnings
         starts = {each: (topic_ids.get(each.topic, ""), first[each]) for each in ours}
         for partition, claimed in self._target.claim(self._group, starts, self._owner).items():
@@ -374,6 +371,8 @@ class Sink:
                     "those of the old one"
                 )
                 claim = self._target.restart(self._group, partition, claim, topic_id, beginnings[partition])
+                if partition in self._ends:  # that of the old one, where this sink has read it
+                    self._ends[partition] = ends[partition]
             if claim.next > ends[partition]:
                 raise SinkError(
                     f"{partition} ends at offset {ends[partition]}, and was written up to {claim.next}: it lost "

@@ -139,7 +139,10 @@ class MemberConsumer(EmbeddedConsumer):
             self._knows_its_share = True
             self._tell("assigned", ())
         if len(self._positions) < len(self._member.owned):  # taken when its topic was just being deleted
-            self._begin([partition for partition in self._member.owned if partition not in self._positions])
+            late = [partition for partition in self._member.owned if partition not in self._positions]
+            self._begin(late)
+            if begun := self._begun(late):
+                self._tell("assigned", begun)
         if self._reset.is_none:
             self._refuse_undefined()
 
@@ -157,7 +160,11 @@ class MemberConsumer(EmbeddedConsumer):
         if change.taken:
             self._begin(change.taken)
             self._knows_its_share = True
-            self._tell("assigned", change.taken)
+            self._tell("assigned", self._begun(change.taken))
+
+    def _begun(self, partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+        """Those that can be read. Of the others nothing is told before they can."""
+        return [partition for partition in partitions if partition in self._positions]
 
     def _refuse_undefined(self) -> None:
         """Raises NoOffsetForPartitionError where a partition has no position, and auto.offset.reset gives it none."""
@@ -206,11 +213,17 @@ class MemberConsumer(EmbeddedConsumer):
             callback(partitions)
 
     def _follow_deletion(self, partition: TopicPartition, error: UnknownTopicOrPartitionError) -> None:
-        """A topic that came by the group goes by it. There may be another one under its name, which is read then."""
+        """A topic that came by the group goes by it. There may be another one under its name, which is read then: the
+        group has the same partitions as before, and takes none away, so who keeps something by them is told here.
+        """
         if self._member is None:
             raise error
-        self._positions[partition].waiting.clear()
+        before = self._positions[partition]
+        before.waiting.clear()
         self._begin([partition])
+        if self._positions[partition] is not before:
+            self._tell("lost", [partition])
+            self._tell("assigned", [partition])
 
     def _leave(self) -> None:
         if self._member is None:
