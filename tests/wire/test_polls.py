@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Hashable, Iterator
+from pathlib import Path
 
 import pytest
 
-from pykafka_store.open import open_cluster
+from pykafka_store.open import open_cluster, serve_data_directory
+from pykafka_store.settings.listeners import Listener
+from pykafka_store.watching import Watcher
+from pykafka_store.wire import parking as parking_module
+from pykafka_store.wire import server as server_module
 from pykafka_store.wire.broker import when_to_answer
 from tests.support.console import produce
 from tests.support.frames import connect, receive
@@ -81,6 +87,36 @@ def test_what_is_appended_while_it_waits_again_ends_the_wait(served: Served, pol
         error, size = poller.hear()
         assert error == 0 and size > 0
         poller.at += 1
+
+
+def test_where_a_watch_tells_nothing_each_poll_looks_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that another machine writes to."""
+
+    class Deaf(Watcher):
+        def changed(self) -> set[Hashable]:
+            super().changed()
+            return set()
+
+    monkeypatch.setattr(server_module, "Watcher", Deaf)
+    monkeypatch.setattr(parking_module, "tells", lambda _path: False)
+    with open_cluster(tmp_path) as cluster:
+        cluster.admin().create_topic("polled")
+    server = serve_data_directory(tmp_path, [Listener("127.0.0.1", 0)])
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        with connect("{}:{}".format(*server.address)) as client:
+            poller = Poller(client)
+            for _ in range(3):
+                assert poller.poll() == (EMPTY, 0)
+            assert produce(tmp_path, "one\n", "--topic", "polled").code == 0
+            error, size = poller.poll()
+            assert error == 0 and size > 0
+    finally:
+        server.stop()
+        thread.join()
 
 
 def test_a_topic_that_is_deleted_between_two_polls_is_gone_in_the_second(served: Served, poller: Poller) -> None:

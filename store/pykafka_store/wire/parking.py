@@ -8,12 +8,13 @@ it has moved since, is remembered: the same bytes then wait again without being 
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Callable, Hashable
 from typing import cast
 
 from pykafka_store.errors import StoreError
 from pykafka_store.protocol.writing import Piece
-from pykafka_store.watching import POLL_INTERVAL, Watcher
+from pykafka_store.watching import POLL_INTERVAL, Watcher, tells
 from pykafka_store.wire.broker import Broker, Parked, Poll, when_to_answer
 from pykafka_store.wire.connection import Connection
 from pykafka_store.wire.protocol import FETCH, Request, encode
@@ -89,6 +90,8 @@ class Parking:
         """What is due at each of the deadlines."""
         self._unwatched: set[Connection] = set()
         """Connections whose request waits for what can't be watched, and so is attempted again and again."""
+        self._telling: dict[str, bool] = {}
+        """Log directory -> whether a watch tells what other machines append there."""
         self._version: object = None
         """The catalogue's, if it was asked for in this turn."""
         self._now = 0.0
@@ -173,10 +176,18 @@ class Parking:
             if not self._watcher.is_watched(key, path):
                 began = True
                 watched = self._watcher.watch(key, path) and watched
+            if not self._tells(os.path.dirname(os.path.dirname(path))):
+                waiting.head = b""  # an append may wake nobody, so each poll looks for itself
         if not watched:
             self._unwatched.add(connection)
             waiting.head = b""
         return began or not watched
+
+    def _tells(self, log_dir: str) -> bool:
+        known = self._telling.get(log_dir)
+        if known is None:
+            known = self._telling[log_dir] = tells(log_dir)
+        return known
 
     def _forget_keys(self, connection: Connection) -> None:
         for key in self._keys.pop(connection, ()):
