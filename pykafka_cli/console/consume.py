@@ -293,8 +293,9 @@ class GroupReading(Reading):
         # records that came in between would be passed over.
         self._commit(new)
         if self._ends is not None:
+            # One that was here before keeps its end, but that of a topic which was made anew meanwhile is nearer.
             for partition, end in self._consumer.end_offsets(partitions).items():
-                self._ends.setdefault(partition, end)
+                self._ends[partition] = min(self._ends.get(partition, end), end)
 
     def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._commit({partition: self._done[partition] for partition in partitions if partition in self._done})

@@ -117,6 +117,19 @@ def test_nothing_is_committed_that_did_not_leave_the_process(directory: Path, me
     assert {*lines, *again.split(b"\n")[:-1]} == {b"%099d" % n for n in range(COUNT)}
 
 
+def test_a_worker_ends_at_the_end_of_a_topic_that_was_made_anew(directory: Path, member: Start) -> None:
+    worker = member("--exit-at-end")
+    read_some(worker, 1)  # the rest does not fit into the pipe
+    with open_cluster(directory) as cluster:
+        cluster.admin().delete_topic("t")
+        cluster.admin().create_topic("t", partitions=4)
+        with cluster.producer() as producer:
+            producer.send("t", [b"anew"], partitions=3)
+    out, _ = worker.communicate(timeout=PATIENCE)
+    assert worker.returncode == 0
+    assert out.endswith(b"\nanew\n")
+
+
 def test_two_members_share_and_nothing_is_read_twice(directory: Path, member: Start) -> None:
     first, second = member(), member()
     outputs = [b"", b""]

@@ -147,7 +147,12 @@ def test_other_requests_between_and_with_it_are_answered_in_order(poller: Poller
     assert poller.poll(60_000)[1] > 0
 
 
-@pytest.mark.parametrize("patience", [0.001, 0.1, 0.5, 5.0, 30.0])
+@pytest.mark.parametrize("patience", [5.1, 30.0, 3600.0])
+def test_a_poll_that_waits_for_long_ends_in_time(patience: float) -> None:
+    assert when_to_answer(86_400.3, patience) == pytest.approx(86_400.3 + patience, abs=1e-6)
+
+
+@pytest.mark.parametrize("patience", [0.001, 0.1, 0.5, 5.0])
 def test_polls_that_wait_equally_long_end_together(patience: float) -> None:
     turnaround = patience / 100
     ends = set()

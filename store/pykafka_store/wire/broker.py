@@ -55,6 +55,8 @@ class Poll(Parked, Protocol):
 
 _LATER = 0.1
 """The part of its time that a poll may be answered later."""
+_LONG = 5.0
+"""Seconds: a poll that waits longer is answered when its time is over."""
 
 
 def when_to_answer(now: float, patience: float) -> float:
@@ -63,8 +65,11 @@ def when_to_answer(now: float, patience: float) -> float:
 
     To wake up costs the server more than what it does then, so polls that wait equally long end together, at the
     multiples of a period. A poll that would wait too long for the next multiple waits as long as it asked for, which is
-    less than the period: so it ends earlier in each, and is in step with the others after some ten of its polls.
+    less than the period: so it ends earlier in each, and is in step with the others after some ten of its polls. One
+    that waits for long costs next to nothing, and its client may give up soon afterwards (Java's request.timeout.ms).
     """
+    if patience > _LONG:
+        return now + patience
     later = max(0.001, patience * _LATER)
     period = patience + later
     due = now + patience
