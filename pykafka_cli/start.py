@@ -21,9 +21,16 @@ def __getattr__(name: str) -> Callable[[], NoReturn]:
 
     def program() -> NoReturn:
         gc.disable()
-        from pykafka_cli import main
+        try:
+            from pykafka_cli import main
 
-        getattr(main, name)()
+            run = getattr(main, name)
+        except KeyboardInterrupt:  # nothing is done yet: it ends as without Python, which would show a traceback
+            import signal
+
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        run()
         raise AssertionError
 
     return program

@@ -98,6 +98,13 @@ def test_help_fits_a_terminal_of_80_columns(words: str, command: click.Command) 
     assert [line for line in lines if len(line) > 80 and line != kafkas_own(command)] == []
 
 
+@pytest.mark.parametrize(("words", "command"), every_command())
+def test_examples_fit_a_manual_of_80_columns(words: str, command: click.Command) -> None:
+    """What stands elsewhere in a manual is wrapped by ``man``, which indents it by seven."""
+    lines = [line.removeprefix("  ") for line in (command.epilog or "").splitlines()]
+    assert [line for line in lines if len(line) > 73] == []
+
+
 def kafkas_own(command: click.Command) -> str:
     return " ".join(inspect.cleandoc(command.help or "").partition("\n\n")[0].split())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -97,6 +98,23 @@ start.kafka_topics()
 """
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "[] True True")
+
+
+def test_a_program_struck_by_ctrl_c_while_it_is_imported_says_nothing(environ: dict[str, str]) -> None:
+    code = """
+import signal, sys
+from pykafka_cli import start
+
+class Strikes:
+    def find_spec(self, name, path, target=None):
+        if name == "pykafka_cli.env":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Strikes())
+start.kafka_topics()
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_command_does_not_import_another(environ: dict[str, str]) -> None:

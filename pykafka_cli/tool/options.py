@@ -305,8 +305,8 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for each in lines for line in _folded(each))
 
 
-_EXAMPLE_WIDTH = 76
-"""Columns of an example: click indents it by two, and ``examples`` by two more."""
+_EXAMPLE_WIDTH = 73
+"""Columns of an example: man indents it by seven. (click does by two, and ``examples`` by two more.)"""
 
 
 def _folded(line: str) -> list[str]:
