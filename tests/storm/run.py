@@ -110,7 +110,7 @@ def logs(directory: str, topics: Sequence[str]) -> dict[Partition, Log]:
                 start, end = consumer.beginning_offsets([here])[here], consumer.end_offsets([here])[here]
                 values: dict[int, bytes | None] = {}
                 consumer.assign({here: OffsetAt.EARLIEST})
-                while consumer.position(here) < end and (runs := consumer.poll(1.0)):
+                while consumer.position(here) < end and (runs := consumer.poll(20.0)):
                     for run in runs:
                         values |= zip(run.offsets, run.values, strict=True)
                 found[topic.name, described.partition] = Log(start, end, values)
