@@ -89,17 +89,17 @@ def test_rows_that_were_parsed_ahead_are_those_of_the_same_records_only() -> Non
     ahead = Ahead(SinkOptions())
     some, others = run(ONE, 0, 3), run(ONE, 0, 3)
     ahead.begin({"t": [some]})
-    assert ahead.parsed([others]).rows == [{"n": 0}, {"n": 1}, {"n": 2}]
-    first = ahead.parsed([some])
+    assert ahead.parsed("t", [others]).rows == [{"n": 0}, {"n": 1}, {"n": 2}]
+    first = ahead.parsed("t", [some])
     assert first.rows == [{"n": 0}, {"n": 1}, {"n": 2}]
-    assert ahead.parsed([some]).rows is not first.rows, "the batch that has them changes them"
+    assert ahead.parsed("t", [some]).rows is not first.rows, "the batch that has them changes them"
 
 
 def test_what_fails_ahead_fails_when_it_is_its_turn() -> None:
     ahead = Ahead(SinkOptions())
     bad = Records("t", 0, offsets=[0], timestamps=[0], keys=[None], values=[b"{"], headers=[()])
     ahead.begin({"t": [bad]})
-    (found,) = ahead.parsed([bad]).rows
+    (found,) = ahead.parsed("t", [bad]).rows
     assert isinstance(found, Problem)
 
 

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pykafka_store.sink.kinds import UnfitError, converted, too_fine
-from pykafka_store.sink.target import Kind
+from pykafka_store.sink.kinds import UnfitError, converted, what_is_cut
+from pykafka_store.sink.target import Column, Kind
 
 
-def fit_arrays(values: Sequence[object], element: Kind, scale: int | None) -> tuple[list[object], dict[int, str]]:
-    """Values with arrays as their texts, and for those that can't be arrays (None in their places) why. ``element``
-    and ``scale``: of an array's elements. Other values stay as they are.
+def fit_arrays(values: Sequence[object], column: Column) -> tuple[list[object], dict[int, str]]:
+    """Values with arrays as their texts, and for those that can't be arrays (None in their places) why. Other values
+    stay as they are.
     """
     fitted: list[object] = []
     unfit: dict[int, str] = {}
     for index, value in enumerate(values):
         try:
-            fitted.append(_text(value, element, scale) if isinstance(value, list) else value)
+            fitted.append(_text(value, column) if isinstance(value, list) else value)
         except UnfitError as error:
             fitted.append(None)
             unfit[index] = str(error)
@@ -29,7 +29,8 @@ def fit_arrays(values: Sequence[object], element: Kind, scale: int | None) -> tu
     return fitted, unfit
 
 
-def _text(array: list[object], element: Kind, scale: int | None) -> str:
+def _text(array: list[object], column: Column) -> str:
+    assert column.element is not None
     parts = []
     for value in array:
         if value is None:
@@ -37,13 +38,13 @@ def _text(array: list[object], element: Kind, scale: int | None) -> str:
         elif isinstance(value, list):
             if not value:
                 raise UnfitError("an array that is empty within another one is none for the database")
-            if element is Kind.JSON:
+            if column.element is Kind.JSON:
                 raise UnfitError("an array within another one may be a JSON value, or a dimension")
-            parts.append(_text(value, element, scale))
+            parts.append(_text(value, column))
         else:
-            found = converted(element, value)
-            if scale is not None and too_fine(found, scale):
-                raise UnfitError(f"an element has more than the {scale} digits behind the point that the column keeps")
+            found = converted(column.element, value)
+            if (cut := what_is_cut(found, column)) is not None:
+                raise UnfitError(f"an element {cut}")
             parts.append(_element(found))
     return f"{{{','.join(parts)}}}"
 
@@ -52,6 +53,6 @@ def _element(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
-        return repr(value)  # a number, whose digits are all in it
+        return str(value)  # a number, whose digits are all in it
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -125,7 +126,9 @@ class Writer:
         for table, some in self._by_table(pieces).items():
             batch = _TableBatch(table, some)
             extra = meta_columns(some, self._options.all_extra)
-            shaped = Shaping(self._target, table, self._options, self._ahead.parsed(some), extra).shape()
+            parsed = self._ahead.parsed(table, some)
+            exactly = partial(self._ahead.exactly, table, some, parsed)
+            shaped = Shaping(self._target, table, self._options, parsed, extra, exactly).shape()
             if stops:
                 bad += [batch.bad(index, problem) for index, problem in sorted(shaped.problems.items())]
             else:

@@ -11,9 +11,11 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from math import isfinite
 
-from pykafka_store.sink.target import Kind
+from pykafka_store.sink.digits import MOST_BEHIND_POINT, is_finer, json_of
+from pykafka_store.sink.target import Column, Kind
 
 HIGHEST, LOWEST = 2**63 - 1, -(2**63)
 
@@ -38,6 +40,8 @@ class UnfitError(ValueError):
 def kind_for(values: Sequence[object]) -> Kind | None:
     """The column that these values get, nulls not counted; None where there is nothing but nulls."""
     types = set(map(type, values)) - {_NONE}
+    if Decimal in types:  # no column is made for digits that are rare
+        types = types - {Decimal} | {float}
     if not types:
         return None
     if len(types) == 1:
@@ -87,6 +91,9 @@ def fit(
     ``seen``: of these values, or of more.
     """
     seen = seen or Seen(values)
+    if Decimal in seen.types and kind in DOUBLES:
+        values = [_as_double(value) for value in values]
+        seen = Seen(values)
     text_may_not_do = str in seen.types and (has_surrogates or refuses_nul)
     if seen.types <= _AS_THEY_ARE[kind] and seen.is_in_range and not text_may_not_do:
         return values, {}
@@ -106,6 +113,10 @@ def fit(
             found, unfit[index] = None, str(error)
         fitted.append(found)
     return fitted, unfit
+
+
+def _as_double(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _in_range(values: Sequence[object], types: set[type]) -> bool:
@@ -143,6 +154,10 @@ _AS_THEY_ARE: dict[Kind, set[type]] = {
 }
 
 
+DOUBLES = frozenset({Kind.REAL, Kind.REAL32, Kind.NUMERIC, Kind.ANY})
+"""Columns that keep a double of a number with a point, and not more. But JSON may be in the last two."""
+
+
 def _check_text(text: str, *, refuses_nul: bool) -> None:
     try:
         text.encode()
@@ -159,12 +174,21 @@ def shown(value: object) -> str:
     elif isinstance(value, str | bytes):
         text = repr(value)
     else:  # as the record has it: JSON's words, and not Python's
-        text = json.dumps(value, ensure_ascii=False, default=repr).encode("utf-8", "backslashreplace").decode()
+        text = _told(value).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _told(value: object) -> str:
+    try:
+        return json_of(value)
+    except (TypeError, ValueError):  # Infinity, or what is no JSON at all
+        return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def _integer(value: object) -> object:
     whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2.0**53
+    if isinstance(value, Decimal):
+        whole = value == value.to_integral_value()
     if whole or (isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value)):
         value = int(value)  # type: ignore[call-overload]
     if not isinstance(value, int):
@@ -243,12 +267,45 @@ def _as_real32(text: str) -> float:
         return float("inf")
 
 
-def too_fine(value: object, scale: int) -> bool:
-    """Whether a decimal column with so many digits behind the point would round a value."""
+def cut_values(values: Sequence[object], column: Column) -> dict[int, str]:
+    """What of fitted values a column would drop in silence, by their numbers."""
+    texts = [value for value in values if isinstance(value, str)]
+    if column.length is not None:
+        may_be = any(map(column.length.__lt__, map(len, texts)))
+    else:  # a first look at all at once
+        may_be = (
+            column.kind is Kind.DECIMAL or re.search(rf"\.[0-9]{{{column.scale}}}[0-9]", "\n".join(texts)) is not None
+        )
+    if not may_be:
+        return {}
+    return {index: f"it {what}" for index, value in enumerate(values) if (what := what_is_cut(value, column))}
+
+
+def what_is_cut(value: object, column: Column) -> str | None:
+    """What of a fitted value, or an element, a column would drop in silence; None where it keeps all."""
     if value is None:
-        return False
-    exponent = Decimal(str(value)).normalize().as_tuple().exponent
-    return isinstance(exponent, int) and -exponent > scale
+        return None
+    if column.scale is not None and _is_too_fine(value, column):
+        return f"has more than the {column.scale} digits behind the point that the column keeps"
+    if column.length is not None and isinstance(value, str):
+        beyond = value[column.length :]
+        if beyond and not beyond.strip(" "):  # the database refuses all others itself
+            return f"has spaces behind the {column.length} characters that the column keeps"
+    return None
+
+
+def _is_too_fine(value: object, column: Column) -> bool:
+    scale = column.scale
+    assert scale is not None
+    if (column.element or column.kind) is Kind.DECIMAL:
+        return is_finer(Decimal(str(value)), scale)
+    return isinstance(value, str) and _finer_time(scale).search(value) is not None
+
+
+@cache
+def _finer_time(scale: int) -> re.Pattern[str]:
+    """Finds a time's fraction with more digits than that. The points of 31.1.2026 are in front of none."""
+    return re.compile(rf"(?<!\.[0-9])(?<!\.[0-9][0-9])\.(?![0-9]*\.)[0-9]{{{scale}}}[0-9]*[1-9]")
 
 
 def _date(value: object) -> object:
@@ -271,6 +328,12 @@ def _decimal(value: object) -> object:
             raise UnfitError("the number is too large for a double")
         return value
     if isinstance(value, str) and re.fullmatch(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", value):
+        if len(value) > MOST_BEHIND_POINT:
+            _decimal(Decimal(value))
+        return value
+    if isinstance(value, Decimal):
+        if is_finer(value, MOST_BEHIND_POINT):
+            raise UnfitError(f"the number has more than {MOST_BEHIND_POINT} digits behind the point")
         return value
     raise UnfitError(f"{shown(value)} is no number")
 
@@ -287,7 +350,7 @@ def _json(value: object) -> object:
     if isinstance(value, bytes):
         raise UnfitError("the bytes are not UTF-8")
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return json_of(value)
     except ValueError:
         raise UnfitError("a number in it is too large for a double, or too long") from None
 
@@ -383,4 +446,4 @@ _CONVERT: dict[Kind, Callable[[object], object]] = {
 
 def converted(kind: Kind, value: object) -> object:
     """A value as a column of that kind has it. Raises UnfitError."""
-    return _CONVERT[kind](value)
+    return _CONVERT[kind](_as_double(value) if kind in DOUBLES else value)

@@ -14,12 +14,14 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, NoReturn
 
 from pykafka_store.model import Records
 from pykafka_store.sink.cells import Cells
+from pykafka_store.sink.digits import exact_number, may_be_lost
 from pykafka_store.sink.kinds import Seen
 from pykafka_store.sink.options import Convert, SinkOptions
 from pykafka_store.sink.target import SinkError
@@ -59,6 +61,8 @@ class Parsed(NamedTuple):
     """The rows, where every record is one and all have the same fields, as nearly always."""
     seen: Sequence[Seen] = ()
     """Of each column of ``cells``."""
+    is_exact: bool = False
+    """Whether numbers have all of their digits: doubles only where these have the same value."""
 
     @property
     def rows(self) -> list[Outcome]:
@@ -78,15 +82,18 @@ def _number(text: str) -> int | float:
 
 
 _NEGATIVE_ZERO = re.compile(r"-0(?![0-9.eE])")
-_plainly = json.JSONDecoder(parse_constant=_refuse).decode
-_with_negative_zero = json.JSONDecoder(parse_constant=_refuse, parse_int=_number).decode
+_decoder = partial(json.JSONDecoder, parse_constant=_refuse)
+_plainly = _decoder().decode
+_with_negative_zero = _decoder(parse_int=_number).decode
+_exactly = _decoder(parse_float=exact_number).decode
+_exactly_with_negative_zero = _decoder(parse_int=_number, parse_float=exact_number).decode
 
 
-def _loads(text: str) -> object:
-    """Raises DECODED_ONE_BY_ONE."""
+def _loads(text: str, *, is_exact: bool) -> object:
+    """Raises DECODED_ONE_BY_ONE. ``is_exact``: a number is a Decimal where a double would be another one."""
     if "-0" in text and _NEGATIVE_ZERO.search(text) is not None:  # looking for two letters takes no time
-        return _with_negative_zero(text)
-    return _plainly(text)
+        return (_exactly_with_negative_zero if is_exact else _with_negative_zero)(text)
+    return (_exactly if is_exact else _plainly)(text)
 
 
 _SEPARATOR = secrets.randbits(62)
@@ -100,8 +107,8 @@ DECODED_ONE_BY_ONE = (ValueError, RecursionError)
 """What says that a batch has to be looked at record by record."""
 
 
-def parse(runs: Sequence[Records], options: SinkOptions) -> Parsed:
-    """The rows of these records, in order."""
+def parse(runs: Sequence[Records], options: SinkOptions, *, is_exact: bool = False) -> Parsed:
+    """The rows of these records, in order. ``is_exact``: as :class:`Parsed` has it."""
     values = [value for run in runs for value in run.values]
     if options.raw:
         return _raw(runs, values, options)
@@ -114,22 +121,23 @@ def parse(runs: Sequence[Records], options: SinkOptions) -> Parsed:
         found = _Gathering(one_by_one=options.flatten or options.pk_is_key)
         text_flags = False, False
         for begin in range(0, len(values), TOGETHER):
-            some, flags = _documents(values[begin : begin + TOGETHER])
+            some, flags = _documents(values[begin : begin + TOGETHER], is_exact=is_exact)
             found.add(some)
             text_flags = text_flags[0] or flags[0], text_flags[1] or flags[1]
         if found.cells:
             cells = Cells(found.cells, len(found.names))
-            return Parsed([], *text_flags, names=found.names, cells=cells, seen=found.seen)
+            return Parsed([], *text_flags, names=found.names, cells=cells, seen=found.seen, is_exact=is_exact)
         rows = [_as_row(document) for document in found.documents]
     if options.flatten:
         rows = [_flattened(row) if isinstance(row, dict) else row for row in rows]
     if options.pk_is_key:
         keys = [key for run in runs for key in run.keys]
-        rows = [_keyed(key, row, value, options) for key, row, value in zip(keys, rows, values, strict=True)]
-        columns = (key_columns(key) for key in keys)
+        columns = [key_columns(key, is_exact=is_exact) for key in keys]
+        rows = [_keyed(*each, options) for each in zip(columns, rows, values, strict=True)]
         names = next((tuple(each) for each in columns if not isinstance(each, Problem)), ())
-        return Parsed(rows, has_surrogates=True, has_nul=True, key_names=names)  # the keys' text was not looked at
-    return Parsed(rows, *text_flags)
+        # The keys' text was not looked at.
+        return Parsed(rows, has_surrogates=True, has_nul=True, key_names=names, is_exact=is_exact)
+    return Parsed(rows, *text_flags, is_exact=is_exact or options.convert is not None)
 
 
 class _Gathering:
@@ -175,25 +183,26 @@ class _Gathering:
         return True
 
 
-def _documents(values: Sequence[bytes | None]) -> tuple[list[object], tuple[bool, bool]]:
+def _documents(values: Sequence[bytes | None], *, is_exact: bool) -> tuple[list[object], tuple[bool, bool]]:
     """The JSON of each value, or a Problem; and whether there may be (half surrogates, U+0000)."""
+    is_exact = is_exact and may_be_lost(values)
     try:
         text = _BETWEEN.join(values).decode()  # type: ignore[arg-type]  # None is a TypeError
-        found = _loads(f"[{text}]")
+        found = _loads(f"[{text}]", is_exact=is_exact)
         assert isinstance(found, list)
     except (TypeError, *DECODED_ONE_BY_ONE):
-        return [_document(value) for value in values], (True, True)
+        return [_document(value, is_exact=is_exact) for value in values], (True, True)
     separators = found[1::2]
     if len(found) != 2 * len(values) - 1 or separators != [_SEPARATOR] * len(separators):
-        return [_document(value) for value in values], (True, True)
+        return [_document(value, is_exact=is_exact) for value in values], (True, True)
     return found[::2], ("\\ud" in text or "\\uD" in text, "\\u0000" in text)
 
 
-def _document(value: bytes | None) -> object:
+def _document(value: bytes | None, *, is_exact: bool) -> object:
     if value is None:
         return Problem("the value is null")
     try:
-        return _loads(value.decode())
+        return _loads(value.decode(), is_exact=is_exact)
     except UnicodeDecodeError:
         return Problem("the value is not UTF-8")
     except RecursionError:
@@ -242,9 +251,8 @@ def _flattened(row: Row) -> Row | Problem:
 # --------------------------------------------------------------------------------------------------- the record's key
 
 
-def _keyed(key: bytes | None, row: Outcome, value: bytes | None, options: SinkOptions) -> Outcome:
+def _keyed(columns: Row | Problem, row: Outcome, value: bytes | None, options: SinkOptions) -> Outcome:
     """A row with the columns of its record's key in front."""
-    columns = key_columns(key)
     if isinstance(columns, Problem):
         return columns
     if value is None and options.delete:
@@ -257,7 +265,7 @@ def _keyed(key: bytes | None, row: Outcome, value: bytes | None, options: SinkOp
     return columns | row
 
 
-def key_columns(key: bytes | None) -> Row | Problem:
+def key_columns(key: bytes | None, *, is_exact: bool = False) -> Row | Problem:
     """The columns of a record's key: the fields of a JSON object, else the one column ``key``."""
     if key is None:
         return Problem("the key is null")
@@ -267,7 +275,7 @@ def key_columns(key: bytes | None) -> Row | Problem:
         return Problem("the key is not UTF-8")
     if text.lstrip()[:1] == "{":
         try:
-            document = _loads(text)
+            document = _loads(text, is_exact=is_exact)
         except DECODED_ONE_BY_ONE:
             return {"key": text}
         if isinstance(document, dict) and document:
@@ -289,7 +297,7 @@ def _raw(runs: Sequence[Records], values: Sequence[bytes | None], options: SinkO
             rows.append(Deletion({"key": row["key"]}))
         else:
             rows.append(row)
-    return Parsed(rows, has_surrogates=False, has_nul=True, key_names=("key",))
+    return Parsed(rows, has_surrogates=False, has_nul=True, key_names=("key",), is_exact=True)
 
 
 def text_or_bytes(value: bytes | None) -> str | bytes | None:

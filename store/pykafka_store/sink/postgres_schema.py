@@ -36,6 +36,20 @@ FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 
+_SCALE = re.compile(r"numeric\([0-9]+,(-?[0-9]+)\)")
+_PRECISION = re.compile(r"(?:timestamp|time|interval)\b[^(]*(?:\(([0-9])\))?")
+_LENGTH = re.compile(r"character varying\(([0-9]+)\)")
+
+
+def _limits(declared: str) -> tuple[int | None, int | None]:
+    """How many digits behind the point a type keeps, and how many characters; of an array, its elements."""
+    if (found := _SCALE.match(declared)) is not None:
+        return int(found[1]), None
+    if (found := _PRECISION.match(declared)) is not None:
+        return int(found[1] or 6), None
+    found = _LENGTH.match(declared)
+    return None, int(found[1]) if found is not None else None
+
 
 def read_table(connection: psycopg.Connection[Any], oid: int, label: str, pending: str) -> TableSchema:
     """A table by its oid; ``pending`` is the name of the note about it. Raises SinkError for what is no table."""
@@ -44,13 +58,11 @@ def read_table(connection: psycopg.Connection[Any], oid: int, label: str, pendin
         raise SinkError(f"{label} is a view or the like and no table: name another one")
     columns = {}
     for name, base, declared, has_default, generated in connection.execute(_COLUMNS, (oid,)):
-        digits = re.fullmatch(r"numeric\([0-9]+,(-?[0-9]+)\)(?:\[\])?", declared)
-        scale = int(digits[1]) if digits is not None else None
         kind_of = _KINDS.get(base, Kind.OTHER)
         # An array's type has its element's name behind a stroke. Bytes in an array have another text: left out.
         is_array = declared.endswith("[]") and base.startswith("_") and base != "_bytea"
         element = _KINDS.get(base[1:], Kind.OTHER) if is_array else None
-        columns[name] = Column(name, kind_of, declared, has_default, generated, scale, element)
+        columns[name] = Column(name, kind_of, declared, has_default, generated, *_limits(declared), element)
     primary: tuple[str, ...] = ()
     unique = set()
     for is_primary, names in connection.execute(UNIQUE_KEYS, (oid,)):

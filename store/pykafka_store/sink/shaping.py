@@ -11,14 +11,14 @@ two upserts is done before the second (statements.py). No key is in two statemen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from operator import itemgetter
 from typing import NamedTuple
 
 from pykafka_store.sink.arrays import fit_arrays
 from pykafka_store.sink.cells import Cells, columns_of
-from pykafka_store.sink.kinds import Seen, fit, kind_for, too_fine, typed
+from pykafka_store.sink.kinds import DOUBLES, Seen, cut_values, fit, kind_for, typed
 from pykafka_store.sink.options import SinkOptions, ValueType
 from pykafka_store.sink.parsing import Parsed, Problem, Row
 from pykafka_store.sink.statements import Group, folded, in_order
@@ -47,11 +47,23 @@ class Shaped(NamedTuple):
 class Shaping:
     """The shaping of one batch for one table."""
 
-    def __init__(self, target: Target, table: str, options: SinkOptions, parsed: Parsed, extra: Extra) -> None:
+    def __init__(
+        self,
+        target: Target,
+        table: str,
+        options: SinkOptions,
+        parsed: Parsed,
+        extra: Extra,
+        exactly: Callable[[], Parsed] | None = None,
+    ) -> None:
+        """``exactly``: the same records, with all digits of their numbers (``Parsed.is_exact``)."""
         self._target = target
         self._table = table
         self._options = options
         self._parsed = parsed
+        self._exactly = exactly
+        self._keeps_digits = False
+        """Whether a column has numbers of which it keeps more digits than a double does, as far as types tell."""
         self._extra = extra
         self._problems: dict[int, Problem] = {}
         self._nulled: list[tuple[int, Problem]] = []
@@ -65,6 +77,32 @@ class Shaping:
 
     def shape(self) -> Shaped:
         """Raises SinkError where the table itself is not as it must be, and what the target raises."""
+        self._look_at_rows()
+        schema = self._schema()
+        if schema is None:
+            return Shaped(self._pk, (), self._problems, ())
+        statements = self._statements(schema)
+        if self._exactly is not None and self._keeps_digits and not self._parsed.is_exact:
+            exact = self._exactly()
+            if exact is not self._parsed:
+                self._parsed = exact
+                self._look_at_rows()
+                statements = self._statements(schema)
+        nulled = [(index, problem) for index, problem in self._nulled if index not in self._problems]
+        return Shaped(self._pk, statements, self._problems, nulled, schema)
+
+    def _statements(self, schema: TableSchema) -> list[Statement]:
+        groups = [self._fitted(group, schema) for group in self._grouped(schema)]
+        if self._options.mode in {"insert", "ignore"}:
+            return list(in_order(groups, self._options.mode))
+        deletions = self._fitted_deletions(schema)
+        return folded(groups, deletions, self._pk, self._options.mode)
+
+    def _look_at_rows(self) -> None:
+        """Begin with what was parsed: tell rows from deletions and problems."""
+        self._cells = self._parsed.cells
+        self._rows = []
+        self._problems, self._deletions, self._nulled = {}, {}, []
         for index, row in enumerate(self._parsed.outcomes):
             if isinstance(row, dict):
                 self._rows.append(row)
@@ -78,17 +116,6 @@ class Shaping:
             self._shapes = list(dict.fromkeys(map(tuple, [row for row in self._rows if row is not None])))
         else:
             self._shapes = [self._parsed.names]
-        schema = self._schema()
-        if schema is None:
-            return Shaped(self._pk, (), self._problems, ())
-        groups = [self._fitted(group, schema) for group in self._grouped(schema)]
-        if self._options.mode in {"insert", "ignore"}:
-            statements = list(in_order(groups, self._options.mode))
-        else:
-            deletions = self._fitted_deletions(schema)
-            statements = folded(groups, deletions, self._pk, self._options.mode)
-        nulled = [(index, problem) for index, problem in self._nulled if index not in self._problems]
-        return Shaped(self._pk, statements, self._problems, nulled, schema)
 
     # ---------------------------------------------------------------------------------------------------- the table
 
@@ -336,6 +363,8 @@ class Shaping:
     def _fit(self, name: str, values: Sequence[object], schema: TableSchema) -> tuple[Sequence[object], dict[int, str]]:
         kind = schema.columns[name].kind if name in schema.columns else Kind.ANY
         seen = self._seen(name, values)
+        if seen.types & {dict, list} or (float in seen.types and kind not in DOUBLES):
+            self._keeps_digits = True
         if kind is Kind.TEXT and self._target.text_takes_bytes and bytes in seen.types:
             kind = Kind.ANY
         untyped: dict[int, str] = {}
@@ -343,11 +372,10 @@ class Shaping:
             values, untyped = typed(self._options.types[name], values, kind)
             seen = Seen(values)
         column = schema.columns.get(name)
-        scale = None if column is None else column.scale
         if column is not None and column.element is not None:
-            values, no_arrays = fit_arrays(values, column.element, scale)
+            values, no_arrays = fit_arrays(values, column)
             untyped |= no_arrays
-            seen, scale = Seen(values), None
+            seen = Seen(values)
         fitted, unfit = fit(
             kind,
             values,
@@ -356,12 +384,11 @@ class Shaping:
             seen=seen,
         )
         unfit |= untyped
-        if scale is not None:
-            rounded = {index for index, value in enumerate(fitted) if index not in unfit and too_fine(value, scale)}
-            unfit |= dict.fromkeys(
-                rounded, f"it has more than the {scale} digits behind the point that the column keeps"
-            )
-            fitted = [None if index in rounded else value for index, value in enumerate(fitted)]
+        if column is not None and column.is_limited and column.element is None:
+            cut = cut_values(fitted, column)
+            if cut:
+                unfit |= cut
+                fitted = [None if index in cut else value for index, value in enumerate(fitted)]
         return fitted, unfit
 
     def _seen(self, name: str, values: Sequence[object]) -> Seen:

@@ -82,9 +82,15 @@ class Column(NamedTuple):
     has_default: bool = False
     is_generated: bool = False
     scale: int | None = None
-    """Digits behind the point that a decimal column, or an array's elements, keep; None: all."""
+    """Digits behind the point that a column of decimals or of times, or an array's elements, keep; None: all."""
+    length: int | None = None
+    """Characters behind which a column, or an array's elements, drop spaces in silence; None: no such limit."""
     element: Kind | None = None
     """What the elements of an array are, where the column is for arrays."""
+
+    @property
+    def is_limited(self) -> bool:
+        return self.scale is not None or self.length is not None
 
 
 class TableSchema(NamedTuple):
