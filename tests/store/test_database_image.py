@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -154,5 +155,8 @@ def test_an_image_is_current_until_a_file_changes(tmp_path: Path) -> None:
         assert found.is_current(path)
         connection.execute("INSERT INTO t VALUES (1, x'01')")
         assert not found.is_current(path)
-        # One that was changed just now may change again without another time to show for it.
+        # One that was changed just now may change again without another time to show for it. (The test may stand still
+        # meanwhile, so "just now" is put ahead.)
+        ahead = time.time() + 3600
+        os.utime(f"{path}-wal", (ahead, ahead))
         assert not read_image(Disk(), path).is_current(path)
