@@ -8,10 +8,12 @@ import math
 import pytest
 
 from pykafka_store import ConfigResource, Records
-from pykafka_store.sink.kinds import UnfitError, fit, kind_for
+from pykafka_store.sink.fitting import fit
+from pykafka_store.sink.kinds import kind_for
 from pykafka_store.sink.options import SinkOptions
 from pykafka_store.sink.parsing import Problem, parse
 from pykafka_store.sink.target import Kind
+from pykafka_store.sink.values import UnfitError
 from tests.sink.conftest import Lab
 
 BAD_VALUES = [

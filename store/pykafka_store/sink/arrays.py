@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pykafka_store.sink.kinds import UnfitError, converted, what_is_cut
+from pykafka_store.sink.limits import what_is_cut
 from pykafka_store.sink.target import Column, Kind
+from pykafka_store.sink.values import UnfitError, converted
 
 
 def fit_arrays(values: Sequence[object], column: Column) -> tuple[list[object], dict[int, str]]:

@@ -18,11 +18,15 @@ from typing import NamedTuple
 
 from pykafka_store.sink.arrays import fit_arrays
 from pykafka_store.sink.cells import Cells, columns_of
-from pykafka_store.sink.kinds import DOUBLES, Seen, cut_values, fit, kind_for, typed
+from pykafka_store.sink.fitting import fit
+from pykafka_store.sink.kinds import Seen, kind_for
+from pykafka_store.sink.limits import cut_values
 from pykafka_store.sink.options import SinkOptions, ValueType
 from pykafka_store.sink.parsing import Parsed, Problem, Row
 from pykafka_store.sink.statements import Group, folded, in_order
 from pykafka_store.sink.target import Kind, SinkError, Statement, TableSchema, Target
+from pykafka_store.sink.typed import typed
+from pykafka_store.sink.values import DOUBLES
 
 Extra = Mapping[str, Sequence[object]]
 """Columns that hold a value for every record of the batch."""

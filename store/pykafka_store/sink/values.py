@@ -1,0 +1,243 @@
+"""A value -> what a column of some kind has of it: as it is, converted so that it can be told back, or not at all.
+Nothing here changes a value in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable
+from decimal import Decimal
+from math import isfinite
+
+from pykafka_store.sink.digits import MOST_BEHIND_POINT, is_finer, json_of
+from pykafka_store.sink.target import Kind
+
+HIGHEST, LOWEST = 2**63 - 1, -(2**63)
+
+_SMALLEST_REAL32 = 2.0**-126
+"""Smaller ones lose digits."""
+
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\n\v\f\r]*")
+"""What SQLite takes for a number where a column's affinity is numeric."""
+
+_JSON_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class UnfitError(ValueError):
+    """A value can't be in a column, and why."""
+
+
+DOUBLES = frozenset({Kind.REAL, Kind.REAL32, Kind.NUMERIC, Kind.ANY})
+"""Columns that keep a double of a number with a point, and not more. But JSON may be in the last two."""
+
+
+def check_text(text: str, *, refuses_nul: bool, is_json: bool = False) -> None:
+    """Raises UnfitError for a text that the database can't hold. ``refuses_nul``: it holds no U+0000."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UnfitError("the text holds half a surrogate pair, which is no character") from None
+    if refuses_nul and ("\0" in text or (is_json and _JSON_NUL.search(text))):
+        raise UnfitError("the text holds U+0000, which this database can't hold")
+
+
+def shown(value: object) -> str:
+    """A value in a message: at most some 60 characters of it."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        text = "an integer of more than 40 digits"
+    elif isinstance(value, str | bytes):
+        text = repr(value)
+    else:  # as the record has it: JSON's words, and not Python's
+        text = _told(value).encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _told(value: object) -> str:
+    try:
+        return json_of(value)
+    except (TypeError, ValueError):  # Infinity, or what is no JSON at all
+        return json.dumps(value, ensure_ascii=False, default=repr)
+
+
+def _integer(value: object) -> object:
+    whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2.0**53
+    if isinstance(value, Decimal):
+        whole = value == value.to_integral_value()
+    if whole or (isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value)):
+        value = int(value)  # type: ignore[call-overload]
+    if not isinstance(value, int):
+        raise UnfitError(f"{shown(value)} is no integer")
+    if not LOWEST <= value <= HIGHEST:
+        raise UnfitError(f"{shown(value)} has more than 64 bits")
+    return int(value)
+
+
+def _integer_of(bits: int) -> Callable[[object], object]:
+    def convert(value: object) -> object:
+        found = _integer(value)
+        assert isinstance(found, int)
+        if not -(1 << bits - 1) <= found < 1 << bits - 1:
+            raise UnfitError(f"{shown(value)} has more than {bits} bits")
+        return found
+
+    return convert
+
+
+def _real(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            number = None
+        if number is not None and repr(number) == value and isfinite(number):
+            return number
+    elif isinstance(value, float):
+        if isfinite(value):
+            return value
+        raise UnfitError("the number is too large for a double")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) <= HIGHEST and int(float(value)) == value:
+            return float(value)
+        raise UnfitError(f"{shown(value)} can't be a double without losing digits")
+    raise UnfitError(f"{shown(value)} is no number")
+
+
+def _boolean(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    raise UnfitError(f"{shown(value)} is no boolean")
+
+
+def _numeric(value: object) -> object:
+    """For SQLite's affinity of that name, which makes a number of text that looks like one."""
+    if isinstance(value, str):
+        if _NUMBER.fullmatch(value):
+            try:
+                return _integer(value)
+            except UnfitError:
+                return _real(value)
+        return value
+    return _any(value)
+
+
+def _real32(value: object) -> object:
+    found = _real(value)
+    assert isinstance(found, float)
+    try:
+        (kept,) = struct.unpack("f", struct.pack("f", found))
+    except OverflowError:
+        kept = float("inf")
+    # The shortest text that means what 4 bytes keep is what a reader gets back.
+    shortest = next(text for digits in range(1, 10) if _as_real32(text := f"{kept:.{digits}g}") == kept)
+    if float(shortest) != found or (found and abs(found) < _SMALLEST_REAL32):
+        raise UnfitError(f"{shown(value)} has more digits than 4 bytes keep: a column of double precision has them")
+    return found
+
+
+def _as_real32(text: str) -> float:
+    try:
+        return float(struct.unpack("f", struct.pack("f", float(text)))[0])
+    except OverflowError:
+        return float("inf")
+
+
+def _date(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4,6}-[0-9]{2}-[0-9]{2}|-?infinity", value):
+        return value
+    raise UnfitError(f"{shown(value)} is no date as in 2026-01-31")
+
+
+def _local_time(value: object) -> object:
+    if isinstance(value, str) and re.search(
+        r"[0-9](?: ?[zZ]| ?[+-][0-9]{1,2}(?::?[0-9]{2})*| [A-Za-z][A-Za-z/_]+)$", value
+    ):
+        raise UnfitError(f"{shown(value)} has a zone, and the column (timestamp without time zone) would drop it")
+    return _text(value)
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, float) and not isfinite(value):
+            raise UnfitError("the number is too large for a double")
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", value):
+        if len(value) > MOST_BEHIND_POINT:
+            _decimal(Decimal(value))
+        return value
+    if isinstance(value, Decimal):
+        if is_finer(value, MOST_BEHIND_POINT):
+            raise UnfitError(f"the number has more than {MOST_BEHIND_POINT} digits behind the point")
+        return value
+    raise UnfitError(f"{shown(value)} is no number")
+
+
+def _text(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        raise UnfitError("the bytes are not UTF-8")
+    return _json(value)
+
+
+def _json(value: object) -> object:
+    if isinstance(value, bytes):
+        raise UnfitError("the bytes are not UTF-8")
+    try:
+        return json_of(value)
+    except ValueError:
+        raise UnfitError("a number in it is too large for a double, or too long") from None
+
+
+def _bytes(value: object) -> object:
+    return value if isinstance(value, bytes | str) else _json(value)
+
+
+def _binary(value: object) -> object:
+    if isinstance(value, bytes):
+        return value
+    text = _text(value)
+    assert isinstance(text, str)
+    check_text(text, refuses_nul=False)
+    return text.encode()
+
+
+def _any(value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return _integer(value)
+    if isinstance(value, float):
+        return _real(value)
+    return value if isinstance(value, bytes | str) else _json(value)
+
+
+CONVERT: dict[Kind, Callable[[object], object]] = {
+    Kind.INTEGER: _integer,
+    Kind.REAL: _real,
+    Kind.BOOLEAN: _boolean,
+    Kind.NUMERIC: _numeric,
+    Kind.TEXT: _text,
+    Kind.JSON: _json,
+    Kind.BYTES: _bytes,
+    Kind.ANY: _any,
+    Kind.INTEGER32: _integer_of(32),
+    Kind.INTEGER16: _integer_of(16),
+    Kind.DECIMAL: _decimal,
+    Kind.BINARY: _binary,
+    Kind.OTHER: _text,
+    Kind.REAL32: _real32,
+    Kind.DATE: _date,
+    Kind.LOCAL_TIME: _local_time,
+    Kind.TIMESTAMP: _text,
+}
+
+
+def as_double(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def converted(kind: Kind, value: object) -> object:
+    """A value as a column of that kind has it. Raises UnfitError."""
+    return CONVERT[kind](as_double(value) if kind in DOUBLES else value)
