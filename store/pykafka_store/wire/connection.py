@@ -39,6 +39,8 @@ class Connection:
         self.advertised = advertised
         self.gate = gate
         self._transport = transport
+        self._receive_into = transport.receive_into
+        self._send_one = transport.send_one
         self._in = bytearray()
         self._out: deque[bytes | Piece] = deque()
         self._done = 0
@@ -65,7 +67,7 @@ class Connection:
     def receive(self) -> bool:
         """Take what has come; False at the end of it. Raises OSError where the connection is broken."""
         try:
-            size = self._transport.receive_into(_buffer)
+            size = self._receive_into(_buffer)
         except BlockingIOError:
             return True
         except ConnectionError:  # its client closed it without reading all answers; what it had sent before is here
@@ -95,14 +97,22 @@ class Connection:
         """The first request, without its length; to be released before ``drop_frame``."""
         return memoryview(self._in).toreadonly()[4 : 4 + self._frame_size()]
 
-    def take_alike(self, head: bytes, rest: bytes) -> bytes | None:
-        """The correlation id of the one request that is there, which is taken, if its bytes are these but for that."""
-        data = self._in
-        if not (len(data) == len(head) + 4 + len(rest) and data.startswith(head) and data.endswith(rest)):
+    def receive_alike(self, head: bytes, rest: bytes) -> bytes | None:
+        """As ``receive``, where most likely the same request comes again: its correlation id, if what came are these
+        bytes but for that. Whatever else came, an end or a fault as well, is left to ``receive``.
+        """
+        if self._in:
             return None
-        number = bytes(data[len(head) : len(head) + 4])
-        data.clear()
-        return number
+        try:
+            size = self._receive_into(_buffer)
+        except OSError:
+            return None
+        data = bytes(_buffer[:size])
+        at = len(head)
+        if size == at + 4 + len(rest) and data.startswith(head) and data.endswith(rest):
+            return data[at : at + 4]
+        self._in += data
+        return None
 
     def drop_frame(self, size: int) -> None:
         """The first request, of ``size`` bytes, was read."""
@@ -119,7 +129,7 @@ class Connection:
         """As ``send``, for a small answer; whether all of it is sent, and nothing came meanwhile."""
         if not self._out:
             try:
-                sent = self._transport.send_one(data)
+                sent = self._send_one(data)
             except BlockingIOError:
                 sent = 0
             if sent == len(data):

@@ -30,10 +30,10 @@ class _Waiting:
 
     __slots__ = (
         "answer",
+        "connection",
         "correlation_id",
-        "deadline",
+        "due",
         "head",
-        "is_parked",
         "parked",
         "patience",
         "request",
@@ -41,14 +41,15 @@ class _Waiting:
         "version",
     )
 
-    def __init__(self, request: Request, parked: Parked, frame: bytes) -> None:
+    def __init__(self, connection: Connection, request: Request, parked: Parked, frame: bytes) -> None:
+        self.connection = connection
         self.request = request
         self.parked = parked
         self.head, self.rest = frame[:8], frame[12:]
         """The request's bytes before its correlation id and after it; none where it is not to be remembered."""
         self.correlation_id = frame[8:12]
-        self.deadline = parked.deadline
-        self.is_parked = True
+        self.due: list[_Waiting] | None = None
+        """Those that are due together with it; None where it does not wait."""
         self.answer: tuple[bytes, bytes] | None = None
         """What was answered to it, likewise, which holds for as long as nothing of it moves."""
         self.version: object = None
@@ -86,7 +87,7 @@ class Parking:
         self._by_key: dict[Hashable, set[Connection]] = {}
         self._keys: dict[Connection, tuple[Hashable, ...]] = {}
         self._deadlines: list[float] = []
-        self._due: dict[float, list[tuple[Connection, _Waiting]]] = {}
+        self._due: dict[float, list[_Waiting]] = {}
         """What is due at each of the deadlines."""
         self._unwatched: set[Connection] = set()
         """Connections whose request waits for what can't be watched, and so is attempted again and again."""
@@ -96,8 +97,8 @@ class Parking:
         """The catalogue's, if it was asked for in this turn."""
         self._now = 0.0
         """When this turn began."""
-        self._ends: dict[float, float] = {}
-        """How long a poll waits that came again in this turn -> when it is answered."""
+        self._ends: dict[float, list[_Waiting]] = {}
+        """How long a poll waits that came again in this turn -> those that are due when it is."""
 
     def note_appends(self) -> None:
         """What others appended wakes who waits for it: the watcher has something to tell."""
@@ -109,29 +110,36 @@ class Parking:
     def park(self, connection: Connection, request: Request, parked: Parked, frame: bytes = b"") -> None:
         """Have a request wait. By its bytes it is known when it comes again."""
         connection.busy = True
-        waiting = self._of[connection] = _Waiting(request, parked, frame if len(frame) <= _LONGEST_REPEATED else b"")
-        self._push(connection, waiting)
+        if len(frame) > _LONGEST_REPEATED:
+            frame = b""
+        waiting = self._of[connection] = _Waiting(connection, request, parked, frame)
+        waiting.due = self._due_at(parked.deadline)
+        waiting.due.append(waiting)
         if self._wait_for(connection, waiting):
             # What was appended between the first attempt and a watch that began after it was told to nobody.
             self._attempt(connection, waiting, late=False)
 
     def park_again(self, connection: Connection) -> bool:
-        """Whether what came is the last poll once more, and nothing of it has moved: then it waits, and that is all."""
+        """Whether what comes is the last poll once more, and nothing of it has moved: then it waits, and that is all.
+        A hundred clients that have nothing to do come by here two hundred times a second.
+        """
         waiting = self._of.get(connection)
-        if waiting is None or waiting.is_parked:
+        if waiting is None or waiting.due is not None:
             return False
         if self._version is None:
             self._version = self._broker.engine.catalog.version()  # once a turn, whoever asks
-        number = connection.take_alike(waiting.head, waiting.rest) if waiting.version == self._version else None
+        if waiting.version != self._version:
+            return False
+        number = connection.receive_alike(waiting.head, waiting.rest)
         if number is None:
             return False
         waiting.correlation_id = number
-        waiting.is_parked = connection.busy = True
-        deadline = self._ends.get(waiting.patience)
-        if deadline is None:
-            deadline = self._ends[waiting.patience] = when_to_answer(self._now, waiting.patience)
-        waiting.deadline = deadline
-        self._push(connection, waiting)
+        due = self._ends.get(waiting.patience)
+        if due is None:
+            due = self._ends[waiting.patience] = self._due_at(when_to_answer(self._now, waiting.patience))
+        due.append(waiting)
+        waiting.due = due
+        connection.busy = True
         return True
 
     def forget(self, connection: Connection) -> Parked | None:
@@ -141,8 +149,8 @@ class Parking:
         if waiting is None:
             return None
         self._forget_keys(connection)
-        was_parked, waiting.is_parked = waiting.is_parked, False
-        return waiting.parked if was_parked else None
+        due, waiting.due = waiting.due, None
+        return None if due is None else waiting.parked
 
     def abandon(self, connection: Connection) -> None:
         """Its client waits for nothing any more."""
@@ -150,12 +158,13 @@ class Parking:
         if parked is not None:
             parked.abandon()
 
-    def _push(self, connection: Connection, waiting: _Waiting) -> None:
-        due = self._due.get(waiting.deadline)
+    def _due_at(self, deadline: float) -> list[_Waiting]:
+        """Those that are due then."""
+        due = self._due.get(deadline)
         if due is None:
-            due = self._due[waiting.deadline] = []
-            heapq.heappush(self._deadlines, waiting.deadline)
-        due.append((connection, waiting))
+            due = self._due[deadline] = []
+            heapq.heappush(self._deadlines, deadline)
+        return due
 
     def _wait_for(self, connection: Connection, waiting: _Waiting) -> bool:
         """Have it woken; whether something of it was not watched before."""
@@ -224,14 +233,14 @@ class Parking:
             if not due:
                 heapq.heappop(self._deadlines)
                 del self._due[deadline]
-            for connection, waiting in some:
-                if not waiting.is_parked or waiting.deadline != deadline:
+            for waiting in some:
+                if waiting.due is not due:
                     continue
                 if waiting.answer is None:
-                    self._attempt(connection, waiting, late=True)
+                    self._attempt(waiting.connection, waiting, late=True)
                 else:
-                    waiting.is_parked = connection.busy = False
-                    self._answer_again(connection, waiting.correlation_id.join(waiting.answer))
+                    waiting.due, waiting.connection.busy = None, False
+                    self._answer_again(waiting.connection, waiting.correlation_id.join(waiting.answer))
             if due:
                 break
         while self._broker.woken:
@@ -245,13 +254,13 @@ class Parking:
         if waiting is None:
             return
         waiting.answer = None
-        if waiting.is_parked:
+        if waiting.due is not None:
             self._attempt(connection, waiting, late=False)
         else:
             self.forget(connection)
 
     def _attempt(self, connection: Connection, waiting: _Waiting, *, late: bool) -> None:
-        if not waiting.is_parked:
+        if waiting.due is None:
             return
         try:
             reply = waiting.parked.attempt(late=late)
@@ -262,7 +271,7 @@ class Parking:
         if pieces is None:
             return
         if late and self._is_remembered(waiting, pieces):
-            waiting.is_parked = connection.busy = False
+            waiting.due, connection.busy = None, False
         else:
             self.forget(connection)
         self._answer(connection, pieces)

@@ -132,11 +132,13 @@ class Server:
         self._now = self.broker.clock.monotonic()
         self._parking.begin_turn(self._now)
         unfinished, self._unfinished = self._unfinished, {}
+        park_again = self._parking.park_again
         for key, what in events:
-            if isinstance(key.data, Connection):
-                self._serve(key.data, what)
-            else:
-                key.data()
+            connection = key.data
+            if not isinstance(connection, Connection):
+                connection()
+            elif what != _READ or not park_again(connection):
+                self._serve(connection, what)
         for connection in unfinished:
             if not connection.closed:
                 self._go_on(connection)
@@ -222,8 +224,7 @@ class Server:
             if (events & _READ or not connection.has_more) and not connection.receive():
                 self._end(connection)
                 return
-            if connection.events != _READ or not self._parking.park_again(connection):
-                self._go_on(connection)
+            self._go_on(connection)
         except OSError as error:
             if connection.is_stranger:
                 self._complain(
