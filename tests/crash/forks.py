@@ -371,7 +371,8 @@ def _look_at(directory: str, topic: str) -> dict[str, object]:
 class DeadlyDisk(Disk):
     """The real disk, whose ``kill_at``-th verb (of those that change something) kills the process, kill -9.
 
-    ``how``: ``before`` it does anything, in the ``middle`` (half of a write is there), or right ``after``.
+    ``how``: ``before`` it does anything, in the ``middle`` (half of a write is there), or right ``after``. In the
+    middle, only verbs that have one are counted: of the others nothing but what ``after`` leaves could be seen.
     """
 
     def __init__(self, kill_at: int, how: str) -> None:
@@ -383,8 +384,10 @@ class DeadlyDisk(Disk):
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("alive")
 
-    def _before(self) -> bool:
-        """Count a verb; True if it is to die after it."""
+    def _before(self, *, has_middle: bool = False) -> bool:
+        """Count a verb; True if it is to die in its middle or after it."""
+        if self.how == "middle" and not has_middle:
+            return False
         self.verbs += 1
         if self.verbs - 1 != self.kill_at:
             return False
@@ -400,12 +403,11 @@ class DeadlyDisk(Disk):
         return descriptor
 
     def write_at(self, descriptor: int, pieces: Sequence[bytes], position: int, path: str = "") -> int:
-        dies = self._before()
+        # A kill does not stop the kernel within a page, so the one small record of state is whole or not there.
+        dies = self._before(has_middle=not path.endswith("published-state"))
         if dies and self.how == "middle":
             data = b"".join(pieces)
-            # A kill does not stop the kernel within a page, so the one small record of state is whole or not there.
-            size = 0 if path.endswith("published-state") else len(data) // 2
-            super().write_at(descriptor, [data[:size]], position, path)
+            super().write_at(descriptor, [data[: len(data) // 2]], position, path)
             self._die()
         done = super().write_at(descriptor, pieces, position, path)
         if dies:
@@ -437,7 +439,7 @@ class DeadlyDisk(Disk):
             self._die()
 
     def remove_tree(self, path: str) -> None:
-        dies = self._before()
+        dies = self._before(has_middle=True)
         if dies and self.how == "middle":
             os.unlink(os.path.join(path, min(os.listdir(path))))
             self._die()

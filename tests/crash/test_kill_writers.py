@@ -156,7 +156,7 @@ def test_four_writers_killed_at_random_lose_and_double_nothing(tmp_path: Path, f
 def test_a_writer_killed_at_any_verb_of_the_disk_loses_and_doubles_nothing(
     tmp_path: Path, forks: Forks, how: str
 ) -> None:
-    """Every verb of five appends with rolls among them: before, in the middle of and after each."""
+    """Every verb of five appends with rolls among them: before, in the middle of (where it has one) and after each."""
     directory = str(tmp_path / "data")
     with EmbeddedCluster(directory) as cluster:
         for kill_at in range(1000):
@@ -178,7 +178,7 @@ def test_a_writer_killed_at_any_verb_of_the_disk_loses_and_doubles_nothing(
             if code == 0:
                 break
             assert code == -signal.SIGKILL
-    assert kill_at > 30, "so few verbs are not five appends with rolls"
+    assert kill_at > (8 if how == "middle" else 30), "so few verbs are not five appends with rolls"
 
 
 # ------------------------------------------------------------------------------------------ directories and topics
@@ -237,7 +237,7 @@ def test_making_a_directory_and_its_topics_can_be_killed_at_any_verb(tmp_path: P
         if code == 0:
             break
         assert code == -signal.SIGKILL
-    assert kill_at > 24
+    assert kill_at > (2 if how == "middle" else 24)
 
 
 @pytest.mark.slow
