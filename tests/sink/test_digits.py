@@ -15,6 +15,16 @@ from tests.sink.conftest import Lab, PostgresLab
 LONG = "0.1234567890123456789012"
 LARGE = "12345678901234567890123.5"
 
+DOMAINS = """
+CREATE DOMAIN price AS numeric(6,2);
+CREATE DOMAIN fee AS price CHECK (VALUE < 100);
+CREATE DOMAIN prices AS price[];
+CREATE DOMAIN code AS varchar(3);
+CREATE DOMAIN share AS real;
+CREATE DOMAIN birthday AS date;
+CREATE TYPE pair AS (x int, y text)
+"""
+
 
 @pytest.mark.parametrize("mode", ["insert", "upsert"])
 @pytest.mark.parametrize("alike", [True, False], ids=["all with the same fields", "with others"])
@@ -103,33 +113,60 @@ def test_a_key_and_a_flat_field_have_all_of_their_digits(pg: PostgresLab) -> Non
         ("v varchar(2)", '"ab "', "it has spaces behind the 2 characters that the column keeps"),
         ("v varchar(2)[]", '["ab "]', "an element has spaces behind the 2 characters that the column keeps"),
         ("v varchar(2)[]", '["abc"]', "value too long for type character varying(2)"),
+        ("v char(2)", '"ab "', "it has spaces behind the 2 characters that the column keeps"),
+        ("v name", '"' + "n" * 64 + '"', "it has more than the 63 bytes that the column keeps"),
+        ('v "char"', '"\u00e9"', "it has more than the 1 bytes that the column keeps"),
+        ('v "char"[]', '["xy"]', "an element has more than the 1 bytes that the column keeps"),
+        ("v money", "1.005", "it has more than the 2 digits behind the point"),
+        ("v tstzrange", '"[2026-01-01 00:00:00.1234567Z,)"', "it has more than the 6 digits behind the point"),
+        ("v time", '"03:04:05+02"', "'03:04:05+02' is no time as in 03:04:05"),
+        ("v time", '"2026-01-01 03:04:05"', "is no time as in 03:04:05"),
+        ("v timetz", '"2026-01-01T03:04:05Z"', "is no time as in 03:04:05+02"),
+        ("v timestamp", '"0044-03-15 01:02:03+00 BC"', "has a zone, and the column"),
+        ("v bigint", "9223372036854775808.0", "has more than 64 bits"),
+        ("v bigint", "1e300", "has more than 64 bits"),
+        ("v price", "1.005", "it has more than the 2 digits behind the point"),
+        ("v fee", '"1.005"', "it has more than the 2 digits behind the point"),
+        ("v price[]", "[1.005]", "an element has more than the 2 digits behind the point"),
+        ("v prices", "[1.005]", "an element has more than the 2 digits behind the point"),
+        ("v code", '"abc "', "it has spaces behind the 3 characters that the column keeps"),
+        ("v share", "52.512345", "52.512345 has more digits than 4 bytes keep"),
+        ("v birthday", '"2026-01-01T12:00"', "is no date as in"),
+        ("v pair", '{"x": 1}', "malformed record literal"),
     ],
 )  # fmt: skip
 def test_what_the_database_would_change_in_silence_is_bad(
     pg: PostgresLab, column: str, value: str, reason: str
 ) -> None:
+    pg.sql(DOMAINS)
     pg.sql(f"CREATE TABLE t (k int, {column})")
     pg.send({"k": 1}, f'{{"k": 2, "v": {value}}}'.encode(), {"k": 3})
     assert pg.sink(errors="dead-letter").dead_letters == 1
     assert pg.sql("SELECT k, v FROM t") == [(1, None), (3, None)]
-    ((found,),) = pg.sql("SELECT reason FROM _pykafka_dead_letters")
+    ((found, blamed),) = pg.sql('SELECT reason, "column" FROM _pykafka_dead_letters')
     assert reason in str(found)
+    assert blamed == ("v" if "exponent" not in reason else None)
 
 
 def test_what_the_database_keeps_is_good(pg: PostgresLab) -> None:
-    pg.sql("CREATE TABLE t (z timestamptz, p timestamp(3), d timestamp(0), c time[], i interval, v varchar(2), n int)")
+    pg.sql(
+        "CREATE TABLE t (z timestamptz, p timestamp(3), d timestamp(0), c time[], i interval, v varchar(2), n bigint)"
+    )
     pg.send(
         {
             "z": "2026-01-01T00:00:00.123456000Z", "p": "01.02.2026 00:00:00.1230", "d": "2026.02.01",
             "c": ["12:00:00.5", None], "i": "1.5 days", "v": "a ", "n": 2,
         },
-        b'{"n": 3.00000000000000000000}',
+        b'{"n": 3.00000000000000000000, "p": "2026-01-02 03:04:05 PM"}', b'{"n": 1e18}',
+        b'{"n": -9223372036854775808.0}',
     )  # fmt: skip
     assert pg.sink().is_good
     assert pg.sql(
         "SELECT z = '2026-01-01 00:00:00.123456Z', p::text, d::text, c::text, i::text, v FROM t WHERE n = 2"
     ) == [(True, "2026-01-02 00:00:00.123", "2026-02-01 00:00:00", "{12:00:00.5,NULL}", "1 day 12:00:00", "a ")]
-    assert pg.sql("SELECT n FROM t ORDER BY n") == [(2,), (3,)]
+    assert pg.sql("SELECT n, p::text FROM t WHERE n != 2 ORDER BY n") == [
+        (-(2**63), None), (3, "2026-01-02 15:04:05"), (10**18, None),
+    ]  # fmt: skip
 
 
 _NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)

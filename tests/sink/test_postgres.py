@@ -201,6 +201,42 @@ def test_any_name_can_be_a_column_and_a_table(pg: PostgresLab, name: str) -> Non
     assert pg.sql(f"SELECT {quoted} FROM {quoted} ORDER BY n") == [("one",), ("two",)]
 
 
+def test_columns_may_differ_in_case_only(pg: PostgresLab) -> None:
+    """Where the table has both. None is made so."""
+    pg.sql('CREATE TABLE t ("a" int, "A" text)')
+    pg.send({"a": 1, "A": "one"}, {"A": "two"}, {"a": "two"})
+    assert pg.sink(errors="dead-letter").dead_letters == 1
+    assert pg.sql('SELECT "a", "A" FROM t') == [(1, "one"), (None, "two")]
+    pg.send({"b": 1}, {"b": 2, "B": 3}, topic="t", partition=1)
+    assert pg.sink(errors="dead-letter", alter=True).dead_letters == 1
+    assert pg.sql("SELECT b FROM t WHERE b IS NOT NULL") == [(1,)]
+
+
+def test_a_table_has_as_many_columns_as_the_database_allows(pg: PostgresLab) -> None:
+    fields = {f"c{number}": number for number in range(1601)}
+    fits = {"c0": 7, "c1599": 8}
+    pg.send(fields, fits, {name: 2**40 for name in fields if name != "c1600"})
+    assert pg.sink(errors="dead-letter").dead_letters == 2
+    assert pg.sql("SELECT c0, c1599 FROM t") == [(7, 8)]
+    reasons = [str(reason) for (reason,) in pg.sql('SELECT reason FROM _pykafka_dead_letters ORDER BY "offset"')]
+    assert reasons[0] == "table t has 1600 columns, which is all it can have: c1600 is too many"
+    assert "row is too big" in reasons[1]
+
+
+@pytest.mark.parametrize("mode", ["insert", "upsert"])
+def test_a_trigger_that_raises_refuses_one_row(pg: PostgresLab, mode: str) -> None:
+    pg.sql("CREATE TABLE t (n int PRIMARY KEY, doubled int)")
+    pg.sql(
+        "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.n = 70 THEN RAISE 'seventy is too "
+        "many'; END IF; NEW.doubled = 2 * NEW.n; RETURN NEW; END $$"
+    )
+    pg.sql("CREATE TRIGGER act BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION act()")
+    pg.send(*({"n": number} for number in range(200)))
+    assert pg.sink(errors="dead-letter", mode=mode).dead_letters == 1
+    assert pg.sql("SELECT count(*), sum(doubled) FROM t") == [(199, 2 * (sum(range(200)) - 70))]
+    assert pg.sql("SELECT reason FROM _pykafka_dead_letters") == [("seventy is too many",)]
+
+
 def test_each_mode_does_with_a_row_that_is_there_what_it_says(pg: PostgresLab) -> None:
     for mode in ("upsert", "ignore", "replace"):
         pg.cluster.admin().create_topic(mode)

@@ -146,7 +146,7 @@ def test_names_that_differ_only_in_case_can_not_both_be_columns(lab: Lab) -> Non
     assert lab.sql("SELECT a, b FROM t") == [(1, 1), (None, 4)]
 
 
-@pytest.mark.parametrize(("count", "good"), [(999, True), (2000, True), (2001, False)])
+@pytest.mark.parametrize(("count", "good"), [(999, True), (2000, True), (2001, False), (32_767, False)])
 def test_a_row_has_as_many_columns_as_the_database_allows(lab: Lab, count: int, good: bool) -> None:
     lab.send(*({f"c{column}": row for column in range(count)} for row in range(3)))
     report = lab.sink(errors="dead-letter")

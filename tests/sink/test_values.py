@@ -61,6 +61,13 @@ def test_a_bad_record_is_named_and_its_neighbours_go_in(lab: Lab, value: bytes |
     assert reason in str(letters[0][2])
 
 
+def test_no_table_is_made_of_records_behind_one_that_ends_it(both: Lab) -> None:
+    both.send(b"tea", {"n": 1})
+    assert str(both.sink().stopped).startswith("t-0@0: the value is no JSON: Expecting value")
+    question = "SELECT name FROM sqlite_schema" if type(both) is Lab else "SELECT tablename FROM pg_tables"
+    assert ("t",) not in both.sql(question)
+
+
 def test_a_value_can_not_pass_for_several(lab: Lab) -> None:
     """Two records that are no JSON alone, and are when they are joined; and one that would be two."""
     values = [b'{"a": [1', b"2]}", b'{"b": 1},{"b": 2}', b'{"c": 3}']
@@ -143,13 +150,21 @@ def test_half_a_surrogate_pair_is_bad_and_a_whole_one_is_not(lab: Lab) -> None:
     assert lab.sql("SELECT s FROM t") == [("\U0001f6b2",)]
 
 
-def test_a_value_of_16_mib_is_a_row(lab: Lab) -> None:
-    lab.cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), {"max.message.bytes": str(40 << 20)})
+def test_a_value_of_16_mib_is_a_row(both: Lab) -> None:
+    both.cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), {"max.message.bytes": str(40 << 20)})
     text = "x" * (16 << 20)
-    with lab.cluster.producer({"max.request.size": str(40 << 20)}) as producer:
+    with both.cluster.producer({"max.request.size": str(40 << 20)}) as producer:
         producer.send("t", [json.dumps({"s": text}).encode(), b'{"s": "small"}'], partitions=0)
-    assert lab.sink().is_good
-    assert lab.sql("SELECT length(s) FROM t") == [(16 << 20,), (5,)]
+    assert both.sink().is_good
+    assert both.sql("SELECT length(s) FROM t") == [(16 << 20,), (5,)]
+
+
+def test_a_value_is_as_deep_as_can_be_read(both: Lab) -> None:
+    deep, too_deep = (b'{"j": ' + b"[" * depth + b"1" + b"]" * depth + b"}" for depth in (300, 100_000))
+    both.send(deep, too_deep, {"j": [2]})
+    assert both.sink(errors="dead-letter").dead_letters == 1
+    found = [json.loads(str(value)) for (value,) in both.sql("SELECT CAST(j AS text) FROM t")]
+    assert found == [json.loads(deep)["j"], [2]]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +175,8 @@ def test_a_value_of_16_mib_is_a_row(lab: Lab) -> None:
         (Kind.INTEGER, True, 1),
         (Kind.REAL, 3, 3.0),
         (Kind.REAL, "1.5", 1.5),
+        (Kind.REAL, "-Infinity", -math.inf),
+        (Kind.INTEGER, 1e18, 10**18),
         (Kind.TEXT, 5, "5"),
         (Kind.TEXT, {"a": None}, '{"a": null}'),
         (Kind.BOOLEAN, False, False),
@@ -183,6 +200,7 @@ def test_a_value_is_converted_so_that_it_can_be_told_back(kind: Kind, value: obj
     [
         (Kind.INTEGER, 2.5), (Kind.INTEGER, "2.0"), (Kind.INTEGER, " 1"), (Kind.INTEGER, 1e30), (Kind.INTEGER, "-0"),
         (Kind.REAL, True), (Kind.REAL, "1e1"), (Kind.REAL, 2**63), (Kind.REAL, math.inf), (Kind.REAL, "inf"),
+        (Kind.REAL, "NaN"), (Kind.DOUBLE, "nan"), (Kind.DOUBLE, math.inf), (Kind.INTEGER, "NaN"),
         (Kind.BOOLEAN, 1), (Kind.BOOLEAN, "true"),
         (Kind.NUMERIC, "1.10"), (Kind.NUMERIC, "007"), (Kind.NUMERIC, 2**64),
         (Kind.JSON, [math.inf]), (Kind.TEXT, b"\xff"), (Kind.ANY, 2**64),

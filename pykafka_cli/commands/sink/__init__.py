@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import click
 
@@ -318,7 +318,11 @@ def sink(
 
     connection = Connection(bootstrap_server, data_dir, command_config)
     try:
-        with connection.open(env) as cluster, closing(open_target(cluster, database, command, strict=strict)) as target:
+        with ExitStack() as stack:
+            cluster = stack.enter_context(connection.open(env))
+            if topics:
+                cluster.admin().describe_topics(topics)  # before a database is made for one that is not there
+            target = stack.enter_context(closing(open_target(cluster, database, command, strict=strict)))
             runner = Sink(
                 cluster,
                 topics or pattern(include or ""),

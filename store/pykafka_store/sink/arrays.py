@@ -32,6 +32,8 @@ def fit_arrays(values: Sequence[object], column: Column) -> tuple[list[object], 
 
 def _text(array: list[object], column: Column) -> str:
     assert column.element is not None
+    if column.element is Kind.BINARY:
+        raise UnfitError("bytes in an array have no form in JSON: the database's text for the array is taken as it is")
     parts = []
     for value in array:
         if value is None:
@@ -47,7 +49,7 @@ def _text(array: list[object], column: Column) -> str:
             if (cut := what_is_cut(found, column)) is not None:
                 raise UnfitError(f"an element {cut}")
             parts.append(_element(found))
-    return f"{{{','.join(parts)}}}"
+    return f"{{{column.delimiter.join(parts)}}}"
 
 
 def _element(value: object) -> str:

@@ -127,6 +127,11 @@ class Writer:
             batch = _TableBatch(table, some)
             extra = meta_columns(some, self._options.all_extra)
             parsed = self._ahead.parsed(table, some)
+            if stops:  # before a table is made for what follows
+                none = [batch.bad(index, one) for index, one in enumerate(parsed.outcomes) if isinstance(one, Problem)]
+                if none:
+                    bad += none
+                    continue
             exactly = partial(self._ahead.exactly, table, some, parsed)
             shaped = Shaping(self._target, table, self._options, parsed, extra, exactly).shape()
             if stops:
@@ -144,11 +149,11 @@ class Writer:
         refused: list[tuple[_TableBatch, RefusedError]] = []
         for batch, shaped in writes:
 
-            def on_refused(index: int, reason: str, batch: _TableBatch = batch) -> None:
+            def on_refused(index: int, reason: str, column: str | None, batch: _TableBatch = batch) -> None:
                 if stops:
-                    refused.append((batch, RefusedError(index, reason)))
+                    refused.append((batch, RefusedError(index, reason, column)))
                     raise refused[-1][1]
-                self._add(letters, batch, index, Problem(reason))
+                self._add(letters, batch, index, Problem(reason, column))
                 if self._letter_topic is not None:
                     self._letter_topic.producer.flush()
 
@@ -162,7 +167,9 @@ class Writer:
         try:
             self._target.write(self._group, tables, moves, letters if self._letter_topic is None else ())
         except RefusedError as error:
-            return [batch.bad(error.index, Problem(error.reason)) for batch, each in refused if each is error]
+            return [
+                batch.bad(error.index, Problem(error.reason, error.column)) for batch, each in refused if each is error
+            ]
         self.dead_letters += len(letters)
         return None
 

@@ -116,9 +116,9 @@ class CommandTarget:
                     value = row[place]
                     line = value.encode() if isinstance(value, str) else value
                     if not isinstance(line, bytes):
-                        table.on_refused(index, "the value is null, which is no line")
+                        table.on_refused(index, "the value is null, which is no line", None)
                     elif b"\n" in line:
-                        table.on_refused(index, "the value has several lines")
+                        table.on_refused(index, "the value has several lines", None)
                     else:
                         lines.append(line + b"\n")
         if not lines:

@@ -12,6 +12,7 @@ from pykafka_store.sink.values import CONVERT, DOUBLES, UnfitError, as_double, c
 _AS_THEY_ARE: dict[Kind, set[type]] = {
     Kind.INTEGER: {int},
     Kind.REAL: {float},
+    Kind.DOUBLE: {float},
     Kind.BOOLEAN: {bool},
     Kind.NUMERIC: {int},
     Kind.TEXT: {str},
@@ -25,6 +26,8 @@ _AS_THEY_ARE: dict[Kind, set[type]] = {
     Kind.OTHER: {str},
     Kind.REAL32: set(),
     Kind.DATE: set(),
+    Kind.TIME: set(),
+    Kind.ZONED_TIME: set(),
     Kind.LOCAL_TIME: set(),
     Kind.TIMESTAMP: set(),
 }

@@ -16,6 +16,8 @@ def cut_values(values: Sequence[object], column: Column) -> dict[int, str]:
     texts = [value for value in values if isinstance(value, str)]
     if column.length is not None:
         may_be = any(map(column.length.__lt__, map(len, texts)))
+    elif column.size is not None:
+        may_be = True
     else:  # a first look at all at once
         may_be = (
             column.kind is Kind.DECIMAL or re.search(rf"\.[0-9]{{{column.scale}}}[0-9]", "\n".join(texts)) is not None
@@ -35,6 +37,8 @@ def what_is_cut(value: object, column: Column) -> str | None:
         beyond = value[column.length :]
         if beyond and not beyond.strip(" "):  # the database refuses all others itself
             return f"has spaces behind the {column.length} characters that the column keeps"
+    if column.size is not None and isinstance(value, str) and len(value.encode(errors="surrogatepass")) > column.size:
+        return f"has more than the {column.size} bytes that the column keeps"
     return None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pykafka_store.databases.postgres import UNIQUE_KEYS
+from pykafka_store.databases.postgres import LONGEST_NAME, UNIQUE_KEYS
 from pykafka_store.sink.target import NOTES_TABLE, Column, Kind, SinkError, TableSchema
 
 if TYPE_CHECKING:
@@ -23,32 +23,54 @@ TYPES = {
 }
 
 _KINDS = {
-    "int8": Kind.INTEGER, "int4": Kind.INTEGER32, "int2": Kind.INTEGER16, "float8": Kind.REAL, "float4": Kind.REAL32,
-    "date": Kind.DATE, "timestamp": Kind.LOCAL_TIME,
+    "int8": Kind.INTEGER, "int4": Kind.INTEGER32, "int2": Kind.INTEGER16, "float8": Kind.DOUBLE, "float4": Kind.REAL32,
+    "date": Kind.DATE, "timestamp": Kind.LOCAL_TIME, "time": Kind.TIME, "timetz": Kind.ZONED_TIME,
     "numeric": Kind.DECIMAL, "bool": Kind.BOOLEAN, "text": Kind.TEXT, "varchar": Kind.TEXT, "bpchar": Kind.TEXT,
     "json": Kind.JSON, "jsonb": Kind.JSON, "bytea": Kind.BINARY,
 }  # fmt: skip
 
 _COLUMNS = """
-SELECT a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.atthasdef OR a.attidentity != '',
-       a.attgenerated != '' OR a.attidentity = 'a'
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atthasdef OR a.attidentity != '',
+       a.attgenerated != '' OR a.attidentity = 'a', held.*
+FROM pg_attribute a CROSS JOIN LATERAL (
+    WITH RECURSIVE within (oid, modifier, is_element) AS (
+        SELECT a.atttypid, a.atttypmod, false
+        UNION ALL
+        SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
+               CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE modifier END,
+               is_element OR t.typtype != 'd'
+        FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.typarray = t.oid
+        WHERE t.typtype = 'd' OR e.oid IS NOT NULL
+    )
+    SELECT t.typname, format_type(t.oid, modifier), is_element, t.typdelim::text,
+           CASE t.typname WHEN 'money' THEN scale(0::money::numeric) END
+    FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.typarray = t.oid
+    WHERE t.typtype != 'd' AND e.oid IS NULL
+) held
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+"""Columns, and what they hold: a domain what it is made of, an array its elements."""
 
 _SCALE = re.compile(r"numeric\([0-9]+,(-?[0-9]+)\)")
-_PRECISION = re.compile(r"(?:timestamp|time|interval)\b[^(]*(?:\(([0-9])\))?")
-_LENGTH = re.compile(r"character varying\(([0-9]+)\)")
+_PRECISION = re.compile(r"(?:timestamp|time|interval|ts(?:tz)?(?:multi)?range)\b[^(]*(?:\(([0-9])\))?")
+_LENGTH = re.compile(r"character(?: varying)?\(([0-9]+)\)")
+_SIZES = {"name": LONGEST_NAME, '"char"': 1}
 
 
-def _limits(declared: str) -> tuple[int | None, int | None]:
-    """How many digits behind the point a type keeps, and how many characters; of an array, its elements."""
-    if (found := _SCALE.match(declared)) is not None:
-        return int(found[1]), None
-    if (found := _PRECISION.match(declared)) is not None:
-        return int(found[1] or 6), None
-    found = _LENGTH.match(declared)
-    return None, int(found[1]) if found is not None else None
+class _Limits(NamedTuple):
+    scale: int | None = None
+    length: int | None = None
+    size: int | None = None
+
+
+def _limits(held: str, scale: int | None) -> _Limits:
+    """See :class:`pykafka_store.sink.target.Column`. ``scale``: that of a type whose name does not tell it."""
+    if (found := _SCALE.match(held)) is not None:
+        return _Limits(scale=int(found[1]))
+    if (found := _PRECISION.match(held)) is not None:
+        return _Limits(scale=int(found[1] or 6))
+    found = _LENGTH.match(held)
+    return _Limits(scale, int(found[1]) if found is not None else None, _SIZES.get(held))
 
 
 def read_table(connection: psycopg.Connection[Any], oid: int, label: str, pending: str) -> TableSchema:
@@ -57,12 +79,15 @@ def read_table(connection: psycopg.Connection[Any], oid: int, label: str, pendin
     if kind not in {"r", "p"}:
         raise SinkError(f"{label} is a view or the like and no table: name another one")
     columns = {}
-    for name, base, declared, has_default, generated in connection.execute(_COLUMNS, (oid,)):
-        kind_of = _KINDS.get(base, Kind.OTHER)
-        # An array's type has its element's name behind a stroke. Bytes in an array have another text: left out.
-        is_array = declared.endswith("[]") and base.startswith("_") and base != "_bytea"
-        element = _KINDS.get(base[1:], Kind.OTHER) if is_array else None
-        columns[name] = Column(name, kind_of, declared, has_default, generated, *_limits(declared), element)
+    for name, declared, has_default, generated, base, held, is_element, delimiter, scale in connection.execute(
+        _COLUMNS, (oid,)
+    ):
+        kind = _KINDS.get(base, Kind.OTHER)
+        of_elements = (kind, delimiter) if is_element else ()
+        columns[name] = Column(
+            name, Kind.OTHER if is_element else kind, declared, has_default, generated, *_limits(held, scale),
+            *of_elements,
+        )  # fmt: skip
     primary: tuple[str, ...] = ()
     unique = set()
     for is_primary, names in connection.execute(UNIQUE_KEYS, (oid,)):

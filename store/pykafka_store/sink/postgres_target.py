@@ -308,7 +308,7 @@ class PostgresTarget:
                     raise
                 refusal = error
             if len(some) == 1:
-                table.on_refused(statement.origin[some.start], line_of(refusal))
+                table.on_refused(statement.origin[some.start], line_of(refusal), _column(refusal, statement.columns))
                 continue
             waiting += reversed(_smaller(some, _copy_line(refusal)))
 
@@ -334,6 +334,19 @@ def _smaller(some: range, line: int | None) -> list[range]:
 
 def _copy_line(error: Exception) -> int | None:
     """The line that COPY was at."""
-    context = getattr(getattr(error, "diag", None), "context", None) or ""
-    found = re.search(r"^COPY .*, line ([0-9]+)", context, re.MULTILINE)
+    found = re.search(r"^COPY .*, line ([0-9]+)", _context(error), re.MULTILINE)
     return int(found[1]) if found else None
+
+
+def _column(error: Exception, columns: Sequence[str]) -> str | None:
+    """The column that the server says is to blame, or COPY was at."""
+    named = getattr(getattr(error, "diag", None), "column_name", None)
+    if named is not None:
+        return str(named)
+    place = _context(error)
+    at = [name for name in columns if re.search(f", line [0-9]+, column {re.escape(name)}(?::|$)", place, re.MULTILINE)]
+    return max(at, key=len, default=None)  # a name may go on with a colon
+
+
+def _context(error: Exception) -> str:
+    return getattr(getattr(error, "diag", None), "context", None) or ""

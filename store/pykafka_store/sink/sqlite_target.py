@@ -269,7 +269,7 @@ class SqliteTarget:
     def _write_halves(self, table: TableWrite, statement: Statement, rows: range, error: Exception) -> None:
         """Write rows that can't be written at once, but for those that can't be written alone."""
         if len(rows) == 1:
-            table.on_refused(statement.origin[rows[0]], str(error))
+            table.on_refused(statement.origin[rows[0]], str(error), None)  # SQLite names the column in its words
             return
         middle = len(rows) // 2
         for half in (rows[:middle], rows[middle:]):

@@ -39,11 +39,12 @@ class FencedError(SinkError):
 class RefusedError(SinkError):
     """The database refused a row, and the sink is to stop there. Nothing was written."""
 
-    def __init__(self, index: int, reason: str) -> None:
+    def __init__(self, index: int, reason: str, column: str | None) -> None:
         super().__init__(reason)
         self.index = index
         """The record's number within its table's batch."""
         self.reason = reason
+        self.column = column
 
 
 class Kind(StrEnum):
@@ -53,6 +54,7 @@ class Kind(StrEnum):
     INTEGER32 = "integer of 32 bits"
     INTEGER16 = "integer of 16 bits"
     REAL = "real"
+    DOUBLE = "real, or NaN"
     REAL32 = "real of 32 bits"
     BOOLEAN = "boolean"
     NUMERIC = "numeric"
@@ -67,6 +69,8 @@ class Kind(StrEnum):
     OTHER = "other"
     """What the database makes of a text, such as a time with its zone."""
     DATE = "date"
+    TIME = "time of day"
+    ZONED_TIME = "time of day, with its zone"
     LOCAL_TIME = "date and time without a zone"
     TIMESTAMP = "timestamp"
     """An instant, for a column that is to be made: what the database has for one."""
@@ -85,12 +89,16 @@ class Column(NamedTuple):
     """Digits behind the point that a column of decimals or of times, or an array's elements, keep; None: all."""
     length: int | None = None
     """Characters behind which a column, or an array's elements, drop spaces in silence; None: no such limit."""
+    size: int | None = None
+    """Bytes of UTF-8 behind which a column, or an array's elements, drop all in silence; None: no such limit."""
     element: Kind | None = None
     """What the elements of an array are, where the column is for arrays."""
+    delimiter: str = ","
+    """What stands between an array's elements."""
 
     @property
     def is_limited(self) -> bool:
-        return self.scale is not None or self.length is not None
+        return self.scale is not None or self.length is not None or self.size is not None
 
 
 class TableSchema(NamedTuple):
@@ -123,8 +131,9 @@ class TableWrite(NamedTuple):
     table: str
     pk: tuple[str, ...]
     statements: Sequence[Statement]
-    on_refused: Callable[[int, str], None]
-    """Called for a row that the database refuses, with its record's number and the reason. It may raise."""
+    on_refused: Callable[[int, str, str | None], None]
+    """Called for a row that the database refuses, with its record's number, the reason, and the column where one is to
+    blame by name. It may raise."""
     schema: TableSchema | None = None
     """The table that the rows were fitted to."""
 

@@ -9,15 +9,16 @@ import re
 import struct
 from collections.abc import Callable
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite, nan
 
 from pykafka_store.sink.digits import MOST_BEHIND_POINT, is_finer, json_of
 from pykafka_store.sink.target import Kind
 
 HIGHEST, LOWEST = 2**63 - 1, -(2**63)
 
-_SMALLEST_REAL32 = 2.0**-126
-"""Smaller ones lose digits."""
+_INFINITE = {"Infinity": inf, "-Infinity": -inf}
+_NOT_FINITE = {**_INFINITE, "NaN": nan}  # one object: as a key it is found again
+"""Numbers that JSON does not have, by the texts that ``pykafka source`` writes for them."""
 
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\n\v\f\r]*")
 """What SQLite takes for a number where a column's affinity is numeric."""
@@ -29,7 +30,7 @@ class UnfitError(ValueError):
     """A value can't be in a column, and why."""
 
 
-DOUBLES = frozenset({Kind.REAL, Kind.REAL32, Kind.NUMERIC, Kind.ANY})
+DOUBLES = frozenset({Kind.REAL, Kind.DOUBLE, Kind.REAL32, Kind.NUMERIC, Kind.ANY})
 """Columns that keep a double of a number with a point, and not more. But JSON may be in the last two."""
 
 
@@ -62,7 +63,7 @@ def _told(value: object) -> str:
 
 
 def _integer(value: object) -> object:
-    whole = isinstance(value, float) and value.is_integer() and abs(value) <= 2.0**53
+    whole = isinstance(value, float) and value.is_integer()
     if isinstance(value, Decimal):
         whole = value == value.to_integral_value()
     if whole or (isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{0,18}", value)):
@@ -87,6 +88,8 @@ def _integer_of(bits: int) -> Callable[[object], object]:
 
 def _real(value: object) -> object:
     if isinstance(value, str):
+        if value in _INFINITE:
+            return _INFINITE[value]
         try:
             number = float(value)
         except ValueError:
@@ -102,6 +105,10 @@ def _real(value: object) -> object:
             return float(value)
         raise UnfitError(f"{shown(value)} can't be a double without losing digits")
     raise UnfitError(f"{shown(value)} is no number")
+
+
+def _double(value: object) -> object:
+    return nan if value == "NaN" else _real(value)
 
 
 def _boolean(value: object) -> object:
@@ -123,15 +130,17 @@ def _numeric(value: object) -> object:
 
 
 def _real32(value: object) -> object:
-    found = _real(value)
+    found = _double(value)
     assert isinstance(found, float)
+    if not isfinite(found):
+        return found
     try:
         (kept,) = struct.unpack("f", struct.pack("f", found))
     except OverflowError:
         kept = float("inf")
     # The shortest text that means what 4 bytes keep is what a reader gets back.
     shortest = next(text for digits in range(1, 10) if _as_real32(text := f"{kept:.{digits}g}") == kept)
-    if float(shortest) != found or (found and abs(found) < _SMALLEST_REAL32):
+    if float(shortest) != found:
         raise UnfitError(f"{shown(value)} has more digits than 4 bytes keep: a column of double precision has them")
     return found
 
@@ -144,20 +153,38 @@ def _as_real32(text: str) -> float:
 
 
 def _date(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{4,6}-[0-9]{2}-[0-9]{2}|-?infinity", value):
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4,6}-[0-9]{2}-[0-9]{2}(?: BC)?|-?infinity", value):
         return value
     raise UnfitError(f"{shown(value)} is no date as in 2026-01-31")
 
 
+_TIME = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?"
+_ZONE = r"(?: ?[zZ]| ?[+-][0-9]{1,2}(?::?[0-9]{2})*)"
+_NO_ZONE = r"(?: ?(?:[AaPp][Mm]|BC|AD))*$"
+_AT_A_ZONE = re.compile(rf"[0-9](?:{_ZONE}| (?!(?:[AaPp][Mm]|BC|AD)\b)[A-Za-z][A-Za-z/_]+){_NO_ZONE}")
+
+
 def _local_time(value: object) -> object:
-    if isinstance(value, str) and re.search(
-        r"[0-9](?: ?[zZ]| ?[+-][0-9]{1,2}(?::?[0-9]{2})*| [A-Za-z][A-Za-z/_]+)$", value
-    ):
+    if isinstance(value, str) and _AT_A_ZONE.search(value):
         raise UnfitError(f"{shown(value)} has a zone, and the column (timestamp without time zone) would drop it")
     return _text(value)
 
 
+def _time_like(form: str, example: str) -> Callable[[object], object]:
+    """Times of a day. The database takes those with a date or a zone too, and drops what its column has not."""
+    pattern = re.compile(form)
+
+    def convert(value: object) -> object:
+        if isinstance(value, str) and pattern.fullmatch(value):
+            return value
+        raise UnfitError(f"{shown(value)} is no time as in {example}")
+
+    return convert
+
+
 def _decimal(value: object) -> object:
+    if isinstance(value, str) and value in _NOT_FINITE:
+        return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         if isinstance(value, float) and not isfinite(value):
             raise UnfitError("the number is too large for a double")
@@ -216,6 +243,7 @@ def _any(value: object) -> object:
 CONVERT: dict[Kind, Callable[[object], object]] = {
     Kind.INTEGER: _integer,
     Kind.REAL: _real,
+    Kind.DOUBLE: _double,
     Kind.BOOLEAN: _boolean,
     Kind.NUMERIC: _numeric,
     Kind.TEXT: _text,
@@ -229,6 +257,8 @@ CONVERT: dict[Kind, Callable[[object], object]] = {
     Kind.OTHER: _text,
     Kind.REAL32: _real32,
     Kind.DATE: _date,
+    Kind.TIME: _time_like(_TIME, "03:04:05"),
+    Kind.ZONED_TIME: _time_like(f"{_TIME}{_ZONE}?", "03:04:05+02"),
     Kind.LOCAL_TIME: _local_time,
     Kind.TIMESTAMP: _text,
 }

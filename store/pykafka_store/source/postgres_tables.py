@@ -22,10 +22,17 @@ SETTINGS = (
 """What the text of a value depends on: the same in every session, or a key would not be the same."""
 
 _COLUMNS = """
-SELECT a.attname, t.typname::text, a.attgenerated != ''
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+SELECT a.attname, held.typname::text, a.attgenerated != ''
+FROM pg_attribute a CROSS JOIN LATERAL (
+    WITH RECURSIVE within AS (
+        SELECT t.* FROM pg_type t WHERE t.oid = a.atttypid
+        UNION ALL SELECT t.* FROM within JOIN pg_type t ON t.oid = within.typbasetype WHERE within.typtype = 'd'
+    )
+    SELECT typname FROM within WHERE typtype != 'd'
+) held
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+"""A domain has the form of what it is made of."""
 
 
 class Table(NamedTuple):
