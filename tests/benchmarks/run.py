@@ -10,6 +10,7 @@ package of Debian's, and those of a cluster Java and Maven besides (tests/cluste
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import shutil
 import signal
@@ -551,13 +552,12 @@ def row_serve(work: Path, rounds: int) -> list[Row]:
     return [Row(*row) for row in serving.rows(work, rounds)]
 
 
-def row_of_paths(name: str) -> Callable[[Path, int], list[Row]]:
-    """A function of tests/benchmarks/paths.py."""
+def row_of(module: str, name: str) -> Callable[[Path, int], list[Row]]:
+    """A function of a module beside this one."""
 
     def measure(work: Path, rounds: int) -> list[Row]:
-        from tests.benchmarks import paths  # it imports this module
-
-        return [Row(*row) for row in getattr(paths, name)(work, rounds)]
+        found = importlib.import_module(f"tests.benchmarks.{module}")  # it imports this module
+        return [Row(*row) for row in getattr(found, name)(work, rounds)]
 
     return measure
 
@@ -576,6 +576,7 @@ ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "many": row_many,
     "partitions": row_partitions,
     "at-once": row_at_once,
+    **{name: row_of("crowds", name) for name in ("rebalance", "described", "joining")},
     "flat": row_flat,
     "compaction": row_compaction,
     "doctor": row_doctor,
@@ -584,7 +585,7 @@ ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "source": row_source,
     "serve": row_serve,
     **{
-        name: row_of_paths(name)
+        name: row_of("paths", name)
         for name in ("decides", "into", "out_of", "writers", "slow", "shapes", "topics", "smoke", "large")
     },
 }

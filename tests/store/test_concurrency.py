@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,7 +21,8 @@ from pykafka_store.embedded import locks as locks_module
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.embedded.locks import Locks
+from pykafka_store.embedded.groups.leases import Lease
+from pykafka_store.embedded.locks import Locks, SharedLocks
 from pykafka_store.errors import StorageError, TimeoutError
 from pykafka_store.model import TopicPartition
 from tests.crash.forks import Forks
@@ -273,6 +277,41 @@ def test_a_queue_that_moves_is_no_frozen_holder(tmp_path: Path, locks: Locks, mo
     assert moving.is_set()
     assert "frozen" not in str(caught.value)
     other.close()
+
+
+def test_a_system_without_locks_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken, waited for, only looked at, and a lease of a group's member: each names the file and what to do."""
+    directory = str(tmp_path / "d")
+    with EmbeddedCluster(directory) as cluster:
+        cluster.admin().create_topic("t")
+    flock, refused = fcntl.flock, errno.ENOLCK
+
+    def at_once(descriptor: int, how: int) -> None:
+        if how != fcntl.LOCK_UN:
+            raise OSError(refused, os.strerror(refused))
+        flock(descriptor, how)
+
+    def when_waited_for(descriptor: int, how: int) -> None:
+        if how & fcntl.LOCK_NB:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        at_once(descriptor, how)
+
+    words = r"locks available: it can't be locked: a data directory belongs on a local file system that has locks$"
+    lock = f"{directory}/locks/cluster.lock"
+    for refuse in (at_once, when_waited_for):
+        with EmbeddedCluster(directory) as cluster, monkeypatch.context() as patch:
+            patch.setattr(fcntl, "flock", refuse)
+            with pytest.raises(StorageError, match=f"{re.escape(lock)}: .*{words}"):
+                cluster.admin().create_topic("u")
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", at_once)
+        shared = SharedLocks(f"{directory}/locks", Disk(), Clock())
+        with pytest.raises(StorageError, match=f"{re.escape(lock)}: .*{words}"), shared.cluster():
+            pass
+        with pytest.raises(StorageError, match=f"{re.escape(str(tmp_path))}/leases/member.*{words}"):
+            Lease(Disk(), str(tmp_path / "leases"), "member", 60.0, 60.0)
+    with EmbeddedCluster(directory) as cluster:  # and none of them has kept anything
+        cluster.admin().create_topic("u")
 
 
 def test_many_processes_make_topics_in_a_directory_that_does_not_exist_yet(tmp_path: Path, forks: Forks) -> None:

@@ -82,9 +82,9 @@ class Place:
                 for topic, count in (("read", 10), ("big", 4000), ("one", 2000)):
                     producer.send(topic, [os.urandom(500).hex().encode() for _ in range(count)])
 
-    def fill(self) -> None:
-        """Use up every block of every disk."""
-        for disk in self.disks:
+    def fill(self, *disks: Path) -> None:
+        """Use up every block of these disks, or of every one."""
+        for disk in disks or self.disks:
             for size in (1 << 16, 512, 1):
                 with open(disk / f"filler{size}", "wb", buffering=0) as file:
                     try:
@@ -212,3 +212,26 @@ def test_what_is_read_is_what_others_change_meanwhile(place: Place) -> None:
         assert [topic.name for topic in reading.admin().list_topics()] == ["more", "one", "read"]
         reading.admin().create_topic("again")
     assert place.done("kafka-topics", "--list").split() == ["again", "more", "one", "read"]
+
+
+@pytest.mark.parametrize("place", [3], indirect=True)
+@pytest.mark.parametrize("full", [0, 1])
+def test_one_full_disk_of_three_is_left_behind_until_it_has_room(place: Place, full: int) -> None:
+    """That of the leader and the catalogue, or a follower's: appends go on elsewhere, and all is read."""
+    lines = [f"late-{number}-{'x' * 1000}" for number in range(200)]
+    known = place.read("--from-beginning")
+    place.fill(place.disks[full])
+    with EmbeddedCluster(str(place.data)) as cluster, cluster.producer(AT_ONCE) as producer:
+        producer.send("read", [line.encode() for line in lines])
+    assert place.read("--from-beginning") == [*known, *lines]
+    with EmbeddedCluster(str(place.data)) as cluster:
+        (described,) = cluster.admin().describe_topics(["read"])
+        assert set(described.partitions[0].isr) == {0, 1, 2} - {full}
+    assert "low_watermark: 4000" in _delete(place, "big", -1)
+    assert place.free()[full] > 1 << 20
+    place.done("maintain")
+    with EmbeddedCluster(str(place.data)) as cluster:
+        (described,) = cluster.admin().describe_topics(["read"])
+        assert set(described.partitions[0].isr) == {0, 1, 2}
+    assert "no problems" in place.done("doctor")
+    assert place.read("--from-beginning") == [*known, *lines]

@@ -275,6 +275,7 @@ ADVICE = {
     errno.EPERM: "check its owner and permissions",
     errno.ELOOP: "nothing is written through a symbolic link: remove it",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOLCK: "it can't be locked: a data directory belongs on a local file system that has locks",
 }
 
 
@@ -294,13 +295,17 @@ class _explained:  # noqa: N801 - it is used as a function; a class costs a thir
     ) -> None:
         if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):
             return
-        number = error.errno or 0
-        if number in {errno.ENOSPC, errno.EDQUOT}:
-            raise no_space(error.filename or self._path, os.strerror(number)) from error
-        advice = ADVICE.get(number)
-        raise StorageError(
-            f"{error.filename or self._path}: {os.strerror(number)}" + (f": {advice}" if advice else "")
-        ) from error
+        raise failure(self._path, error) from error
+
+
+def failure(path: str, error: OSError) -> StorageError:
+    """What a user is told of an error of the operating system's, at that file unless the error names another."""
+    number = error.errno or 0
+    path = error.filename or path
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return no_space(path, os.strerror(number))
+    advice = ADVICE.get(number)
+    return StorageError(f"{path}: {os.strerror(number)}" + (f": {advice}" if advice else ""))
 
 
 NEARLY_FULL = 1 << 18

@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 
 from pykafka_store.embedded.clock import Clock
-from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.disk import Disk, failure
 from pykafka_store.embedded.forks import carried_over, keep_out_of_forks
 from pykafka_store.errors import StorageError, TimeoutError
 from pykafka_store.holding import holding
@@ -80,7 +80,7 @@ def _file_name(name: str) -> str:
 
 
 def try_to_take(descriptor: int) -> bool:
-    """Take the exclusive lock of a file if nobody has it. It goes with the descriptor."""
+    """Take the exclusive lock of a file if nobody has it. It goes with the descriptor. Raises OSError."""
     import fcntl
 
     try:
@@ -90,9 +90,9 @@ def try_to_take(descriptor: int) -> bool:
     return True
 
 
-def try_to_share(descriptor: int) -> bool:
+def try_to_share(descriptor: int, path: str) -> bool:
     """Take a shared lock of a file if no process has it exclusively: several that only look do not take each other for
-    a holder. It goes with the descriptor.
+    a holder. It goes with the descriptor. Raises StorageError.
     """
     import fcntl
 
@@ -100,6 +100,8 @@ def try_to_share(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise failure(path, error) from error
     return True
 
 
@@ -266,7 +268,10 @@ class Locks:
                     self._disk.close(descriptor)
                     raise
             self._descriptors[name] = descriptor
-        return try_to_take(descriptor)
+        try:
+            return try_to_take(descriptor)
+        except OSError as error:
+            raise failure(_file(self._directory, name), error) from error
 
     def _wait(self, name: str) -> None:
         """Wait for one's turn: a moment by asking again, then in the kernel, where who came first is woken first.
@@ -280,7 +285,7 @@ class Locks:
         from pykafka_store.embedded.turns import Turn
 
         path = _file(self._directory, name)
-        turn = Turn(self._disk, self._descriptors[name])
+        turn = Turn(self._disk, self._descriptors[name], path)
         try:
             descriptor = self._waiting[name] = self._descriptors[name]
             del self._descriptors[name]
@@ -402,15 +407,16 @@ class SharedLocks:
         import fcntl
 
         descriptor = None
+        path = _file(self._directory, name)
         if self._may_lock:
             with suppress(FileNotFoundError, StorageError):
-                descriptor = self._disk.open(_file(self._directory, name))
+                descriptor = self._disk.open(path)
         if descriptor is None:
             yield True
             return
         try:
             deadline = self._clock.monotonic() + patience
-            while not (free := try_to_share(descriptor)) and self._clock.monotonic() < deadline:
+            while not (free := try_to_share(descriptor, path)) and self._clock.monotonic() < deadline:
                 self._clock.sleep(SHARE_INTERVAL)
             yield free
         finally:

@@ -17,14 +17,15 @@ import os
 import threading
 from contextlib import suppress
 
-from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.disk import Disk, failure
 
 
 class Turn:
     """One wait for the exclusive lock of an open file. The descriptor belongs to it until ``wait`` was true."""
 
-    def __init__(self, disk: Disk, descriptor: int) -> None:
+    def __init__(self, disk: Disk, descriptor: int, path: str) -> None:
         self._disk = disk
+        self._path = path
         self.descriptor = descriptor
         self._ended = threading.Lock()
         self._ended.acquire()
@@ -49,11 +50,11 @@ class Turn:
         self._disk.close(self.descriptor)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock was got within that time. Raises OSError where the system has no locks left."""
+        """Whether the lock was got within that time. Raises StorageError where the system has no locks left."""
         if not self._ended.acquire(timeout=seconds):
             return False
         if self._error is not None:
-            raise self._error
+            raise failure(self._path, self._error)
         return True
 
     def give_up(self) -> None:

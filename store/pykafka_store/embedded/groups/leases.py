@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from pykafka_store.embedded.clock import Clock
-from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.disk import Disk, failure
 from pykafka_store.embedded.forks import carried_over, keep_out_of_forks
 from pykafka_store.embedded.locks import try_to_share
 from pykafka_store.errors import InvalidGroupIdError, NoSpaceError, StorageError
@@ -55,7 +55,7 @@ def last_beat(disk: Disk, path: str) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        return None if try_to_share(descriptor) else disk.changed_at(path)
+        return None if try_to_share(descriptor, path) else disk.changed_at(path)
     except FileNotFoundError:  # removed just now: its member was expired
         return None
     finally:
@@ -129,6 +129,8 @@ class Lease:
             descriptor, self._descriptor = self._descriptor, -1
             self._disk.close(descriptor)
             return False
+        except OSError as error:
+            raise failure(temporary, error) from error
         return True
 
     def _beat(self, interval: float) -> None:
