@@ -21,6 +21,7 @@ from pykafka_store.errors import (
 )
 from pykafka_store.model import TopicPartition
 from pykafka_store.open import open_cluster
+from tests.crash.forks import Forks
 from tests.groups.fleet import Fleet, Member, Partition
 from tests.store.helpers import AT_ONCE
 
@@ -406,3 +407,23 @@ def test_many_processes_open_a_new_directory_at_once(fleet: Fleet, directory: Pa
     members = [fleet.start("t") for _ in range(8)]
     settled(fleet, *members, owning=partitions("t", 8))
     assert not [member for member in members if member.of("failed", "lost")]
+
+
+def test_producers_and_members_that_all_start_at_once_share_what_there_is(
+    fleet: Fleet, cluster: Cluster, directory: Path, tmp_path: Path
+) -> None:
+    """Each record comes once while the group is still gathering, and what comes later is spread over all of them."""
+    cluster.admin().create_topic("t", partitions=8)
+    (said := tmp_path / "said").mkdir()
+    with Forks(tmp_path / "errors") as forks:
+        writers = [forks.start("batch_writer", str(directory), "t", n, 8, 20, str(said / str(n))) for n in range(6)]
+        members = [fleet.start("t", values=True) for _ in range(6)]
+        assert [forks.wait(pid) for pid in writers] == [0] * 6, forks.complaints()
+    settled(fleet, *members, owning=partitions("t", 8))
+    fleet.until(lambda: sum(len(member.values) for member in members) >= 6 * 8 * 20, "all is read")
+    values = Counter(value for member in members for value in member.values)
+    assert values == dict.fromkeys((f"{number}:{n}:" for number in range(6) for n in range(20)), 8)
+    for number in range(8):
+        produce(cluster, "t", ["late"], partition=number)
+    fleet.until(lambda: sum(member.values.count("late") for member in members) == 8, "the late ones are read")
+    assert all("late" in member.values for member in members)
