@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,15 +75,15 @@ class KafkaDirectory:
         Raises UnknownTopicOrPartitionError where there is no such topic, UnicodeDecodeError for a value that is no
         UTF-8.
         """
-        return [None if value is None else value.decode() for value in self._raw(topic)]
+        return self._read(topic, bytes.decode)
 
     def json(self, topic: str) -> list[Any]:
         """The values that the topic holds now, each read as JSON; None for null. Raises as ``values``, and
-        json.JSONDecodeError.
+        json.JSONDecodeError, which names the record.
         """
         import json
 
-        return [None if value is None else json.loads(value) for value in self._raw(topic)]
+        return self._read(topic, json.loads)
 
     def wait_lag(self, group: str, lag: int = 0, *, topic: str | None = None, timeout: float = 30.0) -> None:
         """Wait until the group has so many records left to read, or fewer: of the ``topic``, or of all that it has to
@@ -99,7 +99,23 @@ class KafkaDirectory:
                     pytest.fail(f"after {timeout:g} s: {lacking}", pytrace=False)
                 time.sleep(PAUSE)
 
-    def _raw(self, topic: str) -> Iterator[bytes | None]:
+    def _read(self, topic: str, read: Callable[[bytes], Any]) -> list[Any]:
+        """Every value as ``read`` takes it; None for null. An error of that has the record's place in its text."""
+        import json
+
+        found = []
+        for place, value in self._raw(topic):
+            try:
+                found.append(None if value is None else read(value))
+            except UnicodeDecodeError as error:
+                error.reason += f" ({place})"
+                raise
+            except json.JSONDecodeError as error:
+                raise json.JSONDecodeError(f"{place}: {error.msg}", error.doc, error.pos) from None
+        return found
+
+    def _raw(self, topic: str) -> Iterator[tuple[str, bytes | None]]:
+        """Each record's place, in words, and its value."""
         from pykafka_store.model import OffsetAt, TopicPartition
 
         with self.open() as cluster, cluster.consumer() as consumer:
@@ -110,7 +126,8 @@ class KafkaDirectory:
                 end = consumer.end_offsets([partition])[partition]
                 while consumer.position(partition) < end:
                     for records in consumer.poll(1.0):
-                        yield from records.values
+                        for offset, value in zip(records.offsets, records.values, strict=True):
+                            yield f"topic {topic}, partition {partition.partition}, offset {offset}", value
 
 
 class KafkaServer(KafkaDirectory):

@@ -14,7 +14,7 @@ from pykafka_cli.click_types import FILE
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, Refusal
 from pykafka_cli.output.kafka_log import exception_line
-from pykafka_cli.tool.argparse4j import ArgparseGroup
+from pykafka_cli.tool.argparse4j import INTEGER, ArgparseGroup
 from pykafka_cli.tool.connection import Connection
 from pykafka_cli.tool.frame import command_config_option, connection_options, failing_as, one_line
 from pykafka_cli.tool.options import examples
@@ -102,7 +102,7 @@ def _row(env: Env, width: int, id: str, host: str, *rest: str) -> None:
 
 @cluster.command("unregister", epilog=examples("kafka-cluster unregister --id 3"))
 @_connection
-@click.option("--id", "-i", type=int, required=True, help="The broker to forget; it must hold no replica.")
+@click.option("--id", "-i", type=INTEGER, required=True, help="The broker to forget; it must hold no replica.")
 @click.pass_obj
 def unregister(env: Env, /, id: int, **connection: str | None) -> None:
     """Unregister a broker."""

@@ -15,12 +15,13 @@ from pykafka_cli.click_types import FILE, TOPIC
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, UsageProblem
 from pykafka_cli.java.properties import load_properties
+from pykafka_cli.output.kafka_log import exception_line
 from pykafka_cli.output.throughput import Throughput
 from pykafka_cli.tool import properties
 from pykafka_cli.tool.frame import connection_options, failing_as, one_line, open_cluster, plot_option, require
 from pykafka_cli.tool.options import INTEGER, KafkaCommand, Options, examples
 from pykafka_store.api import Cluster
-from pykafka_store.errors import UnknownTopicOrPartitionError
+from pykafka_store.errors import StoreError
 from pykafka_store.model import Header, OffsetAt, TopicPartition
 
 TIMEOUT = 60.0
@@ -72,14 +73,17 @@ def e2e_latency(env: Env, options: Options) -> None:
     """This tool measures end-to-end latency in Kafka by sending messages and timing their reception."""
     require(options, "topic", "num-records", "producer-acks", "record-size")
     topic, acks = options.text("topic"), options.text("producer-acks")
-    count, size = options.integer("num-records"), options.integer("record-size")
-    if count <= 0:
-        raise UsageProblem("Value for --num-records must be a positive integer.")
-    if size < 0:
-        raise UsageProblem("Value for --record-size must be a non-negative integer.")
     if acks not in {"1", "all"}:
         raise UsageProblem("Invalid value for --producer-acks. Latency testing requires synchronous acknowledgement. "
                            "Please use '1' or 'all'.")  # fmt: skip
+    count = options.integer("num-records")
+    if count <= 0:
+        raise UsageProblem("Value for --num-records must be a positive integer.")
+    for name in ("record-size", "record-key-size", "num-headers", "record-header-key-size"):
+        if options.integer(name) < 0:
+            raise UsageProblem(f"Value for --{name} must be a non-negative integer.")
+    if options.integer("record-header-size") < -1:
+        raise UsageProblem("Value for --record-header-size must be a non-negative integer or -1 for null header value.")
     with failing_as(one_line):
         shown = Throughput(env, options.maybe_text("plot"), f"kafka-e2e-latency, {count:,} records through {topic}")
         path = options.maybe_text("command-config")
@@ -87,7 +91,7 @@ def e2e_latency(env: Env, options: Options) -> None:
         shared.pop("bootstrap.servers", None)
         connection = {name: value for name, value in shared.items() if name.startswith(("security.", "sasl.", "ssl."))}
         with open_cluster(env, options, config=connection) as cluster:
-            latencies = _measure(env, cluster, topic, count, acks, shared, _Sample(options, size), shown)
+            latencies = _measure(env, cluster, topic, count, acks, shared, _Sample(options), shown)
         shown.end()
     latencies.sort()
     env.out(f"Avg latency: {sum(latencies) / count / 1e6:.4f} ms")
@@ -98,8 +102,8 @@ def e2e_latency(env: Env, options: Options) -> None:
 class _Sample:
     """Random records of the sizes that the options name."""
 
-    def __init__(self, options: Options, size: int) -> None:
-        self._size = size
+    def __init__(self, options: Options) -> None:
+        self._size = options.integer("record-size")
         self._key_size = options.integer("record-key-size")
         self._headers = options.integer("num-headers")
         self._header_key_size = options.integer("record-header-key-size")
@@ -120,6 +124,19 @@ def _letters(size: int) -> bytes:
     return bytes(random.choices(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=size))
 
 
+def _make_if_missing(env: Env, cluster: Cluster, topic: str) -> None:
+    """Raises CommandFailure where it can't be made."""
+    admin = cluster.admin()
+    if any(each.name == topic for each in admin.list_topics()):
+        return
+    env.out(f'Topic "{topic}" does not exist. Will create topic with 1 partition(s) and replication factor = 1')
+    try:
+        admin.create_topic(topic, partitions=1, replication_factor=1)
+    except StoreError as error:
+        env.out(f"Creation of topic {topic} failed")
+        raise CommandFailure(exception_line(error)) from None
+
+
 def _measure(
     env: Env,
     cluster: Cluster,
@@ -131,16 +148,12 @@ def _measure(
     shown: Throughput,
 ) -> list[int]:
     """The latencies in ns. Raises CommandFailure where a record does not come back as it was sent."""
-    try:
-        cluster.admin().describe_topics([topic])
-    except UnknownTopicOrPartitionError:
-        env.out(f'Topic "{topic}" does not exist. Will create topic with 1 partition(s) and replication factor = 1')
-        cluster.admin().create_topic(topic, partitions=1, replication_factor=1)
     sending = properties.known_settings(env, "producer", shared | {"acks": acks, "linger.ms": "0"})
     reading = {"auto.offset.reset": "latest", "enable.auto.commit": "false", "fetch.max.wait.ms": "0"}
     reading = {**shared, **reading, "group.id": f"test-group-{uuid.uuid4()}"}
     reading = properties.known_settings(env, "consumer", reading)
     with cluster.producer(sending) as producer, cluster.consumer(reading) as consumer:
+        _make_if_missing(env, cluster, topic)
         description = cluster.admin().describe_topics([topic])[0]
         partitions = [TopicPartition(topic, each.partition) for each in description.partitions]
         consumer.assign(dict.fromkeys(partitions, OffsetAt.LATEST))

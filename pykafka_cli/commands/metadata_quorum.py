@@ -17,7 +17,7 @@ from pykafka_cli.java.properties import load_properties
 from pykafka_cli.java.text import whole
 from pykafka_cli.java.uuid import uuid_bytes
 from pykafka_cli.output.kafka_log import exception_line
-from pykafka_cli.tool.argparse4j import ArgparseGroup
+from pykafka_cli.tool.argparse4j import INTEGER, ArgparseGroup
 from pykafka_cli.tool.connection import Connection
 from pykafka_cli.tool.frame import command_config_option, connection_options, failing_as, one_line
 from pykafka_cli.tool.java_tables import pretty_table
@@ -114,7 +114,7 @@ def add_controller(ctx: click.Context, dry_run: bool) -> None:
 
 
 @metadata_quorum.command("remove-controller", epilog=examples("kafka-metadata-quorum remove-controller --help"))
-@click.option("--controller-id", "-i", type=int, required=True, help="The controller.")
+@click.option("--controller-id", "-i", type=INTEGER, required=True, help="The controller.")
 @click.option("--controller-directory-id", "-d", required=True, help="Its directory.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @click.pass_context

@@ -16,15 +16,17 @@ from pykafka_cli.console.latencies import Latencies
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.java.properties import load_properties
+from pykafka_cli.output.kafka_log import exception_line
 from pykafka_cli.output.throughput import Throughput
 from pykafka_cli.tool import properties
-from pykafka_cli.tool.argparse4j import LONG, ArgparseCommand, SeveralWords, mistake, only_one
+from pykafka_cli.tool.argparse4j import DOUBLE, INTEGER, LONG, ArgparseCommand, SeveralWords, mistake, only_one
 from pykafka_cli.tool.frame import connection_options, failing_as, one_line, plot_option
 from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.throttle import Throttle
 from pykafka_store.errors import StoreError
 from pykafka_store.model import Delivery, SendFailure
 
+POSITIVE = ("num_records", "record_size", "reporting_interval", "transaction_duration_ms")
 AT_ONCE = 1000
 """Records that are handed over together where nothing holds them back."""
 
@@ -42,19 +44,19 @@ AT_ONCE = 1000
 )
 @connection_options
 @click.option("--topic", type=TOPIC, required=True, help="Produce records to this topic.")
-@click.option("--num-records", type=click.IntRange(min=1), required=True, help="Number of records to produce.")
+@click.option("--num-records", type=LONG, required=True, help="Number of records to produce.")
 @click.option("--payload-delimiter", default="\\n", help="What is between the payloads of --payload-file.")
-@click.option("--throughput", type=float, required=True, help="Records a second, roughly; -1: as many as there can be.")
+@click.option("--throughput", type=DOUBLE, required=True, help="Records a second, roughly; -1: no limit.")
 @click.option("--producer-props", cls=SeveralWords, metavar="NAME=VALUE...", help="The old name of --command-property.")
 @click.option("--command-property", cls=SeveralWords, metavar="NAME=VALUE...", help="Settings of the producer.")
 @click.option("--producer.config", "producer_config", type=FILE, help="The old name of --command-config.")
 @click.option("--command-config", type=FILE, help="File with settings of the producer.")
 @click.option("--print-metrics", is_flag=True, help="Print what the producer counted at the end.")
 @click.option("--transactional-id", help="Refused: a directory has no transactions.")
-@click.option("--transaction-duration-ms", type=int, help="Refused: a directory has no transactions.")
+@click.option("--transaction-duration-ms", type=LONG, help="Refused: a directory has no transactions.")
 @click.option("--warmup-records", type=LONG, default=0, help="Records that a second summary leaves out.")
-@click.option("--reporting-interval", type=click.IntRange(min=1), default=5000, help="Time between two lines, in ms.")
-@click.option("--record-size", type=click.IntRange(min=1), help="Bytes of a record's value: random capital letters.")
+@click.option("--reporting-interval", type=LONG, default=5000, help="Time between two lines, in ms.")
+@click.option("--record-size", type=INTEGER, help="Bytes of a record's value: random capital letters.")
 @click.option("--payload-file", type=FILE, help="A file of values, one of which is chosen for each record.")
 @click.option("--payload-monotonic", is_flag=True, help="Values are the numbers from 0 on.")
 @plot_option
@@ -62,16 +64,20 @@ AT_ONCE = 1000
 def producer_perf_test(env: Env, /, topic: str, num_records: int, throughput: float, **given: object) -> None:
     """This tool is used to verify the producer performance."""
     _check(click.get_current_context(), num_records, given)
-    if given["transactional_id"] is not None or given["transaction_duration_ms"] is not None:
-        raise CommandFailure("--transactional-id can't be honoured: no transactions are made here")
+    for option in ("transactional-id", "transaction-duration-ms"):
+        if given[option.replace("-", "_")] is not None:
+            raise CommandFailure(f"--{option} can't be honoured: no transactions are made here")
     values = _values(env, given)
     with failing_as(one_line):
         config = properties.known_settings(env, "producer", _config(env, given))
+        servers = config.pop("bootstrap.servers", None)
+        data_dir = _text(given, "data_dir")
+        address = _text(given, "bootstrap_server") or (servers if data_dir is None else None)
         shown = Throughput(env, _text(given, "plot"), f"kafka-producer-perf-test, {num_records:,} records to {topic}")
         run = _Run(
             env, shown, num_records, int(str(given["warmup_records"])), int(str(given["reporting_interval"])) / 1000
         )
-        with env.open_cluster(_text(given, "bootstrap_server"), _text(given, "data_dir"), config=config) as cluster:
+        with env.open_cluster(address, data_dir, config=config) as cluster:
             producer = cluster.producer(config, on_delivery=run.delivered, on_failure=run.failed)
             with producer:
                 throttle = Throttle(throughput, AT_ONCE)
@@ -98,12 +104,16 @@ def _check(ctx: click.Context, num_records: int, given: Mapping[str, object]) ->
         "--payload-file": "payload_file",
         "--payload-monotonic": "payload_monotonic",
     }
-    only_one(ctx, {option: bool(given[name]) for option, name in values.items()})
-    if not any(given[name] for name in values.values()):
+    present = {option: given[name] is not None and given[name] is not False for option, name in values.items()}
+    only_one(ctx, present)
+    if not any(present.values()):
         mistake(ctx, f"one of the arguments {' '.join(values)} is required")
     for old, new in (("producer.config", "command-config"), ("producer-props", "command-property")):
         if given[old.replace(".", "_").replace("-", "_")] and given[new.replace("-", "_")]:
             mistake(ctx, f"--{new} and --{old} cannot be specified together.")
+    for name, number in {"num_records": num_records, **given}.items():
+        if name in POSITIVE and isinstance(number, int) and number <= 0:
+            mistake(ctx, f"--{name.replace('_', '-')} should be greater than zero.")
     if int(str(given["warmup_records"])) >= num_records:
         mistake(
             ctx,
@@ -130,7 +140,7 @@ def _config(env: Env, given: Mapping[str, object]) -> dict[str, str]:
     config |= dict(_property(word) for word in words)
     if config.pop("transactional.id", None) is not None:
         raise CommandFailure("transactional.id can't be honoured: no transactions are made here")
-    for forced in ("bootstrap.servers", "key.serializer", "value.serializer"):
+    for forced in ("key.serializer", "value.serializer"):
         config.pop(forced, None)
     config.setdefault("client.id", "perf-producer-client")
     return config
@@ -231,7 +241,8 @@ class _Run:
         self._take(failure.record_count, lambda *_: None)
         if not self.failures:
             self._shown.clear()
-            self._env.err(f"{type(failure.error).__name__}: {failure.error}")
+            error = failure.error
+            self._env.err(exception_line(error) if isinstance(error, StoreError) else str(error))
         self.failures += failure.record_count
 
     def _take(self, records: int, count: Callable[[int, int, float], None]) -> None:

@@ -79,7 +79,7 @@ CLASSES = {
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CLASS [OPTION]...")
 @click.pass_obj
-def run_class(env: Env, words: tuple[str, ...]) -> None:  # noqa: ARG001 - as every command has it
+def run_class(env: Env, words: tuple[str, ...]) -> None:
     """Run the tool that one of Kafka's classes is, by its name in Kafka 4.3 or an older one.
 
     A class that is no tool here is refused by its name, with what there is instead.
@@ -93,6 +93,9 @@ def run_class(env: Env, words: tuple[str, ...]) -> None:  # noqa: ARG001 - as ev
             rest.pop(0)
     if not rest:
         raise CommandFailure(USAGE, stream="stdout")
+    if rest[0] in {"--help", "-h"}:
+        env.out(click.get_current_context().get_help())
+        return
     name, *options = rest
     tool = CLASSES.get(name)
     if tool is None:

@@ -15,7 +15,7 @@ from pykafka_cli.errors import CommandFailure, Terminated
 from pykafka_cli.java.properties import load_properties
 from pykafka_cli.output.events import Events, named
 from pykafka_cli.tool import properties
-from pykafka_cli.tool.argparse4j import ArgparseCommand
+from pykafka_cli.tool.argparse4j import INTEGER, ArgparseCommand
 from pykafka_cli.tool.frame import connection_options, failing_as, one_line
 from pykafka_cli.tool.options import examples
 from pykafka_store.api import Consumer
@@ -40,8 +40,8 @@ RANGE = "org.apache.kafka.clients.consumer.RangeAssignor"
 @click.option("--group-remote-assignor", help="The brokers' assignor, with --group-protocol consumer.")
 @click.option("--group-id", required=True, help="The group id of the consumer group.")
 @click.option("--group-instance-id", help="A unique identifier of the consumer instance.")
-@click.option("--max-messages", type=int, default=-1, help="Consume this many messages; -1: until it is killed.")
-@click.option("--session-timeout", type=int, help="The session timeout in ms; not with --group-protocol consumer.")
+@click.option("--max-messages", type=INTEGER, default=-1, help="Consume this many messages; -1: until it is killed.")
+@click.option("--session-timeout", type=INTEGER, help="The session timeout in ms; not with --group-protocol consumer.")
 @click.option("--verbose", is_flag=True, help="Tell of each record.")
 @click.option("--enable-autocommit", is_flag=True, help="Let the consumer commit by itself, from time to time.")
 @click.option("--reset-policy", default="earliest", help="earliest, latest or none.")
@@ -113,13 +113,12 @@ def _config(env: Env, given: dict[str, str | bool | int | None]) -> dict[str, st
     }
     if given["group_instance_id"] is not None:
         config["group.instance.id"] = str(given["group_instance_id"])
-    if protocol == "consumer":
-        if given["group_remote_assignor"] is not None:
-            config["group.remote.assignor"] = str(given["group_remote_assignor"])
-        return config
-    config["partition.assignment.strategy"] = str(given["assignment_strategy"])
     if given["session_timeout"] is not None:
         config["session.timeout.ms"] = str(given["session_timeout"])
+    if protocol != "consumer":
+        config["partition.assignment.strategy"] = str(given["assignment_strategy"])
+    elif given["group_remote_assignor"] is not None:
+        config["group.remote.assignor"] = str(given["group_remote_assignor"])
     return config
 
 

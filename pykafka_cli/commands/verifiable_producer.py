@@ -17,13 +17,13 @@ from pykafka_cli.java.properties import load_properties
 from pykafka_cli.output.events import Events
 from pykafka_cli.output.kafka_log import exception_line
 from pykafka_cli.tool import properties
-from pykafka_cli.tool.argparse4j import ArgparseCommand
+from pykafka_cli.tool.argparse4j import INTEGER, LONG, ArgparseCommand, OneOf
 from pykafka_cli.tool.frame import connection_options, failing_as, one_line
 from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.throttle import Throttle
 from pykafka_store.api import Cluster, Producer
 from pykafka_store.errors import StoreError
-from pykafka_store.model import Delivery, SendFailure
+from pykafka_store.model import UNKNOWN_OFFSET, Delivery, SendFailure
 from pykafka_store.partitioners import partition_for_key
 
 NO_LIMIT = (1 << 63) - 1
@@ -39,17 +39,15 @@ AT_ONCE = 100
 )
 @connection_options
 @click.option("--topic", type=TOPIC, required=True, help="Produce messages to this topic.")
-@click.option("--max-messages", type=int, default=-1, help="Produce this many messages; -1: until it is killed.")
-@click.option("--throughput", type=int, default=-1, help="Messages a second, roughly; -1: as many as there can be.")
-@click.option(
-    "--acks", type=click.Choice(["0", "1", "-1"]), default="-1", help="Acks required on each produced message."
-)
+@click.option("--max-messages", type=INTEGER, default=-1, help="Produce this many messages; -1: until it is killed.")
+@click.option("--throughput", type=INTEGER, default=-1, help="Messages a second, roughly; -1: as many as there can be.")
+@click.option("--acks", type=OneOf(["0", "1", "-1"]), default="-1", help="Acks required on each produced message.")
 @click.option("--producer.config", "producer_config", type=FILE, help="The old name of --command-config.")
 @click.option(
-    "--message-create-time", type=int, default=-1, help="The first message's time, in ms; each has one ms more."
+    "--message-create-time", type=LONG, default=-1, help="The first message's time, in ms; each has one ms more."
 )
-@click.option("--value-prefix", type=int, help="Each value has this prefix, with a dot behind it.")
-@click.option("--repeating-keys", type=int, help="Keys are the numbers from 0 up to this one, again and again.")
+@click.option("--value-prefix", type=INTEGER, help="Each value has this prefix, with a dot behind it.")
+@click.option("--repeating-keys", type=INTEGER, help="Keys are the numbers from 0 up to this one, again and again.")
 @click.option("--command-config", type=FILE, help="File with settings of the producer.")
 @click.pass_obj
 def verifiable_producer(
@@ -86,7 +84,7 @@ def verifiable_producer(
         config.setdefault("enable.idempotence", "false")  # without retries there is none
         config = properties.known_settings(env, "producer", config)
         with env.open_cluster(bootstrap_server, data_dir, config=config) as cluster:
-            sending = _Sending(env, cluster, topic, value_prefix, repeating_keys)
+            sending = _Sending(env, cluster, topic, value_prefix, repeating_keys, acks)
             producer = cluster.producer(config, on_delivery=sending.delivered, on_failure=sending.failed)
             sending.events.tell("startup_complete")
             start = env.monotonic()
@@ -107,8 +105,11 @@ class _Sending:
     sent to it first, and each acknowledgement has its record.
     """
 
-    def __init__(self, env: Env, cluster: Cluster, topic: str, prefix: int | None, repeating_keys: int | None) -> None:
+    def __init__(
+        self, env: Env, cluster: Cluster, topic: str, prefix: int | None, repeating_keys: int | None, acks: str
+    ) -> None:
         self.events = Events(env)
+        self._knows_offsets = acks != "0"  # a directory knows them all the same, and Kafka's tool does not
         self.sent = 0
         self._acked = 0
         self._admin = cluster.admin()
@@ -166,7 +167,7 @@ class _Sending:
                 "producer_send_success",
                 key=key,
                 value=value,
-                offset=delivery.base_offset + number,
+                offset=delivery.base_offset + number if self._knows_offsets else UNKNOWN_OFFSET,
                 topic=delivery.topic,
                 partition=delivery.partition,
             )

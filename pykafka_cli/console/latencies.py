@@ -52,7 +52,7 @@ class Latencies:
         """What is printed of an interval."""
         return (
             f"{self.records} records sent, {_per(self.records, seconds):.1f} records/sec "
-            f"({_per(self.bytes, seconds) / MEBIBYTE:.2f} MB/sec), {self.average:.1f} ms avg latency, "
+            f"({_per(self.bytes, seconds) / MEBIBYTE:.2f} MB/sec), {_number(self.average, 1)} ms avg latency, "
             f"{float(self.longest):.1f} ms max latency."
         )
 
@@ -61,10 +61,14 @@ class Latencies:
         median, high, higher, highest = self.percentiles(0.5, 0.95, 0.99, 0.999)
         return (
             f"{self.records}{what} records sent, {_per(self.records, seconds):f} records/sec "
-            f"({_per(self.bytes, seconds) / MEBIBYTE:.2f} MB/sec), {self.average:.2f} ms avg latency, "
+            f"({_per(self.bytes, seconds) / MEBIBYTE:.2f} MB/sec), {_number(self.average, 2)} ms avg latency, "
             f"{float(self.longest):.2f} ms max latency, {median} ms 50th, {high} ms 95th, {higher} ms 99th, "
             f"{highest} ms 99.9th."
         )
+
+
+def _number(number: float, digits: int) -> str:
+    return "NaN" if math.isnan(number) else f"{number:.{digits}f}"
 
 
 def _per(count: float, seconds: float) -> float:

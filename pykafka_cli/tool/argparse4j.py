@@ -16,6 +16,7 @@ from click.exceptions import Exit
 
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
+from pykafka_cli.java.floats import parsed_double
 from pykafka_cli.output.hints import suggest
 from pykafka_store.numbers import whole_number
 
@@ -49,6 +50,30 @@ class WholeNumber(click.ParamType[int]):
 
 
 SHORT, INTEGER, LONG = WholeNumber("Short", 16), WholeNumber("Integer", 32), WholeNumber("Long", 64)
+
+
+class _Decimal(click.ParamType[float]):
+    """Java's Double, complained of in argparse4j's words."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = value if isinstance(value, float) else parsed_double(value)
+        if number is None:
+            self.fail(f"could not convert '{value}' to Double (For input string: \"{value}\")", param, ctx)
+        return number
+
+
+DOUBLE = _Decimal()
+
+
+class OneOf(click.Choice[str]):
+    """One of some words, complained of in argparse4j's words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            self.fail(f"invalid choice: '{value}' (choose from {{{','.join(self.choices)}}})", param, ctx)
+        return str(value)
 
 
 class ArgparseCommand(click.Command):
@@ -203,7 +228,7 @@ def _check_known(command: click.Command, ctx: click.Context, words: list[str]) -
         _fail(command, ctx, f"unrecognized arguments: '{word}'")
 
 
-_NUMBERS = (WholeNumber, click.types.IntParamType, click.types.FloatParamType)
+_NUMBERS = (WholeNumber, _Decimal)
 _NEGATIVE = re.compile(r"-\d+|-\d*\.\d+")
 
 
@@ -222,6 +247,8 @@ def _spelled_out(command: click.Command, ctx: click.Context, args: list[str]) ->
     for position in words:
         word = args[position]
         if word == "--":
+            if isinstance(command, click.Group) and args[position + 1 :]:  # no subcommand is looked for behind it
+                _fail(command, ctx, f"unrecognized arguments: '{' '.join(args[position + 1 :])}'")
             return [*found, *args[position:]]
         if word in SETTINGS["help_option_names"]:
             return [word]  # help is given as soon as it is asked for

@@ -29,6 +29,15 @@ def test_json_and_partitions(kafka):
     assert sorted(map(str, kafka.json("t"))) == ["4", "None", "[2]", "{'n': 1}"]
 
 
+def test_what_is_no_json_is_named(kafka):
+    kafka.seed("t", ["1", "tea"])
+    with pytest.raises(ValueError, match="topic t, partition 0, offset 1: Expecting value"):
+        kafka.json("t")
+    kafka.seed("t", [b"\\xff"])
+    with pytest.raises(UnicodeDecodeError, match="topic t, partition 0, offset 2"):
+        kafka.values("t")
+
+
 def test_commands_find_it_and_a_group_is_waited_for(kafka):
     kafka.seed("orders", ["tea", "milk"])
     words = ["kafka-console-consumer.sh", "--bootstrap-server", "broker:9092", "--topic", "orders", "--group", "g"]
@@ -79,7 +88,7 @@ def test_a_users_tests_have_the_fixture(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert "1 failed, 4 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 failed, 5 passed" in done.stdout, done.stdout + done.stderr
     assert "after 0.01 s: group nobody does not exist" in done.stdout
     assert "Traceback" not in done.stdout
 

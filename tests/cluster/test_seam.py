@@ -303,6 +303,16 @@ def test_deliveries_are_reported_with_their_offsets(cluster: Cluster, topic: str
         next_offset += each.record_count
 
 
+def test_deliveries_without_an_acknowledgement_are_reported(cluster: Cluster, topic: str) -> None:
+    """A cluster does not say at which offset such records are."""
+    told: list[Delivery] = []
+    with cluster.producer({"acks": "0"}, on_delivery=told.append) as producer:
+        producer.send(topic, [b"a", b"b", b"c"])
+        producer.flush()
+    assert sum(each.record_count for each in told) == 3
+    assert {each.base_offset for each in told} <= {-1, 0}
+
+
 def partitions_by_value(cluster: Cluster, topic: str, count: int) -> dict[bytes | None, int]:
     with cluster.consumer() as consumer:
         consumer.subscribe([topic], start=OffsetAt.EARLIEST)

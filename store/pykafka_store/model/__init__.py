@@ -28,7 +28,7 @@ else:
         """,
         "records": """
             CopiedRun Delivery Header NO_SEQUENCE NO_TIMESTAMP OffsetAt Partitioner Record Records SendFailure
-            TimestampType TopicPartition
+            TimestampType TopicPartition UNKNOWN_OFFSET
         """,
         "topics": """
             ConfigDescription ConfigEntry ConfigKind ConfigResource INTERNAL_TOPICS OFFSETS_TOPIC PartitionDescription

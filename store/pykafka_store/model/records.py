@@ -12,6 +12,7 @@ Partitioner = Callable[[str, bytes | None, bytes | None, int], int]
 
 NO_SEQUENCE = -1
 NO_TIMESTAMP = -1
+UNKNOWN_OFFSET = -1
 
 
 class TimestampType(IntEnum):
@@ -110,7 +111,14 @@ class Delivery(NamedTuple):
     topic: str
     partition: int
     base_offset: int
+    """UNKNOWN_OFFSET, as in Kafka: of what a cluster was sent with ``acks=0``, which may be lost as well."""
     record_count: int
+
+    @property
+    def next_offset(self) -> int:
+        """Where a record lies that follows these."""
+        known = self.base_offset != UNKNOWN_OFFSET
+        return self.base_offset + self.record_count if known else UNKNOWN_OFFSET
 
 
 class CopiedRun(NamedTuple):

@@ -28,7 +28,7 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
 )
 from pykafka_store.format.batch import HEADER_SIZE, record_size_upper_bound
-from pykafka_store.model import ConfigResource, Delivery, Header, SendFailure
+from pykafka_store.model import UNKNOWN_OFFSET, ConfigResource, Delivery, Header, SendFailure
 from pykafka_store.partitioners import load_partitioner
 from pykafka_store.remote.admin import RemoteAdmin
 from pykafka_store.remote.configs import TUNING_PRODUCER
@@ -81,6 +81,7 @@ class RemoteProducer:
         self._max_request_size = settings.number("max.request.size", 1048576, low=0)
         self._max_block = settings.milliseconds("max.block.ms", 60000)
         self._auto_create = settings.flag("allow.auto.create.topics", default=True)
+        self._asks_for_acks = settings.text("acks", "all") != "0"
         more = {**TUNING_PRODUCER, "on_delivery": self._report, **(own or {})}
         if on_delivery is not None:
             more["delivery.report.only.error"] = False
@@ -370,13 +371,12 @@ class RemoteProducer:
             )
             return
         offset = message.offset()
-        assert partition is not None and offset is not None
+        assert partition is not None
+        if offset is None and not self._asks_for_acks:
+            offset = UNKNOWN_OFFSET
+        assert offset is not None
         last = self._delivered[-1] if self._delivered else None
-        if last is not None and (last.topic, last.partition, last.base_offset + last.record_count) == (
-            topic,
-            partition,
-            offset,
-        ):
+        if last is not None and (last.topic, last.partition, last.next_offset) == (topic, partition, offset):
             self._delivered[-1] = last._replace(record_count=last.record_count + 1)
         else:
             self._delivered.append(Delivery(topic, partition, offset, 1))

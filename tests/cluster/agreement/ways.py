@@ -129,6 +129,8 @@ _STACK = r"^(?:\tat |\t\.\.\. |Caused by: ).*\n|^(?:[a-z][\w$]*\.)+[\w$]*(?:Exce
 
 
 def _first_line(stderr: str) -> str:
+    if usage := re.match(r"(?s)usage: .*?\n\S+: +(error: .*)", stderr):
+        return " ".join(usage[1].split())  # argparse4j breaks its lines, and calls some programs by other names
     for line in stderr.splitlines():
         if not line.strip() or re.match(_CHATTER, line):
             continue
