@@ -21,7 +21,18 @@ def _steps(served: Served, name: str, *arguments: str) -> list[str]:
 
 
 def test_franz_go(served: Served) -> None:
-    steps = ["create", "produce", "read alone", "seek", "offsets", "group classic", "group consumer", "ask", "fail"]
+    steps = [
+        "create",
+        "produce",
+        "read alone",
+        "seek",
+        "offsets",
+        "group classic",
+        "group consumer",
+        "ask",
+        "fail",
+        "transact",
+    ]
     assert _steps(served, "franz") == steps
     with open_cluster(served.directory) as cluster:
         assert [(each.group_id, each.type) for each in cluster.admin().list_groups()] == [
@@ -31,4 +42,4 @@ def test_franz_go(served: Served) -> None:
 
 @pytest.mark.parametrize("version", ["2.1.0", "3.6.0", "4.1.0"])
 def test_sarama(served: Served, version: str) -> None:
-    assert _steps(served, "sarama", version) == ["create", "produce", "read alone", "group", "ask", "fail"]
+    assert _steps(served, "sarama", version) == ["create", "produce", "read alone", "group", "ask", "fail", "transact"]

@@ -29,4 +29,14 @@ def test_a_client_of_a_release(served: Served, version: str, protocols: list[str
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE * 2)
     assert done.returncode == 0, (done.stdout, done.stderr)
     groups = [f"group {each}" for each in protocols]
-    assert done.stdout.splitlines() == ["create", "produce", "read alone", "seek", "offsets", *groups, "ask", "fail"]
+    assert done.stdout.splitlines() == [
+        "create",
+        "produce",
+        "read alone",
+        "seek",
+        "offsets",
+        *groups,
+        "ask",
+        "fail",
+        "transact",
+    ]

@@ -19,4 +19,4 @@ def test_kafkajs(served: Served) -> None:
     environ = {**os.environ, "NODE_PATH": modules}
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE * 2, env=environ)
     assert done.returncode == 0, (done.stdout, done.stderr)
-    assert done.stdout.split() == ["create", "produce", "group", "seek", "ask", "fail"]
+    assert done.stdout.split() == ["create", "produce", "group", "seek", "ask", "fail", "transact"]

@@ -15,6 +15,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.TransactionalIdAuthorizationException;
 import org.apache.kafka.common.header.internals.RecordHeader;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
@@ -42,6 +43,7 @@ public class Client {
             for (String protocol : Arrays.asList(arguments).subList(1, arguments.length)) group(admin, protocol);
             ask(admin);
             fail(admin);
+            transact();
         }
         System.out.flush();
         Runtime.getRuntime().halt(0);
@@ -228,6 +230,19 @@ public class Client {
             must(false, "an offset that is none");
         } catch (OffsetOutOfRangeException expected) {
             System.out.println("fail");
+        }
+    }
+
+    /** Asked in vain again and again, it would end by another error, after max.block.ms. */
+    private static void transact() {
+        Map<String, Object> settings = settings();
+        settings.put("transactional.id", "t");
+        try (KafkaProducer<String, String> producer =
+                 new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {
+            producer.initTransactions();
+            must(false, "a transaction");
+        } catch (TransactionalIdAuthorizationException expected) {
+            System.out.println("transact");
         }
     }
 }

@@ -119,6 +119,15 @@ async function fail(admin) {
   console.log('fail');
 }
 
+async function transact() {
+  const producer = kafka.producer({ transactionalId: 't', idempotent: true, maxInFlightRequests: 1 });
+  await producer.connect();
+  const refused = (error) => /TRANSACTIONAL_ID_AUTHORIZATION_FAILED/.test(`${error.type} ${error.cause && error.cause.type}`);
+  await assert.rejects(producer.transaction(), refused);
+  await producer.disconnect();
+  console.log('transact');
+}
+
 async function main() {
   const admin = kafka.admin();
   await admin.connect();
@@ -130,6 +139,7 @@ async function main() {
   await seek();
   await ask(admin, sent);
   await fail(admin);
+  await transact();
   await admin.disconnect();
 }
 

@@ -57,6 +57,7 @@ func main() {
 	}
 	ask(admin)
 	fail(admin)
+	transact()
 }
 
 // Each codec, with idempotence and without, a record in each partition.
@@ -268,4 +269,16 @@ func fail(admin *kadm.Client) {
 	err = beyond.PollFetches(ctx).Err()
 	must(errors.Is(err, kerr.OffsetOutOfRange), "an offset that is none", err)
 	fmt.Println("fail")
+}
+
+// A transaction is refused by name at the first attempt; asking again and again would end by the context's time.
+func transact() {
+	cl := client(kgo.DefaultProduceTopic("franz"), kgo.TransactionalID("t"))
+	defer cl.Close()
+	err := cl.BeginTransaction()
+	if err == nil {
+		err = cl.ProduceSync(ctx, kgo.StringRecord("x")).FirstErr()
+	}
+	must(errors.Is(err, kerr.TransactionalIDAuthorizationFailed), "a transaction", err)
+	fmt.Println("transact")
 }

@@ -67,6 +67,7 @@ func main() {
 	fmt.Println("group")
 	ask(admin)
 	fail(admin)
+	transact()
 }
 
 func produce() int {
@@ -275,4 +276,14 @@ func fail(admin sarama.ClusterAdmin) {
 	_, err = consumer.ConsumePartition(topic, 0, 999)
 	must(errors.Is(err, sarama.ErrOffsetOutOfRange), "an offset that is none", err)
 	fmt.Println("fail")
+}
+
+// A transaction is refused by name.
+func transact() {
+	config := settings()
+	config.Producer.Idempotent, config.Producer.Transaction.ID = true, "t"
+	config.Producer.RequiredAcks, config.Net.MaxOpenRequests = sarama.WaitForAll, 1
+	_, err := sarama.NewSyncProducer(address, config)
+	must(errors.Is(err, sarama.ErrTransactionalIDAuthorizationFailed), "a transaction", err)
+	fmt.Println("transact")
 }
