@@ -20,7 +20,7 @@ from pykafka_store.model import topic_id_bytes
 from pykafka_store.wire.broker import Broker
 from pykafka_store.wire.dispatch import Handlers, handlers_of
 from pykafka_store.wire.members import Members
-from pykafka_store.wire.protocol import VERSIONS
+from pykafka_store.wire.protocol import VERSIONS, Reply, Request
 
 EACH = [(key, version) for key, (low, high) in VERSIONS.items() for version in range(low, high + 1)]
 """(API key, version) of all requests that are served."""
@@ -40,6 +40,18 @@ class World:
         self.members = Members(broker)
         self.partitions = broker.partitions
         self.handlers: Handlers = handlers_of(broker, self.members)
+        self._long_work = broker.long_work
+
+    def answer(self, request: Request) -> Reply | None:
+        """What a request is answered, when its time is over where it waits; None where nothing is."""
+        answer = self.handlers[request.key](request)
+        while self._long_work:
+            self._long_work.go_on()
+        if answer is None or isinstance(answer, Reply):
+            return answer
+        reply = answer.attempt(late=True)
+        answer.abandon()
+        return reply
 
     def close(self) -> None:
         self.members.close()

@@ -40,10 +40,7 @@ def test_log_directories_of_all_brokers_are_described(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("key", "version"), EACH)
 def test_it_is_answered_and_the_answer_is_whole(world: World, key: int, version: int, how: str) -> None:
     request = decode(memoryview(frame_of(world, key, version, how)))
-    answer = world.handlers[key](request)
-    if answer is not None and not isinstance(answer, Reply):
-        parked, answer = answer, answer.attempt(late=True)
-        parked.abandon()
+    answer = world.answer(request)
     if answer is None:
         return  # it waits for others
     pieces = encode(request, answer)

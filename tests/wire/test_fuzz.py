@@ -105,10 +105,7 @@ def test_a_damaged_request_is_answered_or_refused(world: World, key: int) -> Non
         except InvalidRequestError:
             continue
         try:
-            answer = world.handlers[key](request)
-            if answer is not None and not isinstance(answer, Reply):
-                parked, answer = answer, answer.attempt(late=True)
-                parked.abandon()
+            answer = world.answer(request)
             if answer is not None:
                 for piece in encode(request, answer):
                     bytes_of(piece)

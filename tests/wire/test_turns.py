@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import struct
@@ -158,3 +159,40 @@ def test_of_many_topics_that_are_missing_one_request_makes_some(served: Served) 
             made.append(list(topics.values()).count(0))
         assert made == [20, 40, 50]
         assert topics_of(ask(client, METADATA, 4, struct.pack(">ih", 1, 4) + b"more\0")) == {"more": 3}
+
+
+CREATE_TOPICS, DELETE_TOPICS, API_VERSIONS = 19, 20, 18
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["who waits", "who is gone"])
+def test_many_topics_of_one_request_hold_up_nobody_and_are_all_done(served: Served, is_gone: bool) -> None:
+    names = [b"made-%03d" % number for number in range(100)]
+    topics = b"".join(struct.pack(">h8sihii", 8, name, 1, 1, 0, 0) for name in names)
+    creation = struct.pack(">i", len(names)) + topics + struct.pack(">i?", 60_000, False)
+    deletion = struct.pack(">i", len(names)) + b"".join(struct.pack(">h8s", 8, name) for name in names)
+    deletion += struct.pack(">i", 60_000)
+    for key, version, body, left in ((CREATE_TOPICS, 2, creation, len(names)), (DELETE_TOPICS, 1, deletion, 0)):
+        with connect(served.address) as busy, connect(served.address) as other:
+            busy.sendall(framed(key, version, body))
+            if is_gone:
+                busy.close()
+            answered = 0
+            deadline = time.monotonic() + PATIENCE
+            while number_of_topics(served) != left if is_gone else not has_come(busy):
+                assert ask(other, API_VERSIONS, 0) is not None
+                answered += 1
+                assert time.monotonic() < deadline
+            assert answered >= 3  # two, where the first comes before the topics, and the second after them
+            if not is_gone:
+                answer = receive(busy)
+                assert answer is not None and answer.count(b"made-") == len(names)
+            assert number_of_topics(served) == left
+
+
+def number_of_topics(served: Served) -> int:
+    with open_cluster(served.directory) as cluster:
+        return len(cluster.admin().list_topics())
+
+
+def has_come(client: socket.socket) -> bool:
+    return bool(select.select([client], [], [], 0)[0])

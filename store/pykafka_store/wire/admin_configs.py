@@ -12,6 +12,7 @@ from pykafka_store.model import ConfigDescription, ConfigEntry, ConfigKind, Conf
 from pykafka_store.settings.documentation import READ_ONLY, documentation, setting
 from pykafka_store.wire.admin_topics import CONFIG_SOURCES
 from pykafka_store.wire.broker import Broker, code_of
+from pykafka_store.wire.long_work import LongRequest
 from pykafka_store.wire.protocol import Reply, Request
 
 _KINDS: dict[int, ConfigKind] = {2: "topic", 4: "broker", 16: "client-metrics", 32: "group"}
@@ -31,9 +32,10 @@ class ConfigsApi:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def describe_configs(self, request: Request) -> Reply:
+    def describe_configs(self, request: Request) -> Reply | LongRequest:
         """Every setting, or those that are asked for, a resource each."""
-        return Reply(results=[self._described(each, request.body) for each in request.body.resources])
+        described = (self._described(each, request.body) for each in request.body.resources)
+        return self._broker.long_work.begin(described, lambda done: Reply(results=done))
 
     def _described(self, asked: Any, request: Any) -> Reply:
         try:
@@ -57,13 +59,17 @@ class ConfigsApi:
             configs=[_config(each, request) for each in found if wanted is None or each.name in wanted],
         )
 
-    def alter_configs(self, request: Request) -> Reply:
+    def alter_configs(self, request: Request) -> Reply | LongRequest:
         """All settings of a resource at once: those that are not named go back to their defaults."""
-        return Reply(responses=[self._altered(each, request, self._replace) for each in request.body.resources])
+        return self._alter(request, self._replace)
 
-    def incremental_alter_configs(self, request: Request) -> Reply:
+    def incremental_alter_configs(self, request: Request) -> Reply | LongRequest:
         """Some settings of a resource, all of them or none."""
-        return Reply(responses=[self._altered(each, request, self._change) for each in request.body.resources])
+        return self._alter(request, self._change)
+
+    def _alter(self, request: Request, how: Any) -> Reply | LongRequest:
+        altered = (self._altered(each, request, how) for each in request.body.resources)
+        return self._broker.long_work.begin(altered, lambda done: Reply(responses=done))
 
     def _altered(self, asked: Any, request: Request, how: Any) -> Reply:
         code, message = 0, None

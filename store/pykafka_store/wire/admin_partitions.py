@@ -19,6 +19,7 @@ from pykafka_store.format.names import check_topic_name
 from pykafka_store.model import ElectionType, QuorumReplica, TopicDescription, TopicPartition, topic_id_bytes
 from pykafka_store.transactions import ProducerState
 from pykafka_store.wire.broker import Broker, code_of
+from pykafka_store.wire.long_work import LongRequest
 from pykafka_store.wire.metadata import TOPIC_OPERATIONS
 from pykafka_store.wire.protocol import Reply, Request
 
@@ -33,9 +34,10 @@ class PartitionsApi:
 
     # ----------------------------------------------------------------------------------------------------- partitions
 
-    def create_partitions(self, request: Request) -> Reply:
+    def create_partitions(self, request: Request) -> Reply | LongRequest:
         """Topics get more partitions, or have their own errors."""
-        return Reply(results=[self._grown(each, only_check=request.body.validate_only) for each in request.body.topics])
+        grown = (self._grown(each, only_check=request.body.validate_only) for each in request.body.topics)
+        return self._broker.long_work.begin(grown, lambda done: Reply(results=done))
 
     def _grown(self, asked: Any, *, only_check: bool) -> Reply:
         assignments = None if asked.assignments is None else [each.broker_ids for each in asked.assignments]

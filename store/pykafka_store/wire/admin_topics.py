@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from pykafka_store.errors import InvalidRequestError, StoreError
 from pykafka_store.model import ConfigResource, TopicDescription, topic_id_bytes
 from pykafka_store.wire.broker import Broker, code_of
+from pykafka_store.wire.long_work import LongRequest
 from pykafka_store.wire.protocol import Reply, Request
 
 CONFIG_SOURCES = {
@@ -29,11 +31,13 @@ class TopicsApi:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def create_topics(self, request: Request) -> Reply:
+    def create_topics(self, request: Request) -> Reply | LongRequest:
         """Each topic is made, or has its own error."""
+        return self._broker.long_work.begin(self._created(request), lambda made: Reply(topics=made))
+
+    def _created(self, request: Request) -> Iterator[Reply]:
         times = Counter(topic.name for topic in request.body.topics)
         told: set[str] = set()
-        replies: list[Reply] = []
         for topic in request.body.topics:
             try:
                 if times[topic.name] > 1:
@@ -43,20 +47,17 @@ class TopicsApi:
                 if topic.name in told:
                     continue
                 told.add(topic.name)
-                replies.append(
-                    Reply(
-                        name=topic.name,
-                        topic_id=None,
-                        error_code=code_of(error),
-                        error_message=str(error),
-                        num_partitions=-1,
-                        replication_factor=-1,
-                        configs=[],
-                    )
+                yield Reply(
+                    name=topic.name,
+                    topic_id=None,
+                    error_code=code_of(error),
+                    error_message=str(error),
+                    num_partitions=-1,
+                    replication_factor=-1,
+                    configs=[],
                 )
                 continue
-            replies.append(self._made(made))
-        return Reply(topics=replies)
+            yield self._made(made)
 
     def _create(self, topic: Any, *, only_check: bool) -> TopicDescription:
         """Raises StoreError."""
@@ -101,14 +102,15 @@ class TopicsApi:
             configs=configs,
         )
 
-    def delete_topics(self, request: Request) -> Reply:
+    def delete_topics(self, request: Request) -> Reply | LongRequest:
         """Each topic is deleted, by name or by id, or has its own error."""
         body = request.body
         if request.version < 6:
             asked: list[tuple[str | None, uuid.UUID | None]] = [(name, None) for name in body.topic_names]
         else:
             asked = [(topic.name, topic.topic_id if topic.name is None else None) for topic in body.topics]
-        return Reply(responses=[self._delete(name, id) for name, id in asked])
+        deleted = (self._delete(name, id) for name, id in asked)
+        return self._broker.long_work.begin(deleted, lambda gone: Reply(responses=gone))
 
     def _delete(self, name: str | None, id: uuid.UUID | None) -> Reply:
         found = name

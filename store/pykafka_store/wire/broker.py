@@ -11,6 +11,7 @@ from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.serving.partitions import ServedPartition, ServedPartitions, take_producer_ids
 from pykafka_store.errors import StoreError, UnknownTopicIdError, not_hosted
 from pykafka_store.model import TopicPartition, topic_id_bytes
+from pykafka_store.wire.long_work import LongWork
 from pykafka_store.wire.protocol import Reply, Request
 
 UNKNOWN_SERVER_ERROR = -1
@@ -93,6 +94,7 @@ class Broker:
         self.advertised = advertised
         self.on_notice = on_notice
         self.woken: set[Hashable] = set()
+        self.long_work = LongWork(self.clock.monotonic, self.wake)
         self._producer_ids = range(0)
         self.first_producer_id = -1
         """The first producer id that this server gave out: none of them is in any log from before. -1: none yet."""

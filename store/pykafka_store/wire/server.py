@@ -142,6 +142,8 @@ class Server:
         for connection in unfinished:
             if not connection.closed:
                 self._go_on(connection)
+        if self.broker.long_work:
+            self.broker.long_work.go_on()
         self._members.tick()
         now = self.broker.clock.monotonic()
         if self._accept_again is not None and now >= self._accept_again:
@@ -155,7 +157,7 @@ class Server:
 
     def _patience(self) -> float:
         """Seconds until something is due."""
-        if self._unfinished:
+        if self._unfinished or self.broker.long_work:
             return 0.0
         now = self.broker.clock.monotonic()
         moments = [self._accept_again, self._members.next_tick(), self._next_look_for_idle]
