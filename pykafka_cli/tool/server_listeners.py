@@ -239,4 +239,20 @@ def _login(own: _Own, name: str) -> Login:
             f"listener {name}: PLAIN needs users: listener.name.{name.lower()}.plain.sasl.jaas.config=org.apache.kafka"
             '.common.security.plain.PlainLoginModule required user_NAME="PASSWORD";'
         )
-    return Login(mechanisms, passwords)
+    return Login(mechanisms, passwords, _lifetimes(own, mechanisms))
+
+
+_REAUTH = "connections.max.reauth.ms"
+
+
+def _lifetimes(own: _Own, mechanisms: Sequence[str]) -> dict[str, int]:
+    """Raises Refusal."""
+    found = {}
+    for mechanism in mechanisms:
+        text = own.get(f"{mechanism.lower()}.{_REAUTH}") or own.get(_REAUTH) or "0"
+        number = whole_number(text.strip(), 64)
+        if number is None:
+            raise Refusal(f"{_REAUTH}={text} is no number of milliseconds")
+        if number > 0:
+            found[mechanism] = number
+    return found

@@ -16,7 +16,7 @@ import pytest
 from pykafka_store.errors import InvalidRequestError
 from pykafka_store.settings.listeners import SASL_PLAINTEXT, Listener, Login
 from pykafka_store.wire.gate import Gate, Users
-from pykafka_store.wire.protocol import API_VERSIONS, VERSIONS, Reply, decode, encode
+from pykafka_store.wire.protocol import API_VERSIONS, VERSIONS, decode, encode
 from tests.support.requests import World, bytes_of, frame_of
 
 ROUNDS = int(os.environ.get("PYKAFKA_FUZZ", "60"))
@@ -77,7 +77,7 @@ def test_nobody_gets_through_the_gate_by_chance(world: World) -> None:
     listener = Listener("127.0.0.1", 0, SASL_PLAINTEXT, login=Login(passwords={"alice": chance.randbytes(9).hex()}))
     users = Users(listener, lambda user: {})
     for number in range(ROUNDS * 10):
-        gate = Gate(users, world.handlers[API_VERSIONS])  # type: ignore[arg-type]
+        gate = Gate(users, world.handlers[API_VERSIONS], lambda: 0.0)  # type: ignore[arg-type]
         frame = b""
         try:
             for _ in range(6):

@@ -7,6 +7,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -202,16 +203,18 @@ def test_a_log_in_that_fails_is_told_so_and_is_the_end(served: Served, message: 
         assert receive(client) is None
 
 
-def test_an_old_clients_bare_messages_log_it_in_and_who_is_in_needs_no_second_log_in(served: Served) -> None:
+def test_an_old_clients_bare_messages_log_it_in_and_who_is_in_may_log_in_again(served: Served) -> None:
     with connect(served.address) as client:
         assert handshake(client, "PLAIN", version=0) == 0
         send(client, plain(USER, PASSWORD))
         assert receive(client) == b""
         assert ask(client, 18, 0) is not None
         assert ask(client, 18, 0) is not None
-        assert handshake(client, "PLAIN") == ILLEGAL_STATE
         found = authenticate(client, plain(USER, PASSWORD))
         assert found is not None and found[0] == ILLEGAL_STATE
+        assert handshake(client, "PLAIN") == 0
+        found = authenticate(client, plain(USER, PASSWORD))
+        assert found is not None and found[0] == 0
         assert ask(client, 18, 0) is not None
     with connect(served.address) as client:
         assert handshake(client, "PLAIN", version=0) == 0
@@ -352,6 +355,33 @@ def test_a_servers_file_opens_its_listeners(tmp_path: Path, certificates: Certif
     finally:
         process.terminate()
         process.communicate(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("setting", ["", "plain.", "listener.name.sasl_plaintext.plain."])
+def test_who_does_not_log_in_again_in_time_is_closed(tmp_path: Path, setting: str) -> None:
+    port = apache.free_port()
+    process = _started(
+        tmp_path,
+        f"listeners=SASL_PLAINTEXT://127.0.0.1:{port}\nsasl.enabled.mechanisms=PLAIN\n"
+        f"{setting}connections.max.reauth.ms=700\n"
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "
+        f'required user_{USER}="x";\n',
+    )
+    try:
+        assert process.stdout is not None
+        assert b"Kafka Server started" in process.stdout.readline()
+        with connect(f"127.0.0.1:{port}") as client:
+            assert handshake(client, "PLAIN") == 0
+            message = plain(USER, "x")
+            answer = ask(client, 36, 1, struct.pack(">i", len(message)) + message)
+            assert answer is not None and struct.unpack(">q", answer[-8:]) == (700,)
+            deadline = time.monotonic() + PATIENCE
+            while ask(client, 18, 0) is not None:
+                assert time.monotonic() < deadline
+    finally:
+        process.terminate()
+        _, told = process.communicate(timeout=PATIENCE)
+    assert b"it did not log in again within connections.max.reauth.ms; its connection was closed" in told
 
 
 @pytest.mark.parametrize(

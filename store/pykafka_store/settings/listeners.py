@@ -43,6 +43,8 @@ class Login(NamedTuple):
     mechanisms: tuple[str, ...] = MECHANISMS
     passwords: Mapping[str, str] = MappingProxyType({})
     """User -> password. Without any there is no PLAIN, as the directory has no passwords."""
+    lifetimes: Mapping[str, int] = MappingProxyType({})
+    """Mechanism -> ms after which its clients have to log in again; they never have to where there are none."""
 
 
 class Listener(NamedTuple):

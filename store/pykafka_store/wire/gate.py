@@ -4,7 +4,10 @@ Until it has logged in, three requests are taken of it: ApiVersions once, SaslHa
 bare messages of a client that is older than that (SaslHandshake 0). Anything else, and a log-in that fails, is the end
 of its connection: after a pause, so that guessing passwords takes its time.
 
-Sources: SaslServerAuthenticator, KIP-43, KIP-152.
+Whoever is in may log in again, as the same user in the same way (KIP-368): it begins with another SaslHandshake, and
+until it ends the client is a stranger. Where sessions end, who has not done so by then is closed at its next request.
+
+Sources: SaslServerAuthenticator, KafkaChannel, KIP-43, KIP-152, KIP-368.
 """
 
 from __future__ import annotations
@@ -43,6 +46,12 @@ PAUSE = 0.1
 PATIENCE = 30.0
 """Seconds that a client has to log in, its TLS handshake included."""
 
+IS_OVER = "it did not log in again within connections.max.reauth.ms"
+"""Why a client is closed whose session is over."""
+
+_AGAIN_AFTER = 1.0
+"""Seconds between two log-ins of one connection (KafkaChannel.MIN_REAUTH_INTERVAL_ONE_SECOND_NANOS)."""
+
 _FAILED, _UNSUPPORTED_MECHANISM, _ILLEGAL_STATE, _UNSUPPORTED_VERSION = 58, 33, 34, 35
 
 
@@ -67,6 +76,7 @@ class Users:
         login = listener.login
         self._passwords = login.passwords
         self.mechanisms = tuple(each for each in login.mechanisms if each != PLAIN or login.passwords)
+        self.lifetimes = login.lifetimes
         self._stored = stored
         self._secret = secret or os.urandom(32)
         self._made: dict[tuple[str, str], ScramCredential] = {}
@@ -95,10 +105,17 @@ class Users:
 class Gate:
     """One connection's way in."""
 
-    def __init__(self, users: Users, api_versions: Callable[[Request | None], Reply]) -> None:
+    def __init__(self, users: Users, api_versions: Callable[[Request | None], Reply], now: Callable[[], float]) -> None:
+        """``now`` is the monotonic clock, in seconds."""
         self.is_open = False
         """Whether the client has logged in."""
         self.user: str | None = None
+        self.session_ends: float | None = None
+        """By when the client has to log in again; None where it need not."""
+        self._now = now
+        self._began_again: float | None = None
+        self._came_by = ""
+        """The mechanism by which the client logged in."""
         self._users = users
         self._api_versions = api_versions
         self._has_asked = False
@@ -106,6 +123,23 @@ class Gate:
         self._mechanism = ""
         self._is_bare = False
         """Whether the messages of the log-in come without a request around them."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the client has been in for as long as it may."""
+        return self.session_ends is not None and self._now() > self.session_ends
+
+    def takes(self, frame: memoryview) -> bool:
+        """Whether a request is the gate's to answer: its client is not in, or begins to log in again."""
+        if not self.is_open:
+            return True
+        (key, _, _), now = HEADER.unpack_from(frame), self._now()
+        if key != SASL_HANDSHAKE or (self._began_again is not None and now - self._began_again < _AGAIN_AFTER):
+            return False
+        self._began_again = now
+        self.is_open = self._is_bare = False
+        self._exchange = None
+        return True
 
     def take(self, frame: memoryview) -> Answer:
         """Answer a request, without its length. Raises InvalidRequestError where the connection is to be closed."""
@@ -145,7 +179,8 @@ class Gate:
         except LoginFailedError as error:
             reply = Reply(error_code=_FAILED, error_message=str(error), auth_bytes=b"", session_lifetime=0)
             return Answer(encode(request, reply), f"{self._mechanism}: {error}")
-        return Answer(encode(request, Reply(auth_bytes=said, session_lifetime=0)))
+        lifetime = self._users.lifetimes.get(self._mechanism, 0) if self.is_open else 0
+        return Answer(encode(request, Reply(auth_bytes=said, session_lifetime=lifetime)))
 
     def _take_bare(self, message: bytes) -> Answer:
         from pykafka_store.wire.sasl import LoginFailedError
@@ -157,15 +192,32 @@ class Gate:
         return Answer([SIZE.pack(len(said)) + said])
 
     def _step(self, message: bytes) -> bytes:
+        """Raises LoginFailedError."""
+        from pykafka_store.wire.sasl import LoginFailedError
+
         assert self._exchange is not None
+        if self._came_by not in {"", self._mechanism}:
+            raise LoginFailedError(
+                f"SASL mechanism '{self._mechanism}' requested by client is not supported for re-authentication of "
+                f"mechanism '{self._came_by}'"
+            )
         said = self._exchange.step(message)
-        self.user = self._exchange.user
-        self.is_open = self.user is not None
+        user = self._exchange.user
+        if user is not None:
+            if self.user not in {None, user}:
+                raise LoginFailedError(
+                    f"Cannot change principals during re-authentication from User.{self.user}: User.{user}"
+                )
+            self.user, self._came_by, self.is_open = user, self._mechanism, True
+            lifetime = self._users.lifetimes.get(self._mechanism, 0)
+            self.session_ends = self._now() + lifetime / 1000 if lifetime else None
         return said
 
 
 def handshake_too_late(request: Request) -> Reply:  # noqa: ARG001 - whatever it asks
-    """Answers SaslHandshake of a client that is in already."""
+    """Answers SaslHandshake of a client that is in already, and began to log in again a moment ago, or where nobody
+    logs in.
+    """
     return Reply(error_code=_ILLEGAL_STATE, mechanisms=[])
 
 

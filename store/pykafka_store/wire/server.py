@@ -24,7 +24,7 @@ from pykafka_store.wire.broker import Broker
 from pykafka_store.wire.connection import Connection
 from pykafka_store.wire.dispatch import Handlers, handlers_of
 from pykafka_store.wire.doors import BACKLOG, Door
-from pykafka_store.wire.gate import PATIENCE, PAUSE, Answer, Gate, Users
+from pykafka_store.wire.gate import IS_OVER, PATIENCE, PAUSE, Answer, Gate, Users
 from pykafka_store.wire.members import Members
 from pykafka_store.wire.metadata import MetadataApi
 from pykafka_store.wire.parking import Parking
@@ -198,7 +198,11 @@ class Server:
             except OSError:  # it is gone already
                 client.close()
                 continue
-            gate = None if door.users is None else Gate(door.users, self._metadata.api_versions)
+            gate = (
+                None
+                if door.users is None
+                else Gate(door.users, self._metadata.api_versions, self.broker.clock.monotonic)
+            )
             connection = Connection(wrapped, str(address[0]), transport, door.advertised, gate)
             connection.used_at = self._now
             self._connections[connection.descriptor] = connection
@@ -334,8 +338,12 @@ class Server:
         frame = connection.frame()
         request, copy, size = None, b"", len(frame)
         try:
-            if connection.gate is not None and not connection.gate.is_open:
-                self._take_from_stranger(connection, connection.gate, frame)
+            gate = connection.gate
+            if gate is not None and gate.takes(frame):
+                self._take_from_stranger(connection, gate, frame)
+            elif gate is not None and gate.is_over:
+                self._complain("session", f"{connection.address}: {IS_OVER}; its connection was closed")
+                self._drop(connection)
             else:
                 self._parking.forget(connection)  # something else than the poll that was remembered
                 key, version, correlation_id = HEADER.unpack_from(frame)
@@ -344,7 +352,8 @@ class Server:
                     self._refuse_version(connection, key, version, correlation_id)
                 else:
                     request = decode(frame, connection.advertised)
-                    copy = SIZE.pack(size) + bytes(frame) if key == FETCH else b""
+                    is_repeated = key == FETCH and (gate is None or gate.session_ends is None)
+                    copy = SIZE.pack(size) + bytes(frame) if is_repeated else b""
         finally:
             frame.release()
         connection.drop_frame(size)
