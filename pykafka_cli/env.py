@@ -100,10 +100,12 @@ class Env:
         patience: float | None = None,
         controllers: bool = False,
         on_notice: Callable[[str], None] | None = None,
+        tell_waiting: bool = True,
     ) -> Cluster:
         """Open the cluster that the options and the environment name: ``address`` says which that is.
 
-        ``create`` and the others are those of ``pykafka_store.open.open_cluster``. A directory that is made is told of.
+        ``create`` and the others are those of ``pykafka_store.open.open_cluster``. A directory that is made is told
+        of and, at a terminal, a cluster that does not answer at once, unless ``tell_waiting`` is false.
         Raises UsageProblem where they contradict each other or name nothing, else what ``open_cluster`` raises.
         """
         from pykafka_store.open import open_cluster
@@ -119,6 +121,7 @@ class Env:
             controllers=controllers,
             on_notice=on_notice,
             on_made=lambda path: self.tell_made(path, named=named),
+            on_waiting=self.err if tell_waiting and self.stderr_is_terminal else None,
         )
 
     def open_data_directory(self, path: str) -> DataDirectory:

@@ -242,7 +242,9 @@ class _Watch(contextlib.AbstractContextManager["_Watch"]):
         given = config.setdefault(API_TIMEOUT, f"{limit:.0f}").strip()
         if given.isdecimal() and int(given) > limit:
             config[API_TIMEOUT] = f"{limit:.0f}"
-        return self._env.open_cluster(*self._where, create=False, read_only=True, config=config, on_notice=self._notice)
+        return self._env.open_cluster(
+            *self._where, create=False, read_only=True, config=config, on_notice=self._notice, tell_waiting=False
+        )
 
     def _notice(self, text: str) -> None:
         """Say once what librdkafka does not know, however often the cluster is tried."""

@@ -32,6 +32,7 @@ def open_cluster(
     controllers: bool = False,
     on_notice: Callable[[str], None] | None = None,
     on_made: Callable[[str], None] | None = None,
+    on_waiting: Callable[[str], None] | None = None,
 ) -> Cluster:
     """Open what an address names: ``file:DIR``, a directory's path, or ``host:port[,host:port]`` for a Kafka cluster.
 
@@ -41,7 +42,8 @@ def open_cluster(
     for its first answer at most, where its settings leave it more. ``controllers``: the cluster's address is one of
     controllers, as in Kafka's ``bootstrap.controllers``: what administrates the cluster can be asked of them, and
     nothing else; a directory is its own controller. ``on_notice`` gets a line for each setting that
-    librdkafka does not know, ``on_made`` the path of a data directory that was missing and is made.
+    librdkafka does not know, ``on_made`` the path of a data directory that was missing and is made, ``on_waiting`` a
+    line where a cluster does not answer at once.
 
     A cluster is first talked to when something is asked of it. Raises StorageError for a directory that can't be
     used, UnsupportedVersionError for one of a newer layout, InvalidConfigError for a cluster's port that can't be one,
@@ -58,6 +60,7 @@ def open_cluster(
             patience=patience,
             controllers=controllers,
             on_notice=on_notice,
+            on_waiting=on_waiting,
         )
     from pykafka_store.embedded.cluster import EmbeddedCluster
 

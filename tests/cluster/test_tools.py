@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_cli import main
+from pykafka_cli.env import Env
 from pykafka_store.model import OffsetAt, TopicPartition
 from pykafka_store.open import open_cluster
 from tests.support import apache
@@ -124,6 +127,25 @@ def test_nobody_listens(tmp_path: Path, tool: str, arguments: list[str], config_
         assert text.count(said) <= 1
         assert "rdkafka" not in text
         assert "Traceback" not in text
+
+
+def test_who_watches_is_told_what_is_waited_for(tmp_path: Path) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    config = tmp_path / "config"
+    config.write_text("default.api.timeout.ms=1500\n")
+    address = f"127.0.0.1:{apache.free_port()}"
+    words = ["--bootstrap-server", address, "--list", "--command-config", str(config)]
+    said = []
+    for stderr in (Terminal(), io.StringIO()):
+        env = Env(stdin=io.BytesIO(), stdout=io.BytesIO(), stderr=stderr, environ={})
+        assert main.run(lambda: main.load_command("topics"), "kafka-topics", words, env) == 1
+        said.append(stderr.getvalue())
+    line = rf"{address} does not answer, which is waited for up to 1.5 s(: .*)?\n"
+    assert re.match(line, said[0])
+    assert "waited for" not in said[1]
 
 
 @pytest.mark.parametrize(("given", "told"), [("2500", "2.5 s"), ("10", "1 s")])

@@ -33,10 +33,11 @@ class RemoteCluster:
         patience: float | None = None,
         controllers: bool = False,
         on_notice: Callable[[str], None] | None = None,
+        on_waiting: Callable[[str], None] | None = None,
     ) -> None:
         """``controllers``: the address is one of controllers, which answer what administrates the cluster only."""
         self._controllers = controllers
-        self._endpoint = Endpoint(address, patience)
+        self._endpoint = Endpoint(address, patience, on_waiting)
         self._read_only = read_only
         self._config = dict(config or {})
         self._admin: Link[AdminClient] | None = None

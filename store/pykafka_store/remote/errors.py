@@ -233,10 +233,15 @@ class Reports:
 
     def no_answer(self, seconds: float) -> StoreError:
         """The error for a cluster that did not answer in time."""
-        cause = self._cause
-        if cause is None and self._hung_up:
-            cause = CLOSED
-        return errors.TimeoutError(f"{self.address} did not answer within {seconds:g} s{f': {cause}' * bool(cause)}")
+        return errors.TimeoutError(f"{self.address} did not answer within {seconds:g} s{self._because()}")
+
+    def waiting(self, seconds: float) -> str:
+        """What is told while it does not answer: why, and how long it may take."""
+        return f"{self.address} does not answer, which is waited for up to {seconds:g} s{self._because()}"
+
+    def _because(self) -> str:
+        cause = CLOSED if self._cause is None and self._hung_up else self._cause
+        return f": {cause}" if cause else ""
 
     def clean(self, text: str) -> str:
         """A text in which every secret is masked, on one line."""

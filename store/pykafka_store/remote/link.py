@@ -19,6 +19,9 @@ FIRST_ANSWER = 10.0
 """Seconds within which a cluster must answer at first, unless ``default.api.timeout.ms`` says otherwise. Kafka's tools
 wait for 60: who mistypes an address should not."""
 
+UNEASY = 1.0
+"""Seconds after which somebody who watches wants to know what is waited for."""
+
 API_TIMEOUT = 60.0
 """Seconds for a request to a cluster that has answered before; Java's default of ``default.api.timeout.ms``."""
 
@@ -42,6 +45,8 @@ class Endpoint(NamedTuple):
     """``host:port[,host:port]``."""
     patience: float | None = None
     """Seconds that the cluster has for its first answer at most, where the client's settings leave it more."""
+    on_waiting: Callable[[str], None] | None = None
+    """Told once, in a sentence, where that answer takes more than UNEASY seconds."""
 
 
 class Link(Generic[_Client]):
@@ -80,18 +85,23 @@ class Link(Generic[_Client]):
         self._patience = FIRST_ANSWER if translated.timeout is None else translated.timeout
         if endpoint.patience is not None:
             self._patience = min(self._patience, endpoint.patience)
+        self._on_waiting = endpoint.on_waiting
         self._answered = False
 
     def contact(self, patience: float | None = None) -> _Client:
         """The client, once the cluster has answered. Raises TimeoutError, or why it never will."""
         if not self._answered:
             limit = self._patience if patience is None else min(patience, self._patience)
-            deadline = time.monotonic() + limit
+            start = time.monotonic()
+            deadline = start + limit
             # The wait is cut into slices, so that Ctrl-C is noticed, and an error that waiting does not mend.
             while not self._knows_cluster(max(0.01, min(SLICE, deadline - time.monotonic()))):
                 self.client.poll(0)
                 if self.reports.hopeless is not None:
                     raise self.reports.hopeless
+                if self._on_waiting is not None and time.monotonic() >= start + UNEASY:
+                    self._on_waiting(self.reports.waiting(limit))
+                    self._on_waiting = None
                 if time.monotonic() >= deadline:
                     raise self.reports.no_answer(limit)
             self._answered = True
