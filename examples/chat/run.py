@@ -76,7 +76,7 @@ def main() -> None:
         with closing(sqlite3.connect(database)) as connection:
             rows = connection.execute("SELECT number FROM messages ORDER BY number").fetchall()
             assert rows == [(number,) for number in range(MESSAGES)]
-            print(f"stored: {len(rows)} messages, each once, though a member of the storing service was killed")
+            print(f"stored: {len(rows)} messages, each once, though a member of the service was killed")
             for channel, count in connection.execute(
                 "SELECT topic, count(*) FROM messages GROUP BY topic ORDER BY topic"
             ):

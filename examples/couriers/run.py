@@ -142,7 +142,9 @@ def draw(connection: sqlite3.Connection, path: str) -> None:
     axes.plot(*zip(*connection.execute("SELECT lon, lat FROM positions WHERE status = 'delivered'"), strict=True), "k.")
     axes.set_aspect(1 / math.cos(math.radians(52.5)))
     axes.set_title("Tracks of the couriers, a dot where an order was delivered")
-    figure.savefig(path, dpi=120)
+    axes.set_xlabel("longitude")
+    axes.set_ylabel("latitude")
+    figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def main() -> None:
@@ -157,7 +159,7 @@ def main() -> None:
         sent = simulate(str(place / "kafka"), database)
         with closing(sqlite3.connect(database)) as connection:
             check(connection, sent)
-            print(f"{sent} positions of {COURIERS} couriers, each one row, and in order; a sink was killed on the way")
+            print(f"{sent} positions of {COURIERS} couriers: a row each, in order; a sink was killed")
             connection.create_function("km", 4, km, deterministic=True)
             deliveries = connection.execute(DELIVERIES).fetchall()
             print(f"{len(deliveries)} orders delivered; the fastest:")

@@ -534,10 +534,13 @@ def row_cluster(work: Path, rounds: int) -> list[Row]:
     ]
 
 
-def row_sink(work: Path, rounds: int) -> list[Row]:
-    from tests.benchmarks import sinks  # it imports this module
+def row_of_sinks(name: str) -> Callable[[Path, int], list[Row]]:
+    def measure(work: Path, rounds: int) -> list[Row]:
+        from tests.benchmarks import sinks  # it imports this module
 
-    return [Row(*row) for row in sinks.rows(work, rounds)]
+        return [Row(*row) for row in getattr(sinks, name)(work, rounds)]
+
+    return measure
 
 
 def row_source(work: Path, rounds: int) -> list[Row]:
@@ -581,7 +584,10 @@ ROWS: dict[str, Callable[[Path, int], list[Row]]] = {
     "compaction": row_compaction,
     "doctor": row_doctor,
     "cluster": row_cluster,
-    "sink": row_sink,
+    "sink": row_of_sinks("inserting"),
+    "sink-otherwise": row_of_sinks("otherwise"),
+    "sink-postgres": row_of_sinks("into_postgres"),
+    "sink-waiting": row_of_sinks("waiting"),
     "source": row_source,
     "serve": row_serve,
     **{
