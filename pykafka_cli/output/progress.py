@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pykafka_cli.env import Env
 from pykafka_cli.output.words import size
 
@@ -29,6 +32,20 @@ class TerminalLine:
     def _put(self, text: str) -> None:
         self._env.stderr.write(text)
         self._env.stderr.flush()
+
+
+@contextmanager
+def shown_while(env: Env, text: str) -> Iterator[None]:
+    """A line for as long as the context lasts, where stderr is a terminal."""
+    if not env.stderr_is_terminal:
+        yield
+        return
+    line = TerminalLine(env)
+    line.write(text)
+    try:
+        yield
+    finally:
+        line.clear()
 
 
 class ProgressLine:

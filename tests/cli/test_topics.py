@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -706,3 +709,18 @@ def test_apache_kafkas_own_tool_prints_the_same(topics: Topics) -> None:
             if said[0] != said[1] or theirs.returncode != ours.code:
                 differences = {**differences, line: (*said, theirs.returncode, ours.code)}
     assert differences == {}
+
+
+def test_a_deletion_says_on_a_terminal_what_it_is_at_and_nothing_elsewhere(topics: Topics) -> None:
+    topics.make("first", "second")
+    ours, theirs = os.openpty()
+    tool = os.path.join(sysconfig.get_path("scripts"), "kafka-topics")
+    command = [tool, "--data-dir", str(topics.directory), "--delete", "--topic"]
+    environ = {**os.environ, "COLUMNS": "60"}
+    done = subprocess.run([*command, "first"], env=environ, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert said == f"\r{'kafka-topics: deleting first':<59}\r{'':<59}\r"
+    assert topics("--delete", "--topic", "second") == Done("", "", 0)
