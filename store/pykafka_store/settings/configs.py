@@ -196,19 +196,19 @@ class BrokerConfigs(NamedTuple):
 
     def synonyms(self, name: str) -> list[ConfigEntry]:
         """Where a broker's setting was set, the place that counts first."""
-        found = []
-        if name in self.own:
-            found.append(ConfigEntry(name, self.own[name], "DYNAMIC_BROKER_CONFIG"))
-        if name in self.cluster:
-            found.append(ConfigEntry(name, self.cluster[name], "DYNAMIC_DEFAULT_BROKER_CONFIG"))
-        if name in self.static:
-            found.append(ConfigEntry(name, self.static[name], "STATIC_BROKER_CONFIG"))
-        return found
+        sources = ("DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG", "STATIC_BROKER_CONFIG")
+        return [
+            ConfigEntry(name, each[name], source) for each, source in zip(self, sources, strict=True) if name in each
+        ]
 
 
 def static_name(broker: int) -> str:
     """Under which name the settings of a broker's server.properties are kept, beside those that are its own."""
     return f"{broker} static"
+
+
+BY_DEFAULT: Final = " by default"
+"""Behind the name of a setting in ms that the file has in hours or minutes: to Kafka the topic's is a default then."""
 
 
 NOT_SET: Final = BrokerConfigs({}, CLUSTER_DEFAULTS)
@@ -241,7 +241,7 @@ def describe(overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> 
 
     Source: ConfigHelper#describeConfigs. Internal settings are there only where they were set.
     """
-    found = []
+    found, defaults = [], _topic_defaults(brokers)
     for name in sorted(SETTINGS):
         setting = SETTINGS[name]
         synonyms = []
@@ -255,7 +255,7 @@ def describe(overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> 
                 synonyms.append(ConfigEntry(setting.synonym, setting.default, "DEFAULT_CONFIG"))
             elif set_there:
                 synonyms.append(ConfigEntry(*FALLBACKS[setting.synonym], "DEFAULT_CONFIG"))
-        value, source = synonyms[0][1:] if synonyms else (setting.default, "DEFAULT_CONFIG")
+        value, source = synonyms[0][1:] if synonyms else (defaults.get(name, setting.default), "DEFAULT_CONFIG")
         found.append(ConfigDescription(name, value, source, tuple(synonyms)))
     return tuple(found)
 
@@ -320,11 +320,13 @@ def _topic_defaults(brokers: BrokerConfigs) -> dict[str, str]:
     """Topic config -> what brokers were told instead of its default."""
     if brokers is NOT_SET:
         return {}
-    return {
-        name: synonyms[0].value
-        for name, setting in SETTINGS.items()
-        if setting.synonym is not None and (synonyms := brokers.synonyms(setting.synonym))
-    }
+    found = {}
+    for name, setting in SETTINGS.items():
+        if setting.synonym is not None and (synonyms := brokers.synonyms(setting.synonym)):
+            found[name] = synonyms[0].value
+        elif f"{setting.synonym}{BY_DEFAULT}" in brokers.static:
+            found[name] = brokers.static[f"{setting.synonym}{BY_DEFAULT}"]
+    return found
 
 
 def check_value(setting: Setting, text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pykafka_store.errors import InvalidConfigError
-from pykafka_store.settings.configs import Setting, check_value
+from pykafka_store.settings.configs import BY_DEFAULT, Setting, check_value
 from pykafka_store.settings.dynamic_configs import BROKER_SETTINGS, READ_ONLY
 
 _UNITS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
@@ -22,7 +22,10 @@ _UNITS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
 
 
 def static_settings(properties: Mapping[str, str]) -> dict[str, str]:
-    """Those of a server's properties that a directory honours, checked, times in ms. Raises InvalidConfigError."""
+    """Those of a server's properties that a directory honours, checked, times in ms. Raises InvalidConfigError.
+
+    A time that the file has in another unit is there as a default (BY_DEFAULT).
+    """
     found: dict[str, str] = {}
     for setting in (*BROKER_SETTINGS.values(), *READ_ONLY.values()):
         if setting.name in properties:
@@ -31,8 +34,8 @@ def static_settings(properties: Mapping[str, str]) -> dict[str, str]:
         for name, unit in _UNITS.get(setting.name, ()):
             if name in properties:
                 number = int(check_value(Setting(name, "INT", "0", None), properties[name]))
-                found[setting.name] = str(number * unit if number >= 0 else -1)
+                found[setting.name + BY_DEFAULT] = str(number * unit if number >= 0 else -1)
                 break
-    if found.get("log.retention.ms") == "0":
+    if "0" in {found.get("log.retention.ms"), found.get("log.retention.ms" + BY_DEFAULT)}:
         raise InvalidConfigError("log.retention.ms must be unlimited (-1) or, greater than or equal to 1")
     return found
