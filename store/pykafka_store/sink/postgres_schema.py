@@ -30,24 +30,22 @@ _KINDS = {
 }  # fmt: skip
 
 _COLUMNS = """
+WITH RECURSIVE within (number, oid, modifier, is_element) AS (
+    SELECT attnum, atttypid, atttypmod, false FROM pg_attribute
+    WHERE attrelid = %(table)s AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT number, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
+           CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE modifier END, is_element OR t.typtype != 'd'
+    FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+    WHERE t.typtype = 'd' OR e.oid IS NOT NULL
+)
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atthasdef OR a.attidentity != '',
-       a.attgenerated != '' OR a.attidentity = 'a', held.*
-FROM pg_attribute a CROSS JOIN LATERAL (
-    WITH RECURSIVE within (oid, modifier, is_element) AS (
-        SELECT a.atttypid, a.atttypmod, false
-        UNION ALL
-        SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
-               CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE modifier END,
-               is_element OR t.typtype != 'd'
-        FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.typarray = t.oid
-        WHERE t.typtype = 'd' OR e.oid IS NOT NULL
-    )
-    SELECT t.typname, format_type(t.oid, modifier), is_element, t.typdelim::text,
-           CASE t.typname WHEN 'money' THEN scale(0::money::numeric) END
-    FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.typarray = t.oid
-    WHERE t.typtype != 'd' AND e.oid IS NULL
-) held
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+       a.attgenerated != '' OR a.attidentity = 'a',
+       t.typname, format_type(t.oid, modifier), is_element, t.typdelim::text,
+       CASE t.typname WHEN 'money' THEN scale(0::money::numeric) END
+FROM within JOIN pg_attribute a ON a.attrelid = %(table)s AND a.attnum = number
+     JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+WHERE t.typtype != 'd' AND e.oid IS NULL ORDER BY number
 """
 """Columns, and what they hold: a domain what it is made of, an array its elements."""
 
@@ -80,7 +78,7 @@ def read_table(connection: psycopg.Connection[Any], oid: int, label: str, pendin
         raise SinkError(f"{label} is a view or the like and no table: name another one")
     columns = {}
     for name, declared, has_default, generated, base, held, is_element, delimiter, scale in connection.execute(
-        _COLUMNS, (oid,)
+        _COLUMNS, {"table": oid}
     ):
         kind = _KINDS.get(base, Kind.OTHER)
         of_elements = (kind, delimiter) if is_element else ()

@@ -22,15 +22,14 @@ SETTINGS = (
 """What the text of a value depends on: the same in every session, or a key would not be the same."""
 
 _COLUMNS = """
-SELECT a.attname, held.typname::text, a.attgenerated != ''
-FROM pg_attribute a CROSS JOIN LATERAL (
-    WITH RECURSIVE within AS (
-        SELECT t.* FROM pg_type t WHERE t.oid = a.atttypid
-        UNION ALL SELECT t.* FROM within JOIN pg_type t ON t.oid = within.typbasetype WHERE within.typtype = 'd'
-    )
-    SELECT typname FROM within WHERE typtype != 'd'
-) held
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+WITH RECURSIVE within (number, oid) AS (
+    SELECT attnum, atttypid FROM pg_attribute WHERE attrelid = %(table)s AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT number, t.typbasetype FROM within JOIN pg_type t ON t.oid = within.oid WHERE t.typtype = 'd'
+)
+SELECT a.attname, t.typname::text, a.attgenerated != ''
+FROM within JOIN pg_attribute a ON a.attrelid = %(table)s AND a.attnum = number JOIN pg_type t ON t.oid = within.oid
+WHERE t.typtype != 'd' ORDER BY number
 """
 """A domain has the form of what it is made of."""
 
@@ -64,7 +63,7 @@ def read_table(session: Session, connection: psycopg.Connection[Any], name: str)
     if kind not in {"r", "p"}:
         raise SourceError(f"{label} is a view or the like and no table: give --query 'SELECT * FROM {name}'")
     types, generated = {}, []
-    for column, base, is_generated in connection.execute(_COLUMNS, (oid,)):
+    for column, base, is_generated in connection.execute(_COLUMNS, {"table": oid}):
         if is_generated:
             generated.append(column)
         else:
