@@ -1,6 +1,6 @@
 """Sinks that are killed at every statement, frozen, and killed at random while they work: no row is missing, doubled or
-out of order. ``PYKAFKA_KILLS=500 pytest tests/crash/test_kill_sinks.py`` kills more than every run does, and at every
-statement instead of a third of them.
+out of order. ``PYKAFKA_KILLS=500 pytest tests/crash/test_kill_sinks.py -k random`` kills more than every run does, and
+``PYKAFKA_SWEEP=all`` at every statement instead of each third.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import TopicPartition
 from tests.crash.forks import Forks
 from tests.crash.sinkers import query, written
+from tests.support import sweep
 
 KILLS = int(os.environ.get("PYKAFKA_KILLS", "24"))
 
@@ -82,7 +83,7 @@ def test_a_sink_can_be_killed_at_any_statement(
     """
     directory = topic_of(tmp_path / "kafka", partitions=2, rows=10)
     options = {"exit_at_end": True, "batch_size": 8, "errors": "dead-letter"}
-    step = 3 if KILLS < 100 else 1  # each run has a third of them, any
+    step = sweep.stride(3)
     for kill_at in range(random.randrange(step), 1000, step):
         database, group = new_database(str(kill_at)), f"g{kill_at}"
         wanted = json.dumps({**options, "kill_at": kill_at})

@@ -1,6 +1,6 @@
 """Sources that are killed at every step, and at random while rows change: no row is missing, doubled or out of order.
-``PYKAFKA_KILLS=500 pytest tests/crash/test_kill_sources.py`` kills more than every run does, and at every step instead
-of each seventh.
+``PYKAFKA_KILLS=500 pytest tests/crash/test_kill_sources.py -k random`` kills more than every run does, and
+``PYKAFKA_SWEEP=all`` at every step instead of each seventh.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import TopicPartition
 from tests.crash.forks import Forks
 from tests.crash.test_kill_sinks import KILLS, until_or_not
+from tests.support import sweep
 
-STEP = 1 if KILLS >= 100 else 7
+STEP = sweep.stride(7)
 """From one step that kills to the next; a run begins with any of the first."""
 
 KINDS = pytest.mark.parametrize("kind", ["cursor", "changes", "query"])

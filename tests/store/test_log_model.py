@@ -19,6 +19,7 @@ from pykafka_store.embedded.replication.reader import open_reader
 from pykafka_store.errors import OffsetOutOfRangeError, UnknownTopicOrPartitionError
 from pykafka_store.model import Delivery, Header, OffsetAt, SendFailure, TimestampType, TopicPartition
 from tests.store.helpers import AT_ONCE, QuickDisk, Row, rows
+from tests.support import sweep
 
 HERE = TopicPartition("t", 0)
 NOW = 1_700_000_000_000
@@ -287,7 +288,7 @@ class LogMachine(RuleBasedStateMachine):
 
 TestLog = LogMachine.TestCase
 TestLog.settings = settings(
-    max_examples=150,
+    max_examples=sweep.examples(150, usual=50),
     stateful_step_count=50,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # to explain a failure takes minutes

@@ -41,6 +41,7 @@ from tests.store.helpers import (
     reader_decode,
     rows,
 )
+from tests.support import sweep
 from tests.support.faulty_disk import FaultyDisk, Killed
 
 LOG = "00000000000000000000.log"
@@ -140,9 +141,9 @@ def named(error: StoreError | None, offset: int, file: str) -> bool:
 
 
 def flips(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(position, data with the byte there changed): all its bits, and one of them."""
+    """(position, data with a byte changed) for every byte: all its bits, or one of them; a full sweep has both."""
     for position, byte in enumerate(data):
-        for mask in (0xFF, 1 << position % 8):
+        for mask in sweep.one_of([0xFF, 1 << position % 8]):
             yield position, data[:position] + bytes([byte ^ mask]) + data[position + 1 :]
 
 
