@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import apache, postgres
+from tests.support.apache_tools import Tools
 from tests.support.signals import take_sigint_back
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,3 +73,10 @@ def server() -> Iterator[postgres.Server]:
         pytest.skip(reason)
     with postgres.Server() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def java() -> Iterator[Tools]:
+    """Apache's tools in one Java machine; to which cluster they talk, each command line says."""
+    with Tools() as tools:
+        yield tools

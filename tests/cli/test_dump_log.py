@@ -15,7 +15,7 @@ import pytest
 from pykafka_store import inspect
 from pykafka_store.errors import CorruptRecordError, UnsupportedVersionError
 from pykafka_store.format.batch import Batch
-from tests.support import apache
+from tests.support.apache_tools import Tools
 
 SEGMENTS = Path(__file__).resolve().parent.parent / "data" / "segments"
 DUMP_LOG = str(Path(sysconfig.get_path("scripts")) / "kafka-dump-log")
@@ -36,6 +36,12 @@ def files(directory: Path) -> str:
     return ",".join(str(path.relative_to(directory)) for path in found)
 
 
+@pytest.fixture(scope="module")
+def beside_kafkas_files() -> Iterator[Tools]:
+    with Tools(cwd=SEGMENTS) as tools:
+        yield tools
+
+
 @pytest.mark.apache
 @pytest.mark.parametrize(
     "options",
@@ -49,9 +55,9 @@ def files(directory: Path) -> str:
     ],
     ids=" ".join,
 )
-def test_the_output_on_kafkas_files_is_that_of_kafkas_tool(options: list[str]) -> None:
+def test_the_output_on_kafkas_files_is_that_of_kafkas_tool(beside_kafkas_files: Tools, options: list[str]) -> None:
     arguments = ["--files", files(SEGMENTS), *options]
-    theirs = apache.run("kafka-dump-log", *arguments, cwd=SEGMENTS)
+    theirs = beside_kafkas_files.run("kafka-dump-log", *arguments)
     ours = dump(SEGMENTS, *arguments)
     assert ours.stdout.decode() == theirs.stdout.decode()
     assert sorted(ours.stderr.splitlines()) == sorted(theirs.stderr.splitlines())  # theirs is in the order of a HashMap
@@ -83,11 +89,19 @@ def our_logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "data" / "brokers" / "0"
 
 
+@pytest.fixture(scope="module")
+def beside_our_logs(our_logs: Path) -> Iterator[Tools]:
+    with Tools(cwd=our_logs) as tools:
+        yield tools
+
+
 @pytest.mark.apache
 @pytest.mark.parametrize("options", [[], ["--print-data-log"], ["--index-sanity-check"]], ids=" ".join)
-def test_kafkas_tool_reads_our_files_without_complaint(our_logs: Path, options: list[str]) -> None:
+def test_kafkas_tool_reads_our_files_without_complaint(
+    our_logs: Path, beside_our_logs: Tools, options: list[str]
+) -> None:
     arguments = ["--files", files(our_logs), *options]
-    theirs = apache.run("kafka-dump-log", *arguments, cwd=our_logs)
+    theirs = beside_our_logs.run("kafka-dump-log", *arguments)
     ours = dump(our_logs, *arguments)
     assert ours.stdout.decode() == theirs.stdout.decode()
     assert sorted(ours.stderr.splitlines()) == sorted(theirs.stderr.splitlines())

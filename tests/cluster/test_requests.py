@@ -19,6 +19,7 @@ from pykafka_store.open import open_kafka_cluster
 from tests.cluster.test_seam import fresh
 from tests.cluster.test_tools import run
 from tests.support import apache
+from tests.support.apache_tools import Tools
 
 PASSWORD = "pass, word=1"
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -187,7 +188,7 @@ def test_whom_nobody_vouches_for_is_not_trusted_and_not_asked_again(secured: Sec
 
 
 @pytest.mark.apache
-def test_delegation_tokens_as_apaches_tool_has_them(secured: SecuredBroker, tmp_path: Path) -> None:
+def test_delegation_tokens_as_apaches_tool_has_them(java: Tools, secured: SecuredBroker, tmp_path: Path) -> None:
     config = tmp_path / "client.properties"
     config.write_text("".join(f"{name}={value}\n" for name, value in logging_in(secured, "PLAIN").items()))
     at = ("--bootstrap-server", secured.login, "--command-config", str(config))
@@ -197,7 +198,7 @@ def test_delegation_tokens_as_apaches_tool_has_them(secured: SecuredBroker, tmp_
     assert created.returncode == 0, created.stderr
     assert "Created delegation token with tokenId" in created.stdout
     listed = ("kafka-delegation-tokens", *at, "--describe", "--owner-principal", "User:ann")
-    theirs = apache.run(*listed).stdout.decode()
+    theirs = java.run(*listed).stdout.decode()
     assert run(*listed).stdout == theirs
     assert "User:bob" in theirs
 
@@ -206,14 +207,14 @@ def test_delegation_tokens_as_apaches_tool_has_them(secured: SecuredBroker, tmp_
 
 
 @pytest.mark.apache
-def test_a_controller_answers_what_administrates_the_cluster(broker: apache.Broker) -> None:
+def test_a_controller_answers_what_administrates_the_cluster(java: Tools, broker: apache.Broker) -> None:
     controller = f"127.0.0.1:{broker.controller_port}"
     for words in (
         ("kafka-cluster", "cluster-id"),
         ("kafka-cluster", "list-endpoints"),
         ("kafka-cluster", "list-endpoints", "--include-fenced-brokers"),
     ):
-        theirs = apache.run(*words, "--bootstrap-controller", controller)
+        theirs = java.run(*words, "--bootstrap-controller", controller)
         ours = run(*words, "--bootstrap-controller", controller)
         assert (ours.stdout, ours.returncode) == (theirs.stdout.decode(), theirs.returncode)
         assert ours.stderr.splitlines()[:1] == theirs.stderr.decode().splitlines()[:1]
@@ -221,13 +222,13 @@ def test_a_controller_answers_what_administrates_the_cluster(broker: apache.Brok
     quorum = run("kafka-metadata-quorum", *at, "describe", "--status")
     assert quorum.returncode == 0, quorum.stderr
     assert f'"endpoints": ["CONTROLLER://{controller}"]' in quorum.stdout
-    theirs = apache.run("kafka-configs", *at, "--describe", "--entity-type", "brokers", "--entity-default")
+    theirs = java.run("kafka-configs", *at, "--describe", "--entity-type", "brokers", "--entity-default")
     ours = run("kafka-configs", *at, "--describe", "--entity-type", "brokers", "--entity-default")
     assert (ours.stdout, ours.returncode) == (theirs.stdout.decode(), theirs.returncode)
     features = ("kafka-features", *at, "describe")
     epoch = -1  # the epoch counts what brokers tell, and never stands still
     assert [line.split()[:epoch] for line in run(*features).stdout.splitlines()] == [
-        line.split()[:epoch] for line in apache.run(*features).stdout.decode().splitlines()
+        line.split()[:epoch] for line in java.run(*features).stdout.decode().splitlines()
     ]
 
 
@@ -244,21 +245,21 @@ def test_what_a_controller_does_not_know_is_refused_at_once(broker: apache.Broke
 
 
 @pytest.mark.apache
-def test_the_versions_that_a_broker_has_are_shown_as_by_apaches_tool(broker: apache.Broker) -> None:
+def test_the_versions_that_a_broker_has_are_shown_as_by_apaches_tool(java: Tools, broker: apache.Broker) -> None:
     ours = run("kafka-broker-api-versions", "--bootstrap-server", broker.bootstrap)
-    theirs = broker.run("kafka-broker-api-versions")
+    theirs = java.run("kafka-broker-api-versions", "--bootstrap-server", broker.bootstrap)
     assert (ours.stdout, ours.returncode) == (theirs.stdout.decode(), 0)
 
 
 @pytest.mark.apache
-def test_loggers_of_a_broker(broker: apache.Broker) -> None:
+def test_loggers_of_a_broker(java: Tools, broker: apache.Broker) -> None:
     at = ("--bootstrap-server", broker.bootstrap, "--broker-logger", "1")
     logger = "LogFutureTimestampLogger"
     changed = run("kafka-configs", *at, "--alter", "--add-config", f"{logger}=DEBUG")
     assert (changed.stdout, changed.returncode) == ("Completed updating config for broker-logger 1.\n", 0)
     shown = run("kafka-configs", *at, "--describe")
     assert f"  {logger}=DEBUG sensitive=false synonyms={{}}" in shown.stdout.splitlines()
-    assert shown.stdout == apache.run("kafka-configs", *at, "--describe").stdout.decode()
+    assert shown.stdout == java.run("kafka-configs", *at, "--describe").stdout.decode()
     assert run("kafka-configs", *at, "--alter", "--delete-config", logger).returncode == 0
     unknown = run("kafka-configs", *at, "--alter", "--add-config", "no.such=DEBUG")
     assert (unknown.stderr, unknown.returncode) == ("Invalid broker logger(s): no.such\n", 1)

@@ -19,6 +19,7 @@ from pykafka_store.model import TopicDescription
 from pykafka_store.remote.cluster import RemoteCluster
 from tests.cluster.test_tools import fresh, program, run
 from tests.support import apache
+from tests.support.apache_tools import Tools
 
 pytestmark = [
     pytest.mark.apache,
@@ -81,23 +82,23 @@ def until_in_sync(admin: Admin) -> None:
         time.sleep(0.05)
 
 
-def of_both(brokers: apache.Brokers, tool: str, *words: str) -> tuple[list[str], list[str]]:
+def of_both(java: Tools, at: tuple[str, str], tool: str, *words: str) -> tuple[list[str], list[str]]:
     """The lines that our tool and Apache's print. Apache's has topics in no order; each line names its own."""
-    ours = run(tool, "--bootstrap-server", brokers.bootstrap, *words)
-    theirs = brokers.run(tool, *words)
+    ours = run(tool, *at, *words)
+    theirs = java.run(tool, *at, *words)
     assert (ours.returncode, ours.stderr) == (0, "")
     assert theirs.returncode == 0  # and on stderr warnings of brokers that it can't reach
     return sorted(ours.stdout.splitlines()), sorted(theirs.stdout.decode().splitlines())
 
 
 def test_replicas_are_placed_and_described_alike(
-    brokers: apache.Brokers, at: tuple[str, str], cluster: RemoteCluster
+    java: Tools, brokers: apache.Brokers, at: tuple[str, str], cluster: RemoteCluster
 ) -> None:
     ours, theirs, given = fresh(), fresh(), fresh()
     words = ("--partitions", "6", "--replication-factor", "3", "--config", "min.insync.replicas=2")
     made = run("kafka-topics", *at, "--create", "--topic", ours, *words)
     assert (made.stdout, made.stderr, made.returncode) == (f"Created topic {ours}.\n", "", 0)
-    brokers.run("kafka-topics", "--create", "--topic", theirs, *words)
+    java.run("kafka-topics", *at, "--create", "--topic", theirs, *words)
     run("kafka-topics", *at, "--create", "--topic", given, "--replica-assignment", "3:1:2,1:2:3,2:3:1")
 
     for name in (ours, theirs):
@@ -110,20 +111,20 @@ def test_replicas_are_placed_and_described_alike(
     (described,) = cluster.admin().describe_topics([given])
     assert [partition.replicas for partition in described.partitions] == [(3, 1, 2), (1, 2, 3), (2, 3, 1)]
 
-    ours_told, theirs_told = of_both(brokers, "kafka-topics", "--describe")
+    ours_told, theirs_told = of_both(java, at, "kafka-topics", "--describe")
     assert ours_told == theirs_told
     assert len(ours_told) >= 7 + 7 + 4
     line = f"\tTopic: {given}\tPartition: 0\tLeader: 3\tReplicas: 3,1,2\tIsr: 3,1,2\tElr: \tLastKnownElr: "
     assert line in ours_told
 
     many = ("--create", "--topic", fresh(), "--replication-factor", "4")
-    refused, refused_by_theirs = run("kafka-topics", *at, *many), brokers.run("kafka-topics", *many)
+    refused, refused_by_theirs = run("kafka-topics", *at, *many), java.run("kafka-topics", *at, *many)
     assert refused.stdout == refused_by_theirs.stdout.decode().partition("\n")[0] + "\n"
     assert "only 3 broker(s) are registered" in refused.stdout
     assert refused.returncode == refused_by_theirs.returncode == 1
 
 
-def test_partitions_are_moved_as_by_apaches_tool(brokers: apache.Brokers, at: tuple[str, str], tmp_path: Path) -> None:
+def test_partitions_are_moved_as_by_apaches_tool(java: Tools, at: tuple[str, str], tmp_path: Path) -> None:
     topic = fresh()
     run("kafka-topics", *at, "--create", "--topic", topic, "--replica-assignment", "1")
     sent = run("kafka-console-producer", *at, "--topic", topic, input=("x" * 1000 + "\n") * 5000)
@@ -136,10 +137,10 @@ def test_partitions_are_moved_as_by_apaches_tool(brokers: apache.Brokers, at: tu
     begun = run("kafka-reassign-partitions", *at, "--execute", *moving, "--throttle", "1000")
     assert begun.returncode == 0, begun.stdout
     assert f"Successfully started partition reassignment for {topic}-0\n" in begun.stdout
-    listed, listed_by_theirs = of_both(brokers, "kafka-reassign-partitions", "--list")
+    listed, listed_by_theirs = of_both(java, at, "kafka-reassign-partitions", "--list")
     assert listed == listed_by_theirs
     assert f"{topic}-0: replicas: 2,3,1. adding: 2,3. removing: 1." in listed
-    described, described_by_theirs = of_both(brokers, "kafka-topics", "--describe", "--topic", topic)
+    described, described_by_theirs = of_both(java, at, "kafka-topics", "--describe", "--topic", topic)
     assert described == described_by_theirs
     assert any("\tAdding Replicas: 2,3\tRemoving Replicas: 1\t" in line for line in described)
 
@@ -148,7 +149,7 @@ def test_partitions_are_moved_as_by_apaches_tool(brokers: apache.Brokers, at: tu
     deadline = time.monotonic() + PATIENCE
     while "still in progress" in run("kafka-reassign-partitions", *at, "--verify", *moving).stdout:
         assert time.monotonic() < deadline
-    done, done_by_theirs = of_both(brokers, "kafka-reassign-partitions", "--verify", *moving)
+    done, done_by_theirs = of_both(java, at, "kafka-reassign-partitions", "--verify", *moving)
     assert done == done_by_theirs
     assert f"Reassignment of partition {topic}-0 is completed." in done
     for tool, *words in (
@@ -158,9 +159,9 @@ def test_partitions_are_moved_as_by_apaches_tool(brokers: apache.Brokers, at: tu
         ("kafka-configs", "--describe", "--entity-type", "brokers"),
     ):
         if tool == "kafka-cluster":
-            ours, theirs = run(tool, *words, *at).stdout, apache.run(tool, *words, *at).stdout.decode()
+            ours, theirs = run(tool, *words, *at).stdout, java.run(tool, *words, *at).stdout.decode()
         else:
-            ours, theirs = run(tool, *at, *words).stdout, apache.run(tool, *at, *words).stdout.decode()
+            ours, theirs = run(tool, *at, *words).stdout, java.run(tool, *at, *words).stdout.decode()
         assert without_what_passes(ours) == without_what_passes(theirs)
 
 
@@ -170,7 +171,7 @@ def without_what_passes(text: str) -> list[str]:
 
 
 def test_what_a_dead_broker_leaves_behind_is_reported_alike(
-    brokers: apache.Brokers, at: tuple[str, str], cluster: RemoteCluster, tmp_path: Path
+    java: Tools, brokers: apache.Brokers, at: tuple[str, str], cluster: RemoteCluster, tmp_path: Path
 ) -> None:
     """Until it is back, and until the leaders are where they belong. It dies as what our client takes for the
     controller, which brokers say of any of them.
@@ -197,7 +198,7 @@ def test_what_a_dead_broker_leaves_behind_is_reported_alike(
 
     told: dict[str, set[str]] = {}
     for report in REPORTS:
-        ours, theirs = of_both(brokers, "kafka-topics", "--describe", report)
+        ours, theirs = of_both(java, at, "kafka-topics", "--describe", report)
         assert ours == theirs, report
         told[report] = {
             f"{line[1]}/{line[2]}" for line in re.finditer(r"\tTopic: (\S+)\tPartition: (\d+)", "\n".join(ours))
@@ -227,19 +228,19 @@ def test_what_a_dead_broker_leaves_behind_is_reported_alike(
 
     brokers.wait_until_complete()
     until_in_sync(admin)
-    assert of_both(brokers, "kafka-topics", "--describe", "--under-replicated-partitions") == ([], [])
+    assert of_both(java, at, "kafka-topics", "--describe", "--under-replicated-partitions") == ([], [])
     assert admin.describe_topics([exact])[0].partitions[0].leader != 3
     elected = tmp_path / "elected.json"
     elected.write_text(json.dumps({"partitions": [{"topic": exact, "partition": 0}]}))
-    done = brokers.run("kafka-leader-election", "--election-type", "preferred", "--path-to-json-file", str(elected))
+    done = java.run("kafka-leader-election", *at, "--election-type", "preferred", "--path-to-json-file", str(elected))
     assert done.returncode == 0, done
     until(admin, exact, leader=3)
-    ours, theirs = of_both(brokers, "kafka-topics", "--describe")
+    ours, theirs = of_both(java, at, "kafka-topics", "--describe")
     assert ours == theirs
 
 
 def test_no_acknowledged_record_is_lost_while_the_leader_dies_and_returns(
-    brokers: apache.Brokers, at: tuple[str, str], cluster: RemoteCluster
+    java: Tools, brokers: apache.Brokers, at: tuple[str, str], cluster: RemoteCluster
 ) -> None:
     """Nor doubled, nor out of order: the producer is idempotent, and the consumer follows from leader to leader."""
     admin, topic, group = cluster.admin(), fresh(), fresh()

@@ -23,6 +23,7 @@ from pykafka_cli.env import Env
 from pykafka_store.model import OffsetAt, TopicPartition
 from pykafka_store.open import open_cluster
 from tests.support import apache
+from tests.support.apache_tools import Tools
 
 PASSWORD = "s3cret-of-ann"
 
@@ -53,7 +54,7 @@ def fresh() -> str:
 
 
 @pytest.mark.apache
-def test_a_day_with_the_tools(broker: apache.Broker) -> None:
+def test_a_day_with_the_tools(java: Tools, broker: apache.Broker) -> None:
     topic, at = fresh(), ("--bootstrap-server", broker.bootstrap)
     created = run("kafka-topics", *at, "--create", "--topic", topic, "--partitions", "2")
     assert (created.stdout, created.stderr, created.returncode) == (f"Created topic {topic}.\n", "", 0)
@@ -64,7 +65,7 @@ def test_a_day_with_the_tools(broker: apache.Broker) -> None:
         f"\tTopic: {topic}\tPartition: 0\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: \n"
         f"\tTopic: {topic}\tPartition: 1\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: \n"
     )
-    assert described == broker.run("kafka-topics", "--describe", "--topic", topic).stdout.decode()
+    assert described == java.run("kafka-topics", *at, "--describe", "--topic", topic).stdout.decode()
 
     produced = run(
         "kafka-console-producer",
@@ -84,7 +85,7 @@ def test_a_day_with_the_tools(broker: apache.Broker) -> None:
     assert read.stderr == "Processed a total of 3 messages\n"
     assert (
         run("kafka-get-offsets", *at, "--topic", topic).stdout
-        == broker.run("kafka-get-offsets", "--topic", topic).stdout.decode()
+        == java.run("kafka-get-offsets", *at, "--topic", topic).stdout.decode()
     )
 
     group = fresh()
@@ -93,7 +94,7 @@ def test_a_day_with_the_tools(broker: apache.Broker) -> None:
     )
     assert len(grouped.stdout.splitlines()) == 2
     shown = run("kafka-consumer-groups", *at, "--describe", "--group", group)
-    theirs = broker.run("kafka-consumer-groups", "--describe", "--group", group)
+    theirs = java.run("kafka-consumer-groups", *at, "--describe", "--group", group)
     assert shown.stdout == theirs.stdout.decode()
     assert sum(int(line.split()[3]) for line in shown.stdout.splitlines() if line.startswith(group)) == 2
 
@@ -264,7 +265,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]
 
 
 @pytest.mark.apache
-def test_a_scheme_in_front_of_an_address_says_nothing(broker: apache.Broker) -> None:
+def test_a_scheme_in_front_of_an_address_says_nothing(java: Tools, broker: apache.Broker) -> None:
     """Java's clients drop it, whatever it is; librdkafka would take it for a setting."""
     topic = fresh()
     for scheme in ("PLAINTEXT", "SASL_SSL", "x"):
@@ -273,7 +274,11 @@ def test_a_scheme_in_front_of_an_address_says_nothing(broker: apache.Broker) -> 
         assert (done.returncode, done.stdout) == (0, "")
     read = ("kafka-console-consumer", "--topic", topic, "--from-beginning", "--max-messages", "3")
     ours = run(*read, "--bootstrap-server", f"PLAINTEXT://{broker.bootstrap}")
-    assert ours.stdout == broker.run(*read).stdout.decode() == "PLAINTEXT\nSASL_SSL\nx\n"
+    assert (
+        ours.stdout
+        == java.run(*read, "--bootstrap-server", broker.bootstrap).stdout.decode()
+        == "PLAINTEXT\nSASL_SSL\nx\n"
+    )
 
 
 @pytest.mark.apache

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pykafka_store.open import open_data_directory
 from tests.storm.mixed_workers import GROUP, TOPIC
 from tests.support import apache
+from tests.support.packages import java_classes
 from tests.support.served import Served
 
 HERE = Path(__file__).resolve().parent
@@ -114,11 +115,7 @@ class Mixed:
         self.stop_producing = folder / "stop-producing"
         with open_data_directory(self.data, create=True) as cluster:
             cluster.admin().create_topic(TOPIC, partitions=PARTITIONS)
-        compiled = folder / "classes"
-        command = ["javac", "-cp", apache.classpath(), "-d", str(compiled), str(HERE / "Member.java")]
-        subprocess.run(command, check=True, capture_output=True)
-        self._java = ["java", *apache.TOOL_FLAGS, f"-Dlog4j2.configurationFile={apache.LOGGING.as_uri()}"]
-        self._java += ["-cp", f"{compiled}:{apache.classpath()}", "Member"]
+        self._java = apache.java("Member", classes=java_classes(HERE / "Member.java"))
 
     def start(self, served: Served) -> dict[str, Callable[[], Life]]:
         """What starts a member, by its name; the producers are started."""

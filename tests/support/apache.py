@@ -48,6 +48,8 @@ __all__ = [
     "classpath",
     "command",
     "free_port",
+    "java",
+    "maven_environment",
     "prepare",
     "record_count",
     "run",
@@ -116,6 +118,11 @@ BROKER_FLAGS: Final = ("-Xmx512m", "-Xms128m", *TOOL_FLAGS[1:])
 SMALL: Final = ("-Xmx256m", "-Xms64m")
 
 
+def maven_environment() -> dict[str, str]:
+    """For Maven, which lives for seconds: the compiler that makes the fastest code takes longer than it saves."""
+    return {**os.environ, "MAVEN_OPTS": f"{os.environ.get('MAVEN_OPTS', '')} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+
+
 def available() -> str | None:
     """Why Apache's tools cannot be run here, or None if they can."""
     java = _java()
@@ -163,6 +170,7 @@ def classpath() -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=maven_environment(),
             text=True,
             check=False,
         )
@@ -218,7 +226,23 @@ def prepare() -> None:
 
 def command(tool: str, *args: str) -> list[str]:
     """The command line that does what Apache's script ``tool`` does with ``args``."""
-    return _java_command(tool, TOOL_FLAGS, args)
+    return java(MAIN_CLASSES[tool], *args)
+
+
+def java(main: str, *args: str, flags: Sequence[str] = TOOL_FLAGS, classes: Path | None = None) -> list[str]:
+    """The command line that runs a class of Apache's, or one of the folder ``classes``, which may use Apache's."""
+    prepare()
+    with_its_own = [] if classes is None else ["-cp", f"{classpath()}{os.pathsep}{classes}"]  # of two the later counts
+    return [
+        _java() or "java",
+        *flags,
+        f"-XX:SharedArchiveFile={_archive()}",
+        f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
+        f"@{_argument_file()}",
+        *with_its_own,
+        main,
+        *args,
+    ]
 
 
 def run(
@@ -299,7 +323,7 @@ class Broker:
         *,
         node_id: int = 1,
         flags: Sequence[str] = (),
-        start_timeout: float = 60,
+        start_timeout: float = 180,
         controller: Broker | None = None,
     ) -> None:
         """With ``controller`` it is a broker only, in the cluster of that one, which must be running."""
@@ -383,10 +407,10 @@ class Broker:
         """Start the broker on its folder, as it was left, and wait until it answers."""
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                _java_command(
-                    "kafka-server-start",
-                    (*BROKER_FLAGS, "-Dkafka.log.level=INFO", *self._flags),
-                    (str(self.folder / "server.properties"),),
+                java(
+                    MAIN_CLASSES["kafka-server-start"],
+                    str(self.folder / "server.properties"),
+                    flags=(*BROKER_FLAGS, "-Dkafka.log.level=INFO", *self._flags),
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -527,7 +551,7 @@ class Brokers:
     ) -> None:
         self.close()
 
-    def wait_until_complete(self, timeout: float = 60) -> None:
+    def wait_until_complete(self, timeout: float = 180) -> None:
         """Start those that do not run, and wait until each running broker knows all of them."""
         for node in self.nodes:
             if node.process is None:
@@ -594,19 +618,6 @@ def _archive() -> Path:
 
 def _argument_file() -> Path:
     return _cache_folder() / "arguments"
-
-
-def _java_command(tool: str, flags: Sequence[str], args: Sequence[str]) -> list[str]:
-    prepare()
-    return [
-        _java() or "java",
-        *flags,
-        f"-XX:SharedArchiveFile={_archive()}",
-        f"-Dlog4j2.configurationFile={LOGGING.as_uri()}",
-        f"@{_argument_file()}",
-        MAIN_CLASSES[tool],
-        *args,
-    ]
 
 
 def _environment(added: Mapping[str, str] | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support import apache
+from tests.support.packages import java_classes
 
 HARNESS = Path(__file__).resolve().parent / "Harness.java"
 
@@ -22,23 +23,19 @@ _OF_THE_CONTROLLER = {"kafka-acls", "kafka-client-metrics", "kafka-configs"}
 
 
 class Tools:
-    """Apache's tools, talking to the cluster at ``address``, or those that talk to none."""
+    """Apache's tools, talking to the cluster at ``address``; without one each command line says to which, if to any.
+    Names of files are those of the folder ``cwd``.
+    """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, *, cwd: Path | None = None) -> None:
         self._to = [] if address is None else ["--bootstrap-server", address]
+        self._cwd = cwd
         self._changed = False
 
     def __enter__(self) -> Self:
-        apache.prepare()
         self._process = subprocess.Popen(
-            [
-                "java",
-                *apache.TOOL_FLAGS,
-                f"-Dlog4j2.configurationFile={apache.LOGGING.as_uri()}",
-                "-cp",
-                apache.classpath(),
-                str(HARNESS),
-            ],
+            apache.java("Harness", classes=java_classes(HARNESS)),
+            cwd=self._cwd,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

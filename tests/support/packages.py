@@ -58,6 +58,15 @@ def go_program(name: str) -> Path:
     return made / name
 
 
+def java_classes(program: Path) -> Path:
+    """The folder of the classes of a program that uses Apache's: to compile them takes longer than to start it."""
+    return _made(
+        program.stem,
+        [program, apache.POM],
+        lambda aside: _run(["javac", "-proc:none", "-cp", apache.classpath(), "-d", str(aside), str(program)], aside),
+    )
+
+
 def java_clients(version: str) -> str:
     """The class path of Apache's Java clients of a release, which ``java/pom.xml`` resolves."""
     return class_path(f"java-{version}", WIRE / "java" / "pom.xml", f"-Dkafka.version={version}")
@@ -105,7 +114,13 @@ def _run(command: list[str], folder: Path) -> None:
     """Raises NotHereError with the end of what it told."""
     try:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            env=apache.maven_environment(),  # which the other commands do not know
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
         )
     except subprocess.TimeoutExpired:
         raise NotHereError(f"{' '.join(command)} did not end in {_PATIENCE:.0f} s") from None

@@ -6,36 +6,44 @@ import json
 import socket
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support import apache
+from tests.support.apache_tools import Tools
 from tests.support.console import produce, values
 from tests.support.served import PATIENCE, Served
 
 pytestmark = [pytest.mark.apache, pytest.mark.timeout(600)]
 
 
-def _run(served: Served, tool: str, *arguments: str, stdin: bytes = b"") -> str:
-    done = apache.run(tool, "--bootstrap-server", served.address, *arguments, input=stdin, timeout=PATIENCE * 2)
-    assert done.returncode == 0, (tool, arguments, done.stdout, done.stderr)
-    return done.stdout.decode()
+@pytest.fixture
+def run(java: Tools, served: Served) -> Callable[..., str]:
+    """Runs one of Apache's tools at the port: what it prints."""
+
+    def run(tool: str, *arguments: str, stdin: bytes = b"") -> str:
+        done = java.run(tool, "--bootstrap-server", served.address, *arguments, input=stdin)
+        assert done.returncode == 0, (tool, arguments, done.stdout, done.stderr)
+        return done.stdout.decode()
+
+    return run
 
 
-def test_records_go_in_and_come_out_of_each_kind_of_group(served: Served) -> None:
-    _run(served, "kafka-console-producer", "--topic", "java", stdin=b"one\ntwo\n")
+def test_records_go_in_and_come_out_of_each_kind_of_group(served: Served, run: Callable[..., str]) -> None:
+    run("kafka-console-producer", "--topic", "java", stdin=b"one\ntwo\n")
     assert produce(served.directory, "three\n", "--topic", "java").code == 0
     assert values(served.directory, "java") == [b"one", b"two", b"three"]
     read = ("kafka-console-consumer", "--topic", "java", "--from-beginning", "--max-messages", "3")
-    assert _run(served, *read) == "one\ntwo\nthree\n"
-    assert _run(served, *read, "--group", "classic") == "one\ntwo\nthree\n"
+    assert run(*read) == "one\ntwo\nthree\n"
+    assert run(*read, "--group", "classic") == "one\ntwo\nthree\n"
     consumer = ("--group", "consumer", "--command-property", "group.protocol=consumer")
-    assert _run(served, *read, *consumer) == "one\ntwo\nthree\n"
-    told = _run(served, "kafka-consumer-groups", "--describe", "--all-groups", "--state").split()
+    assert run(*read, *consumer) == "one\ntwo\nthree\n"
+    told = run("kafka-consumer-groups", "--describe", "--all-groups", "--state").split()
     assert told.count("Empty") == 3  # the consumer without a group had one of its own
     for group in ("classic", "consumer"):
-        lines = _run(served, "kafka-consumer-groups", "--describe", "--group", group).splitlines()
+        lines = run("kafka-consumer-groups", "--describe", "--group", group).splitlines()
         assert lines[-1].split()[:6] == [group, "java", "0", "3", "3", "0"]
 
 
@@ -72,30 +80,30 @@ def test_a_java_consumer_and_one_of_the_shell_share_a_group(served: Served) -> N
             java.communicate()
 
 
-def test_the_admin_tools(served: Served, tmp_path: Path) -> None:
-    _run(served, "kafka-topics", "--create", "--topic", "admin", "--partitions", "2", "--config", "retention.ms=100000")
-    _run(served, "kafka-topics", "--alter", "--topic", "admin", "--partitions", "3")
-    described = _run(served, "kafka-topics", "--describe", "--topic", "admin")
+def test_the_admin_tools(served: Served, run: Callable[..., str], tmp_path: Path) -> None:
+    run("kafka-topics", "--create", "--topic", "admin", "--partitions", "2", "--config", "retention.ms=100000")
+    run("kafka-topics", "--alter", "--topic", "admin", "--partitions", "3")
+    described = run("kafka-topics", "--describe", "--topic", "admin")
     assert "PartitionCount: 3" in described and "retention.ms=100000" in described
     entity = ("--entity-type", "topics", "--entity-name", "admin")
-    _run(served, "kafka-configs", "--alter", *entity, "--add-config", "max.message.bytes=5000")
-    _run(served, "kafka-configs", "--alter", *entity, "--delete-config", "retention.ms")
-    configs = _run(served, "kafka-configs", "--describe", *entity)
+    run("kafka-configs", "--alter", *entity, "--add-config", "max.message.bytes=5000")
+    run("kafka-configs", "--alter", *entity, "--delete-config", "retention.ms")
+    configs = run("kafka-configs", "--describe", *entity)
     assert "max.message.bytes=5000" in configs and "retention.ms" not in configs
     assert produce(served.directory, "1\n2\n3\n", "--topic", "admin", "--partition", "0").code == 0
     wanted = tmp_path / "delete.json"
     wanted.write_text(json.dumps({"partitions": [{"topic": "admin", "partition": 0, "offset": 2}], "version": 1}))
-    assert "low_watermark: 2" in _run(served, "kafka-delete-records", "--offset-json-file", str(wanted))
-    assert _run(served, "kafka-get-offsets", "--topic", "admin", "--time", "earliest").splitlines()[0] == "admin:0:2"
-    assert '"partition":"admin-0"' in _run(served, "kafka-log-dirs", "--describe")
-    assert "LeaderId:" in _run(served, "kafka-metadata-quorum", "describe", "--status")
+    assert "low_watermark: 2" in run("kafka-delete-records", "--offset-json-file", str(wanted))
+    assert run("kafka-get-offsets", "--topic", "admin", "--time", "earliest").splitlines()[0] == "admin:0:2"
+    assert '"partition":"admin-0"' in run("kafka-log-dirs", "--describe")
+    assert "LeaderId:" in run("kafka-metadata-quorum", "describe", "--status")
     group = ("--group", "reset", "--topic", "admin")
-    _run(served, "kafka-consumer-groups", "--reset-offsets", *group, "--to-latest", "--execute")
-    assert _run(served, "kafka-groups", "--list").split()[-2:] == ["reset", "Classic"]  # and no protocol
-    _run(served, "kafka-consumer-groups", "--delete-offsets", *group)
-    _run(served, "kafka-consumer-groups", "--delete", "--group", "reset")
-    _run(served, "kafka-topics", "--delete", "--topic", "admin")
-    assert _run(served, "kafka-topics", "--list").split() == []
+    run("kafka-consumer-groups", "--reset-offsets", *group, "--to-latest", "--execute")
+    assert run("kafka-groups", "--list").split()[-2:] == ["reset", "Classic"]  # and no protocol
+    run("kafka-consumer-groups", "--delete-offsets", *group)
+    run("kafka-consumer-groups", "--delete", "--group", "reset")
+    run("kafka-topics", "--delete", "--topic", "admin")
+    assert run("kafka-topics", "--list").split() == []
 
 
 def _versions(address: str) -> dict[int, tuple[int, int]]:

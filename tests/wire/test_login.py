@@ -16,6 +16,7 @@ import pytest
 from pykafka_store import scram
 from pykafka_store.open import open_data_directory
 from tests.support import apache
+from tests.support.apache_tools import Tools
 from tests.support.certificates import KEY_PASSWORD, Certificates
 from tests.support.console import produce, values
 from tests.support.frames import ask, authenticate, connect, handshake, plain, receive, send
@@ -144,7 +145,7 @@ def test_kcat_comes_in_with_the_password_and_not_without(
 @pytest.mark.apache
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_apaches_tools_come_in_with_the_password_and_not_without(
-    served: Served, certificates: Certificates, tmp_path: Path, mechanism: str
+    java: Tools, served: Served, certificates: Certificates, tmp_path: Path, mechanism: str
 ) -> None:
     module = "plain.PlainLoginModule" if mechanism == "PLAIN" else "scram.ScramLoginModule"
     assert produce(served.directory, "one\n", "--topic", "guarded").code == 0
@@ -158,7 +159,7 @@ def test_apaches_tools_come_in_with_the_password_and_not_without(
             encoding="iso-8859-1",
         )
         words = ("--bootstrap-server", served.addresses[1], "--command-config", str(config), "--list")
-        return apache.run("kafka-topics", *words, timeout=PATIENCE * 2)
+        return java.run("kafka-topics", *words)
 
     assert run(PASSWORD.replace('"', r'\\"')).stdout == b"guarded\n"
     wrong = run("wrong")
