@@ -30,24 +30,40 @@ _KINDS = {
 }  # fmt: skip
 
 _COLUMNS = """
-WITH RECURSIVE within (number, oid, modifier, is_element) AS (
-    SELECT attnum, atttypid, atttypmod, false FROM pg_attribute
-    WHERE attrelid = %(table)s AND attnum > 0 AND NOT attisdropped
+SELECT attname, atttypid, atttypmod, format_type(atttypid, atttypmod), atthasdef OR attidentity != '',
+       attgenerated != '' OR attidentity = 'a'
+FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+
+_HELD = """
+WITH RECURSIVE within (oid, modifier, is_element) AS (
+    SELECT %s::oid, %s::integer, false
     UNION ALL
-    SELECT number, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
+    SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE e.oid END,
            CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE modifier END, is_element OR t.typtype != 'd'
     FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
     WHERE t.typtype = 'd' OR e.oid IS NOT NULL
 )
-SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atthasdef OR a.attidentity != '',
-       a.attgenerated != '' OR a.attidentity = 'a',
-       t.typname, format_type(t.oid, modifier), is_element, t.typdelim::text,
+SELECT t.typname, format_type(t.oid, modifier), is_element, t.typdelim::text,
        CASE t.typname WHEN 'money' THEN scale(0::money::numeric) END
-FROM within JOIN pg_attribute a ON a.attrelid = %(table)s AND a.attnum = number
-     JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
-WHERE t.typtype != 'd' AND e.oid IS NULL ORDER BY number
+FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+WHERE t.typtype != 'd' AND e.oid IS NULL
 """
-"""Columns, and what they hold: a domain what it is made of, an array its elements."""
+
+
+class Held(NamedTuple):
+    """What a type holds: a domain what it is made of, an array its elements."""
+
+    base: str
+    declared: str
+    is_element: bool
+    delimiter: str
+    scale: int | None
+    """Digits behind the point, of a type whose name does not tell."""
+
+
+HeldByType = dict[tuple[int, int], Held]
+"""By a type's oid and modifier. It never changes: a domain keeps what it is made of, and a new one has a new oid."""
 
 _SCALE = re.compile(r"numeric\([0-9]+,(-?[0-9]+)\)")
 _PRECISION = re.compile(r"(?:timestamp|time|interval|ts(?:tz)?(?:multi)?range)\b[^(]*(?:\(([0-9])\))?")
@@ -61,29 +77,35 @@ class _Limits(NamedTuple):
     size: int | None = None
 
 
-def _limits(held: str, scale: int | None) -> _Limits:
-    """See :class:`pykafka_store.sink.target.Column`. ``scale``: that of a type whose name does not tell it."""
-    if (found := _SCALE.match(held)) is not None:
+def _limits(held: Held) -> _Limits:
+    """See :class:`pykafka_store.sink.target.Column`."""
+    if (found := _SCALE.match(held.declared)) is not None:
         return _Limits(scale=int(found[1]))
-    if (found := _PRECISION.match(held)) is not None:
+    if (found := _PRECISION.match(held.declared)) is not None:
         return _Limits(scale=int(found[1] or 6))
-    found = _LENGTH.match(held)
-    return _Limits(scale, int(found[1]) if found is not None else None, _SIZES.get(held))
+    found = _LENGTH.match(held.declared)
+    return _Limits(held.scale, int(found[1]) if found is not None else None, _SIZES.get(held.declared))
 
 
-def read_table(connection: psycopg.Connection[Any], oid: int, label: str, pending: str) -> TableSchema:
-    """A table by its oid; ``pending`` is the name of the note about it. Raises SinkError for what is no table."""
+def read_table(
+    connection: psycopg.Connection[Any], oid: int, label: str, pending: str, types: HeldByType
+) -> TableSchema:
+    """A table by its oid; ``pending`` is the name of the note about it, and ``types`` are those known by now. Raises
+    SinkError for what is no table.
+    """
     (kind,) = connection.execute("SELECT relkind::text FROM pg_class WHERE oid = %s", (oid,)).fetchone() or ("",)
     if kind not in {"r", "p"}:
         raise SinkError(f"{label} is a view or the like and no table: name another one")
     columns = {}
-    for name, declared, has_default, generated, base, held, is_element, delimiter, scale in connection.execute(
-        _COLUMNS, {"table": oid}
-    ):
-        kind = _KINDS.get(base, Kind.OTHER)
-        of_elements = (kind, delimiter) if is_element else ()
+    for name, of_type, modifier, declared, has_default, generated in connection.execute(_COLUMNS, (oid,)).fetchall():
+        if (of_type, modifier) not in types:
+            (found,) = connection.execute(_HELD, (of_type, modifier)).fetchall()
+            types[of_type, modifier] = Held(*found)
+        held = types[of_type, modifier]
+        kind = _KINDS.get(held.base, Kind.OTHER)
+        of_elements = (kind, held.delimiter) if held.is_element else ()
         columns[name] = Column(
-            name, Kind.OTHER if is_element else kind, declared, has_default, generated, *_limits(held, scale),
+            name, Kind.OTHER if held.is_element else kind, declared, has_default, generated, *_limits(held),
             *of_elements,
         )  # fmt: skip
     primary: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from pykafka_store.databases.postgres import SCHEMA_LOCK, Session, line_of, quot
 from pykafka_store.model import TopicPartition
 from pykafka_store.sink.offsets_table import OffsetsTable
 from pykafka_store.sink.postgres_copy import binary_types, copy_rows, types_held, types_of
-from pykafka_store.sink.postgres_schema import TYPES, read_table
+from pykafka_store.sink.postgres_schema import TYPES, HeldByType, read_table
 from pykafka_store.sink.target import (
     NOTES_TABLE,
     OFFSETS_TABLE,
@@ -72,6 +72,7 @@ class PostgresTarget:
         self._psycopg = self._session.psycopg
         self.name = self._session.name
         self.close = self._session.close
+        self._types: HeldByType = {}
         self._offsets = OffsetsTable("%s")
         self._dead_letters: str | None = None
         self._id: str | None = None
@@ -123,7 +124,7 @@ class PostgresTarget:
             oid = self._oid(connection, table)
             if oid is None:
                 return None
-            return read_table(connection, oid, f"{self.name}: {table}", f"pending {table}")
+            return read_table(connection, oid, f"{self.name}: {table}", f"pending {table}", self._types)
 
     def check_name(self, name: str) -> str | None:
         """See :meth:`pykafka_store.sink.target.Target.check_name`."""
