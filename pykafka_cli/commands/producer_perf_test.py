@@ -275,7 +275,7 @@ class _Run:
 
     def tell_interval(self) -> None:
         now = self._now()
-        if now - self._window_start >= self._interval:
+        if self._window.records and now - self._window_start >= self._interval:
             self._shown.clear()
             self._env.out(self._window.window_line(now - self._window_start))
             self._env.stdout.flush()
