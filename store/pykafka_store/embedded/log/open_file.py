@@ -15,6 +15,8 @@ from pykafka_store.format.state import PublishedState
 
 READ_SIZE = 1 << 20
 """Bytes that are read of a log at a time."""
+_AHEAD = 1 << 14
+"""Bytes that are read for headers where more than a few are in them."""
 
 
 class OpenFile:
@@ -111,15 +113,20 @@ class OpenFile:
         """(position, header) of the batches from ``position``, where offset ``expected`` begins, to ``end``, as far as
         their offsets follow one on the other. No CRC is checked.
         """
+        data, start, count = b"", position, HEADER_SIZE
         while position < end:
+            if position - start + HEADER_SIZE > len(data):
+                data, start = self.read_at(count, position), position
             try:
-                header = parse_header(self.read_at(HEADER_SIZE, position))
+                header = parse_header(data, position - start)
             except (StructError, CorruptRecordError, UnsupportedVersionError):
                 return
             if not follows(header, expected, gaps) or position + header.size > end:
                 return
             yield position, header
             position, expected = position + header.size, header.last_offset + 1
+            # Of small batches many are read at once; of large ones only the headers.
+            count = _AHEAD if header.size < _AHEAD // 8 else HEADER_SIZE
 
     def valid_batches(self, position: int, end: int, expected: int, gaps: bool) -> Iterator[Batch]:
         """Whole batches whose CRC checks and whose offsets go on from ``expected``, up to the first that is not such a
