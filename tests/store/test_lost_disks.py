@@ -16,8 +16,9 @@ from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.partitions import hosted
 from pykafka_store.embedded.replication.replicas import Replicas
+from pykafka_store.embedded.replication.upkeep import upkeep_of
 from pykafka_store.errors import StoreError
-from pykafka_store.model import OffsetAt
+from pykafka_store.model import ConfigResource, OffsetAt
 from tests.store.helpers import AT_ONCE
 from tests.store.test_replication import T, Three, content
 
@@ -157,3 +158,45 @@ def test_a_disk_that_goes_under_an_append_does_not_bring_back_what_was_deleted(t
         if verbs <= lost_at:
             break
     assert lost_at > 5
+
+
+def test_a_disk_that_goes_under_compaction_leaves_no_segment_whose_records_are_in_another(tmp_path: Path) -> None:
+    """One that could not be seen for a moment was taken for removed, and its old records were read again."""
+    configs = {"cleanup.policy": "compact", "internal.segment.bytes": "300", "min.cleanable.dirty.ratio": "1"}
+    merging = {"internal.segment.bytes": "10000", "min.cleanable.dirty.ratio": "0"}
+    prepared = tmp_path / "prepared"
+    with EmbeddedCluster(str(prepared)) as cluster:
+        cluster.admin().create_topic("t", configs=configs)
+        with cluster.producer(AT_ONCE) as producer:
+            for number in range(12):
+                producer.send("t", [b"%d" % number * 40], keys=[b"k%d" % (number % 2)])
+        cluster.admin().incremental_alter_configs(ConfigResource("topic", "t"), merging)
+
+    def compacted(path: Path, disk: LosesOne | None = None, lost_at: int = -1) -> tuple[int, list[str], list[bytes]]:
+        verbs = 0
+        with EmbeddedCluster(str(path), disk=disk or Disk()) as cluster:
+            (upkeep,) = upkeep_of(hosted(cluster.engine, T))
+            if disk is not None:
+                disk.begin(lost_at, 1)
+                with suppress(StoreError, FileNotFoundError):
+                    upkeep.run()
+                verbs = disk.end()
+            upkeep.run()
+            with cluster.consumer() as consumer:
+                consumer.assign({T: OffsetAt.EARLIEST})
+                found = [value for run in consumer.poll(max_records=100) for value in run.values]
+        names = sorted(each.name for each in (path / "brokers" / "0" / "t-0").glob("*.log*"))
+        return verbs, names, found
+
+    shutil.copytree(prepared, tmp_path / "plain")
+    _, names, found = compacted(tmp_path / "plain")
+    assert len(names) < 4 < len(list((prepared / "brokers" / "0" / "t-0").glob("*.log")))
+    for lost_at in count():
+        path = tmp_path / str(lost_at)
+        shutil.copytree(prepared, path)
+        verbs, *left = compacted(path, LosesOne(path / "brokers" / "0"), lost_at)
+        assert left == [names, found], lost_at
+        shutil.rmtree(path)
+        if verbs <= lost_at:
+            break
+    assert lost_at > 40

@@ -134,8 +134,9 @@ class CleanedSegment:
         base = self._segment.base_offset
         if end is None:
             end = self._end()
-        for other in list_segments(self._disk, self._directory):
-            if base < other < end:
+        # Looked at again: what could not be seen for a moment, as its disk went and came back, is not gone.
+        while others := [each for each in list_segments(self._disk, self._directory) if base < each < end]:
+            for other in others:
                 Segment(self._disk, self._directory, other).remove()
         self._disk.sync_directory(self._directory)
         for suffix in INDEX_SUFFIXES:
