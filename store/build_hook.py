@@ -18,6 +18,7 @@ import shutil
 import sysconfig
 import tempfile
 import zlib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class CompiledModules(BuildHookInterface[Any]):
             if _is_set("PYKAFKA_COMPILE"):
                 raise
             return f"compiling failed: {error}"
+        # What mypyc's own types are made of: the compiled modules ask for it when they are loaded, their sources don't.
+        build_data["dependencies"].append(f"librt>={metadata.version('librt')}")
         if in_place:
             for path in built:
                 shutil.copy2(path, _place_in_tree(path.relative_to(scratch / "lib")))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pykafka_cli.console.records_in import BadLineError
+from pykafka_cli.console.records_in import BadLineError, LineMessageReader
 from pykafka_cli.console.stdin import LineTooLongError
 from pykafka_cli.errors import CommandFailure
 from pykafka_store.errors import InvalidRequestError, InvalidTopicError, RecordTooLargeError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pykafka_cli.console.records_in import InputRecords, RecordReader
     from pykafka_cli.console.stdin import Lines
     from pykafka_cli.env import Env
@@ -26,28 +28,39 @@ def produce(env: Env, lines: Lines, reader: RecordReader, sending: Sending) -> N
 
     Raises BadLineError at a line that is no record, after the records before it are sent.
     """
+    takes_text = isinstance(reader, LineMessageReader) and reader.takes_text
     prompt = env.stdin_is_terminal and env.stdout_is_terminal
     while True:
         if prompt and lines.at_line_start():
             env.stdout.write(b">")
             env.stdout.flush()
         try:
-            arrived = lines.read()
+            arrived = lines.read_text() if takes_text else lines.read()
         except LineTooLongError as error:
             sending.refuse(error)
             continue
         if not arrived:
             return
         try:
-            records = reader.records(arrived, lines.first)
+            for records in _records(reader, arrived, lines.first):
+                sending.send(records)
+                if takes_text:
+                    lines.passed(len(records.values))
         except BadLineError as error:
             sending.send(error.before)
             sending.flush()
             raise
-        sending.send(records)
         if not lines.more_is_waiting():
             sending.flush()
         sending.report.show_progress(lines.bytes_read)
+
+
+def _records(reader: RecordReader, arrived: bytes | list[bytes], first: int) -> Iterator[InputRecords]:
+    """The records of lines, in one text or one by one, of which the first has the number ``first``."""
+    if isinstance(arrived, list):
+        yield reader.records(arrived, first)
+    elif isinstance(reader, LineMessageReader):
+        yield from reader.records_of(arrived, first)
 
 
 class Sending:

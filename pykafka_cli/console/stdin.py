@@ -38,14 +38,13 @@ class Lines:
         self._limit = limit
         self._at_once = at_once
         self._text = b""
-        """Bytes that were read and are not split yet; their line ends are all ``\\n``."""
+        """Whole lines that were read and not returned yet, each with a ``\\n`` behind it."""
         self._unfinished = bytearray()
         """The beginning of a line whose end has not come."""
         self._skipped = 0
         """Bytes of a line above the limit that were dropped so far; 0 if the line at hand is not one."""
         self._split_line_end = False
         """Whether the last chunk ended in a ``\\r``: a ``\\n`` that follows belongs to it."""
-        self._ready: list[bytes] = []
         self._ended = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
@@ -59,25 +58,37 @@ class Lines:
 
         Raises LineTooLongError in place of a line above the limit, once its end has come; the next call goes on.
         """
-        while not self._ready:
-            if self._text:
-                self._split()
-            elif self._ended:
-                return []
-            else:
-                self._receive(self._chunk())
-        lines, self._ready = self._ready, []
+        self._wait()
         self.first = self._next
+        lines = self._text.split(b"\n", self._at_once)
+        self._text = lines.pop()
         self._next += len(lines)
         return lines
 
+    def read_text(self) -> bytes:
+        """As ``read``, but all the lines that have arrived in one piece, each with a ``\\n`` behind it. Whoever cuts
+        them tells ``passed`` how many there were.
+        """
+        self._wait()
+        self.first = self._next
+        text, self._text = self._text, b""
+        return text
+
+    def passed(self, count: int) -> None:
+        """So many lines of a text were records: the number of the next one."""
+        self._next += count
+
+    def _wait(self) -> None:
+        while not (self._text or self._ended):
+            self._receive(self._chunk())
+
     def more_is_waiting(self) -> bool:
         """Whether ``read`` would return without waiting for the other end of a pipe or a terminal."""
-        return bool(self._ready or self._text or self._ended or self._poll.poll(0))
+        return bool(self._text or self._ended or self._poll.poll(0))
 
     def at_line_start(self) -> bool:
         """Whether nothing of the next line has been read yet."""
-        return not (self._unfinished or self._skipped or self._text or self._ready)
+        return not (self._unfinished or self._skipped or self._text)
 
     def _chunk(self) -> bytes:
         while True:
@@ -96,25 +107,17 @@ class Lines:
         self._split_line_end = chunk.endswith(b"\r")
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        self._text = chunk
-
-    def _split(self) -> None:
-        """Make lines ready out of the text at hand."""
-        lines = self._text.split(b"\n", self._at_once)
-        rest = lines.pop()
-        refusal = None
-        if lines and self._skipped:
-            refusal = self._refusal(lines.pop(0))
-        elif lines and self._unfinished:
-            self._unfinished += lines[0]
-            lines[0] = bytes(self._unfinished)
-            self._unfinished.clear()
-        self._ready = lines
-        if b"\n" in rest:
-            self._text = rest
-        else:
-            self._text = b""
-            self._keep(rest)
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            self._keep(chunk)
+            return
+        refusal, begin = None, 0
+        if self._skipped:
+            begin = chunk.index(b"\n") + 1
+            refusal = self._refusal(chunk[: begin - 1])
+        self._text = b"".join((self._unfinished, memoryview(chunk)[begin:end]))
+        self._unfinished.clear()
+        self._keep(chunk[end:])
         if refusal:
             raise refusal
 
@@ -133,7 +136,7 @@ class Lines:
         if self._skipped:
             raise self._refusal(b"")
         if self._unfinished:
-            self._ready = [bytes(self._unfinished)]
+            self._text = bytes(self._unfinished) + b"\n"
             self._unfinished.clear()
 
     def _refusal(self, last_piece: bytes) -> LineTooLongError:

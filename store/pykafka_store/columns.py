@@ -12,6 +12,7 @@ from operator import index
 from typing import NamedTuple, TypeVar, cast
 
 from pykafka_store.compiled import COMPILED
+from pykafka_store.fields import Fields
 from pykafka_store.model import Header
 
 BYTES = (bytes, bytearray, memoryview)
@@ -47,8 +48,8 @@ def sendable_columns(
             raise TypeError(
                 f"{name} is {_kind(column)}, and a column of {name} is needed: [{name[:-1]}] for one record"
             )
-    values = _sliceable("values", values)
-    keys = None if keys is None else _sliceable("keys", keys)
+    values = values if isinstance(values, Fields) else _sliceable("values", values)
+    keys = keys if keys is None or isinstance(keys, Fields) else _sliceable("keys", keys)
     headers = None if headers is None else _sliceable("headers", headers)
     stamps = None if timestamps is None else _numbers("timestamps", timestamps)
     chosen = None if partitions is None else _numbers("partitions", partitions)
@@ -74,6 +75,8 @@ def _sliceable(name: str, column: Sequence[T]) -> Sequence[T]:
 
 
 def _fields(name: str, column: Sequence[object]) -> Sequence[bytes | None]:
+    if isinstance(column, Fields):
+        return column
     if _are_usual(column) if COMPILED else _USUAL.issuperset(map(type, column)):
         return cast("Sequence[bytes | None]", column)
     found: list[bytes | None] = []
@@ -94,6 +97,8 @@ def _are_usual(column: Sequence[object]) -> bool:
 
 def has_null(column: Sequence[object]) -> bool:
     """Whether there is a null in the column."""
+    if isinstance(column, Fields):
+        return False
     if COMPILED:  # ``in`` asks each item whether it equals None
         return any(item is None for item in column)
     return None in column

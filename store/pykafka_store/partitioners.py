@@ -26,36 +26,40 @@ def murmur2(data: bytes) -> int:
     >>> murmur2(b"21"), murmur2(b"foobar")
     (-973932308, -790332482)
     """
-    hashed = _hash(data)
+    hashed = _hash(data, 0, len(data))
     return hashed - (1 << 32) if hashed & 0x80000000 else hashed
 
 
-def _hash(data: bytes) -> i64:
-    """Murmur2 as a number that is not negative. A product of 32 bits and _M fits into 63."""
-    length: i64 = len(data)
-    hashed: i64 = (0x9747B28C ^ length) & _MASK
+def _hash(data: bytes, begin: i64, end: i64) -> i64:
+    """Murmur2 of a part of the data, as a number that is not negative. A product of 32 bits and _M fits into 63."""
+    hashed: i64 = (0x9747B28C ^ (end - begin)) & _MASK
     word: i64 = 0
-    place: i64 = 0
-    while place + 4 <= length:
+    place: i64 = begin
+    while place + 4 <= end:
         word = data[place] | data[place + 1] << 8 | data[place + 2] << 16 | data[place + 3] << 24
         word = (word * _M) & _MASK
         word = ((word ^ (word >> 24)) * _M) & _MASK
         hashed = ((hashed * _M) & _MASK) ^ word
         place += 4
-    if place < length:
+    if place < end:
         word = data[place]
-        if place + 1 < length:
+        if place + 1 < end:
             word |= data[place + 1] << 8
-        if place + 2 < length:
+        if place + 2 < end:
             word |= data[place + 2] << 16
         hashed = ((hashed ^ word) * _M) & _MASK
     hashed = ((hashed ^ (hashed >> 13)) * _M) & _MASK
     return hashed ^ (hashed >> 15)
 
 
+def partition_between(text: bytes, begin: i64, end: i64, partitions: i64) -> i64:
+    """``partition_for_key`` of the key that lies there in a text."""
+    return (_hash(text, begin, end) & 0x7FFFFFFF) % partitions
+
+
 def partition_for_key(key: bytes, partitions: int) -> int:
     """The partition of a key, over all partitions of a topic."""
-    return (_hash(key) & 0x7FFFFFFF) % partitions
+    return (_hash(key, 0, len(key)) & 0x7FFFFFFF) % partitions
 
 
 _REMEMBERED = 1 << 15

@@ -15,6 +15,7 @@ from typing import cast
 
 from pykafka_store.compiled import COMPILED
 from pykafka_store.errors import CorruptRecordError
+from pykafka_store.fields import Fields
 from pykafka_store.format.record_loop import encode_one_by_one, header_blocks
 from pykafka_store.format.varint import decode_varint, encode_varint, grow
 from pykafka_store.model import Header
@@ -218,12 +219,27 @@ def encode_records(
     ``blocks`` of the headers (:func:`pykafka_store.format.record_loop.header_blocks`), which stand for them.
     """
     count = len(values)
+    if isinstance(values, Fields) and isinstance(timestamps, int):
+        key_places = _places_in(values.text, keys)
+        if key_places is not None:
+            from pykafka_store.field_loops import encode_fields
+
+            if blocks is None:
+                blocks = [] if headers is None else header_blocks(headers)
+            return encode_fields(values.text, values.places, key_places, list(blocks))
     headers_are_none = headers is None and blocks is None
     if isinstance(timestamps, int) and keys is None and headers_are_none and count <= _PLAIN_LIMIT:
         with suppress(TypeError):  # a null among the values
             return _encode_plain(cast("Sequence[bytes]", values), lengths)
     encode = encode_one_by_one if COMPILED else encode_columns
     return encode(values, keys, headers, timestamps, blocks)
+
+
+def _places_in(text: bytes, keys: Sequence[bytes | None] | None) -> bytes | None:
+    """The places of keys that lie in the text of the values; none of no keys; None where they lie elsewhere."""
+    if keys is None:
+        return b""
+    return keys.places if isinstance(keys, Fields) and keys.text is text else None
 
 
 # ----------------------------------------------------------------------------------------------------------- decode

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from pykafka_store.columns import Columns, sendable_columns
 from pykafka_store.compiled import COMPILED
+from pykafka_store.fields import Fields
 from pykafka_store.format.copies import copied_producer
 from pykafka_store.format.record_loop import header_blocks, known_blocks
 from pykafka_store.model import Header
+from pykafka_store.partitioners import partitions_for_keys
 
 if TYPE_CHECKING:
     from mypy_extensions import i64  # a machine's number where it is compiled; nothing asks for it when it runs
@@ -67,6 +69,14 @@ class OutgoingRecords(NamedTuple):
             None if self.blocks is None else of(self.blocks),
         )
 
+    def partitions_of_keys(self, partitions: int) -> list[int]:
+        """The partition of each record by its key, of which none is null."""
+        if isinstance(self.keys, Fields):
+            from pykafka_store.field_loops import partitions_of
+
+            return partitions_of(self.keys.text, self.keys.places, partitions)
+        return partitions_for_keys(cast("Sequence[bytes]", self.keys), partitions)
+
     def split(self, partitions: Sequence[int]) -> Iterator[tuple[int, OutgoingRecords]]:
         """The records of each partition, in order, where each one's partition is given."""
         if COMPILED and self.origin is None:
@@ -84,9 +94,13 @@ class OutgoingRecords(NamedTuple):
         distinct = list(dict.fromkeys(partitions))
         if len(distinct) == 1:
             return [(distinct[0], self._replace(headers=None))]
-        number_of = {partition: number for number, partition in enumerate(distinct)}
-        numbers = [number_of[partition] for partition in partitions]
         count = len(distinct)
+        if max(distinct) < count:  # each partition gets some, and is its own number
+            number_of = {partition: partition for partition in distinct}
+            numbers = list(partitions)
+        else:
+            number_of = {partition: number for number, partition in enumerate(distinct)}
+            numbers = [number_of[partition] for partition in partitions]
         absent = [None] * count
         values = dealt(self.values, numbers, count)
         keys = absent if self.keys is None else dealt(self.keys, numbers, count)
@@ -96,10 +110,10 @@ class OutgoingRecords(NamedTuple):
         lengths = dealt(self.lengths, numbers, count)
         return [
             (
-                distinct[place],
+                partition,
                 OutgoingRecords(values[place], keys[place], None, times[place], lengths[place], None, blocks[place]),
             )
-            for place in range(count)
+            for partition, place in number_of.items()
         ]
 
     def slice(self, start: int, stop: int) -> OutgoingRecords:
@@ -120,8 +134,12 @@ def _nothing(_column: Sequence[T]) -> tuple[T, ...]:
     return ()
 
 
-def dealt(column: Sequence[Any], numbers: list[int], count: int) -> list[list[Any]]:
+def dealt(column: Sequence[Any], numbers: list[int], count: int) -> Sequence[Sequence[Any]]:
     """The items of which each number from 0 is, in order, where each one's number is given."""
+    if isinstance(column, Fields):
+        from pykafka_store.field_loops import dealt_places
+
+        return [Fields(column.text, places) for places in dealt_places(column.places, numbers, count)]
     parts: list[list[Any]] = [[] for _ in range(count)]
     items = column if isinstance(column, list) else list(column)
     for place in range(len(numbers)):
@@ -209,6 +227,10 @@ def record_lengths(
     values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, blocks: Sequence[bytes] | None
 ) -> list[int]:
     """Each record's bytes of key, value and headers."""
+    if isinstance(values, Fields) and (keys is None or isinstance(keys, Fields)):
+        from pykafka_store.field_loops import lengths_of
+
+        return lengths_of(values.places, b"" if keys is None else keys.places, [] if blocks is None else list(blocks))
     if COMPILED and not (keys is None and blocks is None):
         return lengths_one_by_one(
             list(values), [] if keys is None else list(keys), [] if blocks is None else list(blocks)

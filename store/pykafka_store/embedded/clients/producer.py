@@ -41,7 +41,7 @@ from pykafka_store.format.batch import (
     record_size_upper_bound,
 )
 from pykafka_store.model import NO_TIMESTAMP, Delivery, Header, SendFailure, TimestampType, TopicPartition
-from pykafka_store.partitioners import Sticky, load_partitioner, partition_for_key, partitions_for_keys
+from pykafka_store.partitioners import Sticky, load_partitioner, partition_for_key
 from pykafka_store.settings.client_configs import ClientConfig, check_idempotence
 from pykafka_store.settings.configs import TopicConfig
 from pykafka_store.threads import threads_take_turns
@@ -209,7 +209,7 @@ class EmbeddedProducer:
         """
         if max(records.lengths) + HEADER_SIZE + MAX_RECORD_OVERHEAD + 20 > self._max_request_size:
             return False
-        if "compact" in config.cleanup_policy and (records.keys is None or None in records.keys):
+        if "compact" in config.cleanup_policy and (records.keys is None or has_null(records.keys)):
             return False
         stamps = [records.timestamps] if isinstance(records.timestamps, int) else records.timestamps
         ends = min(stamps), max(stamps)
@@ -291,7 +291,7 @@ class EmbeddedProducer:
         if explicit is not None and None not in explicit:
             return cast("Sequence[int]", explicit)
         if explicit is None and self._partitioner is None and keys is not None and not has_null(keys):
-            return partitions_for_keys(cast("Sequence[bytes]", keys), topic.partitions)
+            return records.partitions_of_keys(topic.partitions)
         chosen = []
         for index in range(len(records.values)):
             given = explicit[index] if explicit is not None else None
