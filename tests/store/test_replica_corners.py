@@ -156,6 +156,28 @@ def test_who_was_eligible_is_not_when_fewer_are_enough(tmp_path: Path) -> None:
     three.close()
 
 
+def test_of_those_that_are_eligible_leads_who_has_most(tmp_path: Path) -> None:
+    """What ``acks=1`` appended while too few were in sync is lost with its leader, and not beside it."""
+    three = Three(tmp_path, min_insync_replicas="2")
+    three.send(b"a")
+    places = [three.broker(number) for number in range(3)]
+    away = [path.with_name(f"away{path.name}") for path in places]
+    places[0].rename(away[0])
+    places[2].rename(away[2])
+    with three.cluster.producer({**AT_ONCE, "acks": "1"}) as producer:
+        producer.send("t", [b"acks=1"], partitions=0)
+    assert (three.row().leader, three.row().isr) == (1, (1,))
+    places[1].rename(away[1])
+    three.cluster.maintain()
+    assert (three.row().leader, three.row().elr) == (None, (0, 1, 2))
+    for path, other in zip(places, away, strict=True):
+        other.rename(path)
+    three.cluster.maintain()
+    assert three.row().leader == 1
+    assert three.read() == [b"a", b"acks=1"]
+    three.close()
+
+
 def test_a_move_is_not_given_up_where_only_new_replicas_are_in_sync(tmp_path: Path) -> None:
     """Source of the text: ReplicationControlManager#cancelPartitionReassignment."""
     with EmbeddedCluster(str(tmp_path / "d")) as cluster:

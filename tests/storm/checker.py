@@ -120,7 +120,8 @@ class Checker:
             here = topic, partition
             if acks != "all" and topic in self._replicated:
                 # Such a record is at those in sync, and not shown while they are fewer than min.insync.replicas: then
-                # one that is eligible and lacks it may lead after them, as in Kafka (KIP-966).
+                # one that is eligible and lacks it may lead after them, as in Kafka (KIP-966). Of a topic that is not
+                # in ``replicated``, min.insync.replicas has to be 1 for that: it is on more brokers while it is moved.
                 self.counts["acknowledged by the leader alone"] += len(keys)
                 continue
             self.counts["acknowledged"] += len(keys)

@@ -260,16 +260,24 @@ class Leadership:
     def _choose(
         self, row: PartitionRow, config: TopicConfig, replicas: list[SyncedReplica], lost: Mapping[int, Exception]
     ) -> tuple[SyncedReplica | None, PartitionRow]:
-        """The leader among those that could be loaded, elected if need be: the first in the replica list. After a power
-        cut replicas may have lost different parts of what was never synced: then the one that has most.
+        """The leader among those that could be loaded, elected if need be: of those in sync the first in the replica
+        list. After a power cut they may have lost different parts of what was never synced: then the one that has most.
+
+        Where none is in sync, those that are eligible have all that readers were shown. Beyond that, one may have what
+        ``acks=1`` appended: who led last, or has most of what that one had. It leads, wherever it stands in the list
+        (Kafka takes the first, as its controller does not know their ends).
         """
         leader = next((each for each in replicas if each.broker == row.leader), None)
         longest = max(replicas, key=lambda each: _end(each.state))
         restored = any(each.log.restored for each in replicas)
         if leader is not None and not (restored and _end(longest.state) > _end(leader.state)):
             return leader, row
-        best = next(each for broker in row.replicas for each in replicas if each.broker == broker)
-        elected = longest if restored else best
+        if row.isr:
+            first = next(each for broker in row.replicas for each in replicas if each.broker == broker)
+            elected = longest if restored else first
+        else:
+            # The epoch first: what an older one has beyond was given up when the newer one began.
+            elected = max(replicas, key=lambda each: (each.state.leader_epoch, _end(each.state)))
         # What a shorter one lacks was acknowledged, maybe: it leaves in the same transaction that elects the longest,
         # for whoever finishes its taking over cuts all that are in sync to the shortest.
         shorter = {each.broker for each in replicas if restored and _end(each.state) < _end(elected.state)}
