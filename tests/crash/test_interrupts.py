@@ -15,8 +15,11 @@ from types import FrameType
 import pytest
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.log.reader import LogReader
+from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.model import OffsetAt, SendFailure, TopicPartition
-from tests.store.helpers import AT_ONCE
+from tests.store.helpers import AT_ONCE, Log, batch
 
 STRIKES = 150
 
@@ -70,6 +73,46 @@ def test_what_was_committed_when_a_signal_struck_keeps_its_directories(
         for partition in range(2):
             producer.send("t", [b"a"], partitions=partition)
     assert not failures
+
+
+class StruckClosing(Disk):
+    """A signal strikes once right after the n-th close."""
+
+    def __init__(self) -> None:
+        self.strike_at = -1
+        self.closed: list[int] = []
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)
+        self.closed.append(descriptor)
+        if len(self.closed) == self.strike_at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("files", [4, 2], ids=["writer", "reader"])
+def test_a_file_whose_closing_a_signal_struck_is_not_closed_again(tmp_path: Path, files: int) -> None:
+    """Its number may be another file's by then: that of another log, or of a lock."""
+    log = Log(tmp_path).create()
+    log.append(batch(b"a"))
+    for strike_at in range(1, files + 1):
+        disk = StruckClosing()
+        held = log.partition(disk).replica(0) if files == 4 else log.reader(disk)
+
+        def use(held: ReplicaLog | LogReader = held) -> None:
+            if isinstance(held, ReplicaLog):
+                held.load_locked()
+            else:
+                assert held.read(0)
+
+        use()
+        disk.closed.clear()
+        disk.strike_at = strike_at
+        with pytest.raises(KeyboardInterrupt):
+            held.close()
+        held.close()
+        assert len(disk.closed) == len(set(disk.closed)) == files
+        use()
+        held.close()
 
 
 def test_a_program_that_is_interrupted_again_and_again_loses_nothing_and_is_never_in_its_own_way(

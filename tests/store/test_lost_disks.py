@@ -17,10 +17,10 @@ from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.partitions import hosted
 from pykafka_store.embedded.replication.replicas import Replicas
 from pykafka_store.embedded.replication.upkeep import upkeep_of
-from pykafka_store.errors import StoreError
-from pykafka_store.model import ConfigResource, OffsetAt
+from pykafka_store.errors import LeaderNotAvailableError, StorageError, StoreError
+from pykafka_store.model import ConfigResource, OffsetAt, SendFailure
 from tests.store.helpers import AT_ONCE
-from tests.store.test_replication import T, Three, content
+from tests.store.test_replication import T, Three, content, read
 
 VERBS = ("open", "read_at", "write_at", "truncate", "rename", "remove", "list", "exists", "size_of", "is_at")
 
@@ -200,3 +200,32 @@ def test_a_disk_that_goes_under_compaction_leaves_no_segment_whose_records_are_i
         if verbs <= lost_at:
             break
     assert lost_at > 40
+
+
+@pytest.mark.parametrize(("replicas", "verbs_away"), [(1, 1), (1, 2), (1, 1000), (3, 1), (3, 1000)])
+def test_a_disk_that_goes_under_a_first_record_is_told_as_what_it_is(
+    tmp_path: Path, replicas: int, verbs_away: int
+) -> None:
+    """Found by the storm (seed 1130): files that were made and could not be seen then were taken for a log that needs
+    none yet, and the append raised a KeyError.
+    """
+    for lost_at in count():
+        path = tmp_path / str(lost_at)
+        disk = LosesOne(path / "disk")
+        failures: list[SendFailure] = []
+        with EmbeddedCluster(str(path / "d"), disk=disk) as cluster:
+            for number in (1, 2):
+                cluster.add_broker(log_dirs=[str(path / "disk" if number == 1 else path / "other")])
+            cluster.admin().create_topic("t", assignments=[[1, 0, 2][:replicas]])
+            with cluster.producer(AT_ONCE | {"retries": "0"}, on_failure=failures.append) as producer:
+                disk.begin(lost_at, verbs_away)
+                producer.send("t", [b"a"], partitions=0)
+                verbs = disk.end()
+                told = [b"a"] if not failures else []
+                producer.send("t", [b"b"], partitions=0)
+        assert [type(each.error) for each in failures] in ([], [StorageError], [LeaderNotAvailableError]), lost_at
+        assert read(str(path / "d")) == [*told, b"b"], lost_at
+        shutil.rmtree(path)
+        if verbs <= lost_at:
+            break
+    assert lost_at > 5

@@ -81,9 +81,10 @@ class LogReader:
 
     def close(self) -> None:
         self._close_segment()
-        if self._state_file is not None:
-            self._disk.close(self._state_file)
-            self._state_file = None
+        # Forgotten before it is closed, as in ReplicaLog.close.
+        state_file, self._state_file = self._state_file, None
+        if state_file is not None:
+            self._disk.close(state_file)
 
     # -------------------------------------------------------------------------------------------------------- state
 
@@ -358,9 +359,9 @@ class LogReader:
         return self._open
 
     def _close_segment(self) -> None:
-        if self._open is not None:
-            self._open.log.close()
-            self._open = None
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.log.close()
 
     def _require_directory(self) -> None:
         if not self._disk.exists(self._directory):

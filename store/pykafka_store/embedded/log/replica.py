@@ -26,7 +26,7 @@ from pykafka_store.embedded.log.new_replica import create_log, name_owner, needs
 from pykafka_store.embedded.log.open_file import OpenFile
 from pykafka_store.embedded.log.recovery import Recovered, recover
 from pykafka_store.embedded.log.segment import Segment, list_segments
-from pykafka_store.errors import CorruptRecordError, StorageError, UnknownTopicOrPartitionError
+from pykafka_store.errors import CorruptRecordError, StorageError, StoreError, UnknownTopicOrPartitionError
 from pykafka_store.format import state as states
 from pykafka_store.format.batch import LogBatch
 from pykafka_store.format.checkpoint import (
@@ -71,9 +71,11 @@ class ReplicaLog:
 
     def close(self) -> None:
         self._close_segment()
-        if self._state_file is not None:
-            self._disk.close(self._state_file)
-            self._state_file = None
+        # Forgotten before it is closed, as are the segment's: Ctrl-C may strike in between, and a number that is closed
+        # twice is another file's by then.
+        state_file, self._state_file = self._state_file, None
+        if state_file is not None:
+            self._disk.close(state_file)
 
     # --------------------------------------------------------------------------------------------------------- load
 
@@ -101,7 +103,7 @@ class ReplicaLog:
             file.is_in_place() for file in self._files.values()
         ):
             # The next segment; or the same one, copied anew since the replica was left behind: its indexes at least.
-            self._open_segment(state)
+            self._open_segment_if_needed(state)
         log = self._files.get(LOG_SUFFIX)
         size = log.size() if log is not None else 0
         if size > state.end_position:
@@ -125,7 +127,10 @@ class ReplicaLog:
             with suppress(FileNotFoundError):
                 if self._disk.is_missing(self._state_path):
                     return None
-            raise StorageError(f"{self._label}: {self._directory} does not exist: is its disk mounted?") from None
+            raise self._is_gone() from None
+
+    def _is_gone(self) -> StorageError:
+        return StorageError(f"{self._label}: {self._directory} does not exist: is its disk mounted?")
 
     def _restore(self, found: Recovered) -> PublishedState:
         """Make the files what recovery found, bring that to the disk itself, and publish it."""
@@ -136,7 +141,7 @@ class ReplicaLog:
             create_log(self._disk, self._directory, found.state)
         elif found.found_segment and not self._disk.exists(os.path.join(self._directory, PARTITION_METADATA_FILE)):
             name_owner(self._disk, self._directory, found.state)  # a broker's files were put here
-        self._open_segment(found.state)
+        self._open_segment_if_needed(found.state)
         if self._files:
             for suffix, data in ((INDEX_SUFFIX, found.offset_index), (TIME_INDEX_SUFFIX, found.time_index)):
                 self._files[suffix].truncate(0)
@@ -386,12 +391,17 @@ class ReplicaLog:
 
     # -------------------------------------------------------------------------------------------------------- files
 
-    def _open_segment(self, state: PublishedState) -> None:
+    def _open_segment_if_needed(self, state: PublishedState) -> None:
         """The active segment's files; none where there is no log and needs to be none."""
+        if needs_no_log(state) and not Segment(self._disk, self._directory, state.active_base_offset).exists():
+            self._close_segment()
+        else:
+            self._open_segment(state)
+
+    def _open_segment(self, state: PublishedState) -> None:
+        """The active segment's files: all of them, or none and an error."""
         self._close_segment()
         segment = Segment(self._disk, self._directory, state.active_base_offset)
-        if needs_no_log(state) and not segment.exists():
-            return
         try:
             for suffix in WRITTEN_SUFFIXES:
                 # A lost index file is made again, empty: entries that are missing only make a search start earlier.
@@ -399,26 +409,30 @@ class ReplicaLog:
                 try:
                     self._files[suffix] = segment.open(suffix, flags)
                 except FileNotFoundError:
-                    raise CorruptRecordError(
-                        f"{self._label}: {segment.path(suffix)} is missing: restore the file, or delete the topic"
-                    ) from None
+                    raise self._not_there(segment.path(suffix)) from None
         except BaseException:
             self._close_segment()
             raise
         self._active_base = state.active_base_offset
 
+    def _not_there(self, path: str) -> StoreError:
+        """What it says of a file of the log that it can't be opened: damage, or that its disk is away."""
+        with suppress(FileNotFoundError):
+            if self._disk.is_missing(path):
+                return CorruptRecordError(f"{self._label}: {path} is missing: restore the file, or delete the topic")
+        return self._is_gone()
+
     def _close_segment(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
         self._active_base = -1
+        while self._files:
+            self._files.popitem()[1].close()
 
     def _cut_files(self, state: PublishedState) -> None:
         """Take away what lies beyond the state. The log comes last: that it is too long is what says that there is
         something to take away, should this be cut short as well.
         """
         if self._active_base != state.active_base_offset:
-            self._open_segment(state)
+            self._open_segment_if_needed(state)
         if not self._files:
             return
         for suffix, size in (
