@@ -50,13 +50,20 @@ AT_ONCE = {"linger.ms": "0"}
 
 
 class Said:
-    """A file that a process appends lines to; each is there when the call returns."""
+    """A file that a process appends lines to; each is there when the call returns. ``lines_of`` reads them."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
 
     def __call__(self, line: str) -> None:
         os.write(self._file, line.encode() + b"\n")
+
+
+def lines_of(said: Path) -> list[str]:
+    """What a process said in whole lines; nothing where it did not come to open the file. A kill cuts a write short at
+    a page's end, and a line with it.
+    """
+    return said.read_text().split("\n")[:-1] if said.exists() else []
 
 
 # -------------------------------------------------------------------------------------------------------------- roles

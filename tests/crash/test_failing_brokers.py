@@ -22,7 +22,7 @@ import pytest
 
 from pykafka_store.model import TopicPartition
 from pykafka_store.open import open_data_directory
-from tests.crash.forks import Forks
+from tests.crash.forks import Forks, lines_of
 from tests.store.test_replication import content, epochs
 
 PARTITIONS = 3
@@ -297,7 +297,7 @@ def test_brokers_fail_and_return_under_producers_that_are_killed(  # noqa: C901 
     # ---- What was acknowledged is there, at its offset, and nothing is there twice.
     acknowledged = 0
     for writer, path in enumerate(writers.said):
-        for line in path.read_text().splitlines() if path.exists() else ():
+        for line in lines_of(path):
             partition, offset, start, count = map(int, line.split())
             named = [text.rstrip(":") for text in values[partition][offset : offset + count]]
             assert named == [f"{writer}:{partition}:{start + i}" for i in range(count)], f"acknowledged to {writer}"
@@ -312,7 +312,7 @@ def test_brokers_fail_and_return_under_producers_that_are_killed(  # noqa: C901 
         time.sleep(0.01)
     forks.kill(watching)
     saw: list[list[str]] = [[] for _ in range(PARTITIONS)]
-    for line in seen.read_text().splitlines():
+    for line in lines_of(seen):
         partition_, offset_, value = line.split(" ", 2)
         assert int(offset_) == len(saw[int(partition_)])
         saw[int(partition_)].append(value)

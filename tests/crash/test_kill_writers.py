@@ -13,7 +13,7 @@ import pytest
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.model import OffsetAt, TopicPartition
-from tests.crash.forks import Forks
+from tests.crash.forks import Forks, lines_of
 from tests.store.helpers import AT_ONCE, rows
 
 ROUNDS = 300
@@ -77,7 +77,7 @@ class Witness:
 
     def check(self, number: int, said: Path) -> int:
         """What a writer was told of is there, at its offset, in its order. Returns how many records that is."""
-        told = [tuple(map(int, line.split())) for line in _lines(said) if not line.startswith("verbs")]
+        told = [tuple(map(int, line.split())) for line in lines_of(said) if not line.startswith("verbs")]
         records = [offset + i for offset, count in told for i in range(count)]
         for record, offset in enumerate(records):
             assert self.values[offset].startswith(b"%d:%d:" % (number, record)), f"writer {number}, offset {offset}"
@@ -91,10 +91,6 @@ class Witness:
         other.look()
         other.close()
         assert other.values == self.values
-
-
-def _lines(said: Path) -> list[str]:
-    return said.read_text().splitlines() if said.exists() else []
 
 
 @pytest.mark.slow
@@ -139,7 +135,7 @@ def test_four_writers_killed_at_random_lose_and_double_nothing(tmp_path: Path, f
             forks.kill(steady)
             witness.check_again(directory)
             for path in watched:
-                for line in _lines(path):
+                for line in lines_of(path):
                     at, value = line.split(" ", 1)
                     assert repr(witness.values[int(at)]) == value, f"{path.name} saw what is not there"
                     seen += 1
@@ -222,7 +218,7 @@ def test_making_a_directory_and_its_topics_can_be_killed_at_any_verb(tmp_path: P
         directory = str(tmp_path / how / str(kill_at))
         said = tmp_path / f"said-{how}-{kill_at}"
         code = forks.wait(forks.start("opener", directory, kill_at, how, str(said)))
-        told = _lines(said)
+        told = lines_of(said)
         if "opened" in told:
             with EmbeddedCluster(directory, create=False) as cluster:
                 found = {topic.name: len(topic.partitions) for topic in cluster.admin().describe_topics()}
@@ -263,7 +259,7 @@ def test_topics_made_and_deleted_by_processes_that_are_killed_stay_whole(
             ids = {topic.name: topic.topic_id for topic in cluster.admin().list_topics()}
         for path in paths:
             last: dict[str, tuple[str, str]] = {}
-            for line in _lines(path):
+            for line in lines_of(path):
                 what, name, topic_id = line.split()
                 last[name] = what, topic_id
                 made += what == "made"
@@ -287,7 +283,7 @@ def test_many_processes_that_make_one_directory_at_once_agree(tmp_path: Path, fo
         said = [tmp_path / f"said-{round_}-{i}" for i in range(4)]
         pids = [forks.start("quick_opener", directory, str(path)) for path in said]
         assert [forks.wait(pid) for pid in pids] == [0, 0, 0, 0], forks.complaints()
-        told = [line.split() for path in said for line in _lines(path)]
+        told = [line.split() for path in said for line in lines_of(path)]
         assert sorted(what for what, _ in told) == ["made", "there", "there", "there"]
         assert len({topic_id for _, topic_id in told}) == 1
         with EmbeddedCluster(directory) as cluster:
@@ -364,7 +360,7 @@ def test_killed_processes_leave_no_lock_behind(tmp_path: Path, forks: Forks) -> 
     for number in range(20):
         said = tmp_path / f"said-{number}"
         pid = forks.start("writer", directory, "t", number, number, str(said))
-        while not _lines(said):
+        while not lines_of(said):
             assert forks.complaints() == ""
         forks.kill(pid)
         begun = time.monotonic()
