@@ -72,7 +72,7 @@ else:
             LogDirDescription MaintenanceReport MemberDescription NO_SEQUENCE NO_TIMESTAMP OFFSETS_TOPIC OffsetAt
             PartitionDescription Partitioner QuorumDescription QuorumReplica Reassignment Record Records ReplicaSize
             SendFailure Severity TRANSACTIONS_TOPIC TimestampType TopicDescription TopicListing TopicPartition
-            ZERO_TOPIC_ID random_topic_id topic_id_bytes
+            UNKNOWN_OFFSET ZERO_TOPIC_ID random_topic_id topic_id_bytes
         """,
         "errors": """
             BrokerIdNotRegisteredError ConcurrentModificationError CorruptRecordError DelegationTokenAuthDisabledError

@@ -150,7 +150,7 @@ def test_members_of_the_consumer_protocol_have_ids_of_22_characters(tmp_path: Pa
         ("cluster-id extra more", "unrecognized arguments: 'extra more'"),
         ("cluster-id --nothing", "unrecognized arguments: '--nothing'"),
         ("cluster-id -b", "argument --bootstrap-server/-b: expected one argument"),
-        ("unregister --id x", "argument --id/-i: 'x' is not a valid integer."),
+        ("unregister --id x", "argument --id/-i: could not convert 'x' to Integer (For input string: \"x\")"),
         ("", "too few arguments"),
     ],
 )
