@@ -28,8 +28,9 @@ class Fields(Sequence[bytes]):
         return len(self.places) // PLACE.size
 
     def __iter__(self) -> Iterator[bytes]:
-        text = self.text
-        return (text[begin:end] for begin, end in PLACE.iter_unpack(self.places))
+        from pykafka_store.field_loops import fields_of
+
+        return iter(fields_of(self.text, self.places))
 
     @overload
     def __getitem__(self, index: int) -> bytes: ...

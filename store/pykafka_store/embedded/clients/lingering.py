@@ -98,6 +98,7 @@ class LingeringProducer(EmbeddedProducer):
             return
         if self._partitioner is not None and not isinstance(chosen, int):
             # It is the caller's own, and may raise: so in the caller's thread.
+            records = records.listed()
             chosen = [
                 self._choose(topic, records, index) if chosen is None or chosen[index] is None else chosen[index]
                 for index in range(len(records.values))

@@ -69,6 +69,10 @@ class OutgoingRecords(NamedTuple):
             None if self.blocks is None else of(self.blocks),
         )
 
+    def listed(self) -> OutgoingRecords:
+        """The same, for who looks at them one by one: an item of a list costs nothing."""
+        return self._replace(values=list(self.values), keys=None if self.keys is None else list(self.keys))
+
     def partitions_of_keys(self, partitions: int) -> list[int]:
         """The partition of each record by its key, of which none is null."""
         if isinstance(self.keys, Fields):

@@ -188,6 +188,7 @@ class EmbeddedProducer:
             if not isinstance(partitions, Sequence) or {None, *range(topic.partitions)}.issuperset(partitions):
                 return records, partitions
         refused = set()
+        records = records.listed()
         for index, value in enumerate(records.values):
             key = records.keys[index] if records.keys is not None else None
             partition = partitions[index] if isinstance(partitions, Sequence) else partitions
@@ -292,7 +293,7 @@ class EmbeddedProducer:
             return cast("Sequence[int]", explicit)
         if explicit is None and self._partitioner is None and keys is not None and not has_null(keys):
             return records.partitions_of_keys(topic.partitions)
-        chosen = []
+        chosen, records = [], records.listed()
         for index in range(len(records.values)):
             given = explicit[index] if explicit is not None else None
             chosen.append(given if given is not None else self._choose(topic, records, index))
