@@ -59,7 +59,8 @@ def _records(reader: RecordReader, arrived: bytes | list[bytes], first: int) -> 
     """The records of lines, in one text or one by one, of which the first has the number ``first``."""
     if isinstance(arrived, list):
         yield reader.records(arrived, first)
-    elif isinstance(reader, LineMessageReader):
+    else:
+        assert isinstance(reader, LineMessageReader)  # nobody else takes a text
         yield from reader.records_of(arrived, first)
 
 

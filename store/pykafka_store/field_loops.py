@@ -1,7 +1,7 @@
 """The loops over fields that lie in one text (:class:`pykafka_store.fields.Fields`), from the lines to a batch's bytes.
 
 They are for where they are compiled, and only there asked for; librt, which makes them fast, comes with what is
-compiled. A record costs a fifth of what it costs where each field is an object and each column a list.
+compiled. A producer's records with keys took two thirds of the processor's time that they took as objects, in lists.
 """
 
 from __future__ import annotations
@@ -35,37 +35,30 @@ def cut_lines(
     place: i64 = start
     count: i64 = 0
     while place < end and count < most:
-        head_end: i64 = place
-        key_begin: i64 = place
-        if delimiter >= 0:
-            head_end = _nearest(text, place, delimiter, _NEWLINE)
-            if text[head_end] == _NEWLINE:
-                return heads.getvalue(), keys.getvalue(), values.getvalue(), place, False
-            key_begin = head_end + 1
-        key_end: i64 = key_begin
-        value_begin: i64 = key_begin
-        if separator >= 0:
-            key_end = _nearest(text, key_begin, separator, _NEWLINE)
-            if text[key_end] == _NEWLINE:
-                return heads.getvalue(), keys.getvalue(), values.getvalue(), place, False
-            value_begin = key_end + 1
-        value_end: i64 = text.find(b"\n", value_begin)
+        # Without a delimiter the head ends before the line, and without a separator the key before the value.
+        head_end: i64 = place - 1 if delimiter < 0 else _nearest(text, place, delimiter, _NEWLINE)
+        if delimiter >= 0 and text[head_end] == _NEWLINE:
+            break
+        key_end: i64 = head_end if separator < 0 else _nearest(text, head_end + 1, separator, _NEWLINE)
+        if separator >= 0 and text[key_end] == _NEWLINE:
+            break
+        value_end: i64 = text.find(b"\n", key_end + 1)
         if delimiter >= 0:
             write_i64_le(heads, place)
             write_i64_le(heads, head_end)
         if separator >= 0:
-            write_i64_le(keys, key_begin)
+            write_i64_le(keys, head_end + 1)
             write_i64_le(keys, key_end)
-        write_i64_le(values, value_begin)
+        write_i64_le(values, key_end + 1)
         write_i64_le(values, value_end)
         place = value_end + 1
         count += 1
-    return heads.getvalue(), keys.getvalue(), values.getvalue(), place, True
+    are_cut = place >= end or count >= most
+    return heads.getvalue(), keys.getvalue(), values.getvalue(), place, are_cut
 
 
 def _nearest(text: bytes, start: i64, one: i64, other: i64) -> i64:
-    """Where the first of two bytes stands, from ``start`` on; the end of the text if there is none. Most are near, and
-    a search for one of them costs as much as a hundred bytes here.
+    """Where the first of two bytes stands, from ``start`` on; the end of the text if there is none.
 
     Eight bytes at a time: those of a word that are the one or the other become 0x80, all else 0 (Warren, Hacker's
     Delight, 6-1), and the lowest of these is the first.

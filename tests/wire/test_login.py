@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -322,11 +323,25 @@ def _started(tmp_path: Path, text: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+@contextmanager
+def _serving(tmp_path: Path, text: str) -> Iterator[list[str]]:
+    """A server of that file, which has started. What it told on stderr is in the list when the context is left."""
+    told: list[str] = []
+    process = _started(tmp_path, text)
+    try:
+        assert process.stdout is not None
+        assert b"Kafka Server started" in process.stdout.readline()
+        yield told
+    finally:
+        process.terminate()
+        told.append(process.communicate(timeout=PATIENCE)[1].decode())
+
+
 def test_a_servers_file_opens_its_listeners(tmp_path: Path, certificates: Certificates) -> None:
     ports = [apache.free_port() for _ in range(3)]
     inline = certificates.certificate.read_text().replace("\n", "\\\n")
     locked = certificates.locked_key.read_text().replace("\n", "\\\n")
-    process = _started(
+    with _serving(
         tmp_path,
         f"listeners=CLIENTS://127.0.0.1:{ports[0]},SSL://127.0.0.1:{ports[1]},PLAINTEXT://:{ports[2]},CONTROLLER://:1\n"
         "listener.security.protocol.map=CLIENTS:SASL_SSL,SSL:SSL,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
@@ -338,10 +353,7 @@ def test_a_servers_file_opens_its_listeners(tmp_path: Path, certificates: Certif
         f"listener.name.ssl.ssl.key.password={KEY_PASSWORD}\n"
         "listener.name.ssl.ssl.client.auth=required\nssl.truststore.type=PEM\n"
         f"ssl.truststore.location={certificates.authority}\n",
-    )
-    try:
-        assert process.stdout is not None
-        assert b"Kafka Server started" in process.stdout.readline()
+    ):
         with _tls(f"127.0.0.1:{ports[0]}", certificates.authority) as client:
             assert handshake(client, "SCRAM-SHA-256") == UNSUPPORTED_MECHANISM
         for user, password in (("alice", 'with "quotes"'), ("admin", "x")):
@@ -353,36 +365,29 @@ def test_a_servers_file_opens_its_listeners(tmp_path: Path, certificates: Certif
             assert ask(client, 18, 0) is not None
         with connect(f"127.0.0.1:{ports[2]}") as bare:
             assert ask(bare, 18, 0) is not None
-    finally:
-        process.terminate()
-        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("setting", ["", "plain.", "listener.name.sasl_plaintext.plain."])
 def test_who_does_not_log_in_again_in_time_is_closed(tmp_path: Path, setting: str) -> None:
     port = apache.free_port()
-    process = _started(
-        tmp_path,
-        f"listeners=SASL_PLAINTEXT://127.0.0.1:{port}\nsasl.enabled.mechanisms=PLAIN\n"
-        f"{setting}connections.max.reauth.ms=700\n"
-        "listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "
-        f'required user_{USER}="x";\n',
-    )
-    try:
-        assert process.stdout is not None
-        assert b"Kafka Server started" in process.stdout.readline()
-        with connect(f"127.0.0.1:{port}") as client:
-            assert handshake(client, "PLAIN") == 0
-            message = plain(USER, "x")
-            answer = ask(client, 36, 1, struct.pack(">i", len(message)) + message)
-            assert answer is not None and struct.unpack(">q", answer[-8:]) == (700,)
-            deadline = time.monotonic() + PATIENCE
-            while ask(client, 18, 0) is not None:
-                assert time.monotonic() < deadline
-    finally:
-        process.terminate()
-        _, told = process.communicate(timeout=PATIENCE)
-    assert b"it did not log in again within connections.max.reauth.ms; its connection was closed" in told
+    with (
+        _serving(
+            tmp_path,
+            f"listeners=SASL_PLAINTEXT://127.0.0.1:{port}\nsasl.enabled.mechanisms=PLAIN\n"
+            f"{setting}connections.max.reauth.ms=700\n"
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "
+            f'required user_{USER}="x";\n',
+        ) as told,
+        connect(f"127.0.0.1:{port}") as client,
+    ):
+        assert handshake(client, "PLAIN") == 0
+        message = plain(USER, "x")
+        answer = ask(client, 36, 1, struct.pack(">i", len(message)) + message)
+        assert answer is not None and struct.unpack(">q", answer[-8:]) == (700,)
+        deadline = time.monotonic() + PATIENCE
+        while ask(client, 18, 0) is not None:
+            assert time.monotonic() < deadline
+    assert "it did not log in again within connections.max.reauth.ms; its connection was closed" in told[0]
 
 
 @pytest.mark.parametrize(
