@@ -375,8 +375,8 @@ def test_who_does_not_log_in_again_in_time_is_closed(tmp_path: Path, setting: st
             tmp_path,
             f"listeners=SASL_PLAINTEXT://127.0.0.1:{port}\nsasl.enabled.mechanisms=PLAIN\n"
             f"{setting}connections.max.reauth.ms=700\n"
-            "listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule "
-            f'required user_{USER}="x";\n',
+            "listener.name.sasl_plaintext.plain.sasl.jaas.config="
+            f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="x";\n',
         ) as told,
         connect(f"127.0.0.1:{port}") as client,
     ):
