@@ -195,4 +195,6 @@ def number_of_topics(served: Served) -> int:
 
 
 def has_come(client: socket.socket) -> bool:
-    return bool(select.select([client], [], [], 0)[0])
+    poll = select.poll()  # not select(), which knows no number of a file over 1,023
+    poll.register(client, select.POLLIN)
+    return bool(poll.poll(0))
