@@ -7,7 +7,6 @@ only described. The median and the worst of the rounds are told; `--rounds N` ch
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pykafka_store.api import Cluster
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.open import open_cluster
+from tests.benchmarks.run import cpu_of
 from tests.groups.fleet import Fleet, Member
 
 LIMIT = 20.0
@@ -196,16 +196,11 @@ def row_idle(_rounds: int) -> list[Row]:
             fleet.start("t", poll=1.0)
         shared(fleet, 20)
         fleet.listen(1.0)
-        before = {member: _cpu(member.pid) for member in fleet.alive}
+        before = {member: cpu_of(member.pid) for member in fleet.alive}
         fleet.listen(seconds)
-        shares = sorted((_cpu(member.pid) - used) / seconds for member, used in before.items())
+        shares = sorted((cpu_of(member.pid) - used) / seconds for member, used in before.items())
     measured = f"median {shares[len(shares) // 2]:.2%}, most {shares[-1]:.2%}"
     return [Row("an idle member of a group of ten", "1 % of a core", measured, shares[-1] < 0.01)]
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 ROWS: dict[str, Callable[[int], list[Row]]] = {

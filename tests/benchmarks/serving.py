@@ -49,11 +49,6 @@ def _memory(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _cpu_of(pid: int) -> float:
-    """As ``cpu_of``, to the nanosecond: what hardly works is not seen by ticks of 10 ms."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-
-
 def _start(work: Path, rounds: int) -> list[Row]:
     """From the command to the answer of the first request."""
 
@@ -101,8 +96,8 @@ def _idle(work: Path) -> list[Row]:
                 number += 1
                 clients[descriptor].sendall(_fetch(b"idle", number, 0, 500))
             if not began and time.perf_counter() - start > IN_STEP_AFTER:
-                began, measured = time.perf_counter(), _cpu_of(server.process.pid)
-        share = (_cpu_of(server.process.pid) - measured) / (time.perf_counter() - began)
+                began, measured = time.perf_counter(), cpu_of(server.process.pid)
+        share = (cpu_of(server.process.pid) - measured) / (time.perf_counter() - began)
         resident = _memory(server.process.pid)
         for client in clients.values():
             client.close()

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pykafka_store.open import open_cluster
-from tests.benchmarks.run import Row, Run, in_turns, produce, run, tool
+from tests.benchmarks.run import Row, Run, cpu_of, in_turns, produce, run, tool
 from tests.support import postgres
 
 MANY = 1_000_000
@@ -198,9 +198,9 @@ def waiting(work: Path, _rounds: int) -> list[Row]:
                         while reader.execute("SELECT count(*) FROM t WHERE n = ?", (number,)).fetchone() == (0,):
                             time.sleep(0.0005)
                         waits.append(time.perf_counter() - begun)
-                cpu = _cpu(process.pid)
+                cpu = cpu_of(process.pid)
                 time.sleep(5.0)
-                idle = (_cpu(process.pid) - cpu) / 5.0
+                idle = (cpu_of(process.pid) - cpu) / 5.0
             finally:
                 process.terminate()
     waits.sort()
@@ -227,9 +227,3 @@ def _seen(database: Path, number: int) -> None:
             pass  # not made yet
         time.sleep(0.01)
     raise SystemExit("the sink wrote nothing in a minute")
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
