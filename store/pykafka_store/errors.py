@@ -268,6 +268,11 @@ class IllegalStateError(StoreError):
     code, kafka_name = -1, "IllegalStateException"
 
 
+def producer_closed() -> IllegalStateError:
+    """What a closed producer raises, in the words of Java's."""
+    return IllegalStateError("Cannot perform operation after producer has been closed")
+
+
 def unprepared() -> IllegalStateError:
     """The error of a poll without a subscription. Source of the text: ClassicKafkaConsumer.poll."""
     return IllegalStateError("Consumer is not subscribed to any topics or assigned any partitions")

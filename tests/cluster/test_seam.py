@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import time
@@ -16,6 +17,7 @@ from pykafka_store.errors import (
     GroupIdNotFoundError,
     GroupNotEmptyError,
     IllegalGenerationError,
+    IllegalStateError,
     InvalidConfigError,
     InvalidGroupIdError,
     InvalidPartitionsError,
@@ -245,6 +247,25 @@ def test_records_before_an_offset_are_deleted(cluster: Cluster, admin: Admin, to
 
 
 # ----------------------------------------------------------------------------------------------------------- producing
+
+
+def test_a_closed_producer_gives_everything_back_and_takes_nothing_more(cluster: Cluster, topic: str) -> None:
+    fill(cluster, topic, [b"before"])  # what the cluster itself opens stays
+    before = len(os.listdir("/proc/self/task"))
+    gc.disable()  # not only when Python happens to look for what refers to itself
+    try:
+        producers = [cluster.producer() for _ in range(3)]
+        for producer in producers:
+            producer.send(topic, [b"value"])
+            producer.close()
+            producer.close()
+        deadline = time.monotonic() + PATIENCE
+        while len(os.listdir("/proc/self/task")) > before:  # a joined thread is gone a moment later
+            assert time.monotonic() < deadline
+    finally:
+        gc.enable()
+    with pytest.raises(IllegalStateError, match="Cannot perform operation after producer has been closed"):
+        producers[0].send(topic, [b"lost"])
 
 
 def test_records_come_back_as_they_were_sent(cluster: Cluster, topic: str) -> None:

@@ -1,10 +1,12 @@
-"""librdkafka's messages -> runs of records by column."""
+"""Records by column: where a run for librdkafka has to be cut, and its messages as runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pykafka_store.model import Records, TimestampType, TopicPartition
+from pykafka_store.format.batch import HEADER_SIZE, record_size_upper_bound
+from pykafka_store.model import Header, Records, TimestampType, TopicPartition
 
 NO_TIMESTAMP = -1
 _LOG_APPEND = 2
@@ -37,3 +39,21 @@ def records_of(partition: TopicPartition, messages: list[Any]) -> list[Records]:
             part.timestamp_type = TimestampType.LOG_APPEND_TIME
         runs.append(part)
     return runs
+
+
+def cuts(
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    headers: Sequence[Sequence[Header]] | None,
+    limit: int,
+) -> Iterator[tuple[int, int]]:
+    """(start, stop) of runs that fit into a batch of ``limit`` bytes each, or of one record that is larger."""
+    start, size = 0, HEADER_SIZE
+    for index, value in enumerate(values):
+        fields = headers[index] if headers is not None else ()
+        length = record_size_upper_bound(None if keys is None else keys[index], value, fields) - HEADER_SIZE
+        if index > start and size + length > limit:
+            yield start, index
+            start, size = index, HEADER_SIZE
+        size += length
+    yield start, len(values)

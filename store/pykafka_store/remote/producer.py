@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from operator import length_hint
 from types import TracebackType
@@ -26,6 +26,7 @@ from pykafka_store.errors import (
     StoreError,
     TimeoutError,
     UnknownTopicOrPartitionError,
+    producer_closed,
 )
 from pykafka_store.format.batch import HEADER_SIZE, record_size_upper_bound
 from pykafka_store.model import UNKNOWN_OFFSET, ConfigResource, Delivery, Header, SendFailure
@@ -33,6 +34,7 @@ from pykafka_store.partitioners import load_partitioner
 from pykafka_store.remote.admin import RemoteAdmin
 from pykafka_store.remote.configs import TUNING_PRODUCER
 from pykafka_store.remote.link import SLICE, Endpoint, Link, missing_topic
+from pykafka_store.remote.messages import cuts
 from pykafka_store.settings.client_configs import ClientConfig
 from pykafka_store.threads import threads_take_turns
 
@@ -102,6 +104,7 @@ class RemoteProducer:
         self._failures: list[SendFailure] = []
         self.acknowledged = 0
         self.failed = 0
+        self._is_open = True
 
     def send(
         self,
@@ -114,6 +117,8 @@ class RemoteProducer:
         partitions: Sequence[int | None] | int | None = None,
     ) -> None:
         """See :meth:`pykafka_store.api.Producer.send`."""
+        if not self._is_open:
+            raise producer_closed()
         columns = sendable_columns(values, keys, headers, timestamps, partitions)
         values, keys, headers, timestamps, partitions = columns
         if not values:
@@ -126,7 +131,7 @@ class RemoteProducer:
         explicit = self._choices(topic, count, values, keys, partitions)
         limit = self._limits[topic]
         if limit is not None:
-            for start, stop in _cut(values, keys, headers, limit):
+            for start, stop in cuts(values, keys, headers, limit):
                 cut = slice(start, stop)
                 self._send_columns(
                     topic,
@@ -404,7 +409,16 @@ class RemoteProducer:
             self._on_failure(failure)
 
     def close(self) -> None:
-        self.flush()
+        if self._is_open:
+            self.flush()
+            self._end()
+
+    def _end(self) -> None:
+        """Give back librdkafka's threads and sockets. It holds our callback and we hold it, so that otherwise Python
+        would do so only when it next looks for such circles.
+        """
+        self._is_open = False
+        self._client.close()
 
     def __enter__(self) -> Self:
         return self
@@ -416,29 +430,14 @@ class RemoteProducer:
             self.close()
             return
         # The caller gives up. Queued records have a short time to be sent; the error that is raised is the caller's.
+        if not self._is_open:
+            return
         with suppress(StoreError):
             self._served(self._client.flush, LAST_CHANCE)
         self._purge()
         with suppress(StoreError):
             self._tell()
-
-
-def _cut(
-    values: Sequence[bytes | None],
-    keys: Sequence[bytes | None] | None,
-    headers: Sequence[Sequence[Header]] | None,
-    limit: int,
-) -> Iterator[tuple[int, int]]:
-    """(start, stop) of runs that fit into a batch of ``limit`` bytes each, or of one record that is larger."""
-    start, size = 0, HEADER_SIZE
-    for index, value in enumerate(values):
-        fields = headers[index] if headers is not None else ()
-        length = record_size_upper_bound(None if keys is None else keys[index], value, fields) - HEADER_SIZE
-        if index > start and size + length > limit:
-            yield start, index
-            start, size = index, HEADER_SIZE
-        size += length
-    yield start, len(values)
+        self._end()
 
 
 def _size(part: str | bytes | None) -> int | None:

@@ -20,7 +20,6 @@ from pykafka_store.embedded.disk import descriptors
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.replication.writer import Appended, PartitionWriter, open_writer
 from pykafka_store.errors import (
-    IllegalStateError,
     InvalidConfigError,
     InvalidRecordError,
     InvalidRequestError,
@@ -30,6 +29,7 @@ from pykafka_store.errors import (
     RecordTooLargeError,
     StoreError,
     UnknownTopicOrPartitionError,
+    producer_closed,
 )
 from pykafka_store.format import compression as codecs
 from pykafka_store.format.batch import (
@@ -153,7 +153,7 @@ class EmbeddedProducer:
     def _require_open(self) -> None:
         """Source of the text: KafkaProducer.throwIfProducerClosed."""
         if self._closed:
-            raise IllegalStateError("Cannot perform operation after producer has been closed")
+            raise producer_closed()
 
     def flush(self) -> None:
         """Nothing waits: see the module's docstring."""
