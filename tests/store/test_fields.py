@@ -81,6 +81,18 @@ def test_as_many_lines_are_cut_as_were_asked_for() -> None:
     assert list(Fields(text, values)) == [b"a", b"b"]
 
 
+@pytest.mark.parametrize("filling", [b"\x00", b"\x09", b"\x0b", b"\x8a", b"\xf5", b"\xff"])
+def test_a_line_ends_at_its_newline_however_long_it_is(filling: bytes) -> None:
+    """The bytes are those that differ least from a newline, or in one bit only: a wrong test of eight at once would
+    take them for one, above all beside one.
+    """
+    lines = [filling * length for length in range(600)]
+    text = b"".join(line + b"\n" for line in lines)
+    _, _, values, end, are_cut = field_loops.cut_lines(text, 0, 1000, field_loops.NONE, field_loops.NONE)
+    assert (end, are_cut) == (len(text), True)
+    assert list(Fields(text, values)) == lines
+
+
 @given(LINES, st.booleans(), st.booleans())
 def test_records_are_encoded_as_those_that_are_objects(
     lines: list[tuple[bytes, bytes, bytes]], with_keys: bool, with_headers: bool
