@@ -193,6 +193,11 @@ class Env:
         listed = set(_without_schemes(self.environ.get("PYKAFKA_EMBED", ""))) - {""}
         return "*" in listed or listed.issuperset(_without_schemes(bootstrap_server))
 
+    @property
+    def takes_old_options(self) -> bool:
+        """Whether options and classes of before Kafka 4 do what they did: PYKAFKA_OLD_OPTIONS."""
+        return self.environ.get("PYKAFKA_OLD_OPTIONS") == "1"
+
     def state_directory(self, name: str) -> str:
         """Where this user's processes keep out of each other's way, for what is done to clusters."""
         return os.path.join(self._base_directory("XDG_STATE_HOME", "state"), "pykafka", name)

@@ -186,7 +186,7 @@ def kafka_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pykafka_cli.tool.programs import write_programs
 
     made = tmp_path_factory.mktemp("kafka-bin")
-    write_programs(str(made), bare_names=True)
+    write_programs(str(made), with_pykafka=True)
     return made
 
 

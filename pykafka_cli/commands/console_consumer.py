@@ -371,6 +371,12 @@ def _formatter(env: Env, options: Options) -> MessageFormatter:
         return JsonLinesFormatter(values_are_json=options.text("value") == "json")
     name = options.text("formatter")
     try:
+        if env.takes_old_options:
+            from pykafka_cli.console import old_formatters
+
+            old = old_formatters.named(name, properties.of_arguments(options, "formatter-property", "property"))
+            if old is not None:
+                return old
         formatters.named(name, {})  # its name is checked before its properties are looked at
         if options.has("property") and options.has("formatter-property"):
             raise UsageProblem("Options --property and --formatter-property cannot be specified together.")

@@ -43,7 +43,8 @@ class PositionalToo(KafkaCommand):
                     f"Invalid number of arguments. Expected 5 or 6 positional arguments, but got {len(args)}. Usage: "
                     "bootstrap-server topic num-records producer-acks record-size [optional] command-config"
                 )
-            ctx.obj.out(
+            tell = ctx.obj.err if ctx.obj.takes_old_options else ctx.obj.out
+            tell(
                 "WARNING: Positional argument usage is deprecated and will be removed in Apache Kafka 5.0. Please use "
                 "named arguments instead: " + ", ".join(f"--{name}" for name in NAMED)
             )

@@ -1,4 +1,4 @@
-"""``pykafka link``: the names with ``.sh`` that Apache Kafka's own distribution gives its tools."""
+"""``pykafka link``: the names that Kafka's distributions give the tools, with ``.sh`` and without, in a directory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pykafka_cli.tool.programs import write_programs
 
 @click.command(
     "link",
-    short_help="Write kafka-topics.sh and the rest into DIR.",
+    short_help="Write kafka-topics.sh, kafka-topics and the rest into DIR.",
     epilog=examples("pykafka link ~/kafka/bin", "PATH=~/kafka/bin:$PATH ./script-that-calls-kafka-topics.sh"),
 )
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
 @click.pass_obj
 def link(env: Env, directory: str) -> None:
-    """Write kafka-topics.sh and the other tools' names with .sh into DIR.
+    """Write kafka-topics.sh, kafka-topics and all the other tools' names into DIR.
 
-    For scripts that call the tools as Apache Kafka's distribution names them. Each file starts this installation of
-    pykafka; what that distribution has and pykafka has not (Connect, ZooKeeper) refuses and says what there is instead.
-    A file that pykafka did not write is never replaced.
+    For scripts that call the tools by the path of a distribution: Apache Kafka's names end in .sh, those of others do
+    not. Each file starts this installation of pykafka; what Kafka has and pykafka has not (Connect, ZooKeeper) refuses
+    and says what there is instead. A file that pykafka did not write is never replaced.
     """
     for path in write_programs(directory):
         env.out(path)

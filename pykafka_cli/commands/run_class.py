@@ -13,6 +13,8 @@ import click
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.tool.absent import INSTEAD_OF_CLASSES
+from pykafka_cli.tool.offset_checker import check_offsets
+from pykafka_cli.tool.old_classes import OFFSET_CHECKER, OLD_CLASSES, refusal
 from pykafka_cli.tool.options import examples
 
 USAGE = "USAGE: kafka-run-class [-daemon] [-name servicename] [-loggc] classname [opts]"
@@ -59,7 +61,6 @@ CLASSES = {
     "kafka.admin.DeleteRecordsCommand": "delete-records",
     "kafka.tools.DumpLogSegments": "dump-log",
     "kafka.admin.LeaderElectionCommand": "leader-election",
-    "kafka.admin.PreferredReplicaLeaderElectionCommand": "leader-election",
     "kafka.admin.ReassignPartitionsCommand": "reassign-partitions",
     "kafka.admin.LogDirsCommand": "log-dirs",
     "kafka.admin.BrokerApiVersionsCommand": "broker-api-versions",
@@ -98,6 +99,14 @@ def run_class(env: Env, words: tuple[str, ...]) -> None:
         return
     name, *options = rest
     tool = CLASSES.get(name)
+    old = OLD_CLASSES.get(name)
+    if old is not None:
+        if not env.takes_old_options:
+            raise CommandFailure(refusal(name, old))
+        tool, options = old.tool, old.today(options)
+        if tool == OFFSET_CHECKER:
+            check_offsets(env, options)
+            return
     if tool is None:
         instead = INSTEAD_OF_CLASSES.get(name, "COMPAT.md lists the tools that there are")
         raise CommandFailure(f"{name} is not here: {instead}")

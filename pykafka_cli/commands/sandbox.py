@@ -65,7 +65,7 @@ def sandbox(env: Env, seed: str | None, keep: bool, parent: str | None, command:
     data, programs = os.path.join(root, "data"), os.path.join(root, "bin")
     kept = True
     try:
-        write_programs(programs, bare_names=True)
+        write_programs(programs, with_pykafka=True)
         environ = _environ(env.environ, root, data, programs)
         if seed is not None:
             _sow(env, seed, data, environ)

@@ -31,7 +31,7 @@ def named(name: str, properties: Mapping[str, str]) -> MessageFormatter:
     if name in _COORDINATORS:
         from pykafka_cli.console.coordinator_formatters import CoordinatorFormatter
 
-        return CoordinatorFormatter(_COORDINATORS[name])
+        return CoordinatorFormatter((_COORDINATORS[name],))
     if name in _FORMATTERS_OF_INTERNAL_TOPICS:
         raise FormatterProblem(
             f"{name} is not here, as there are no share groups: Apache Kafka's kafka-console-consumer has it"

@@ -10,6 +10,8 @@ _STREAMS = "a directory has no groups of Kafka Streams"
 _SHELL = "there is no metadata log here; pykafka brokers and kafka-topics --describe show what metadata.db holds"
 _REPLICAS = "pykafka doctor compares the replicas of a directory"
 
+_OFFSETS = "kafka-consumer-groups --reset-offsets has --export, --from-file, --to-earliest and --to-latest"
+
 INSTEAD_OF_SCRIPTS = {
     "kafka-jmx": _JMX,
     "kafka-metadata-shell": _SHELL,
@@ -29,7 +31,8 @@ INSTEAD_OF_SCRIPTS = {
     "zookeeper-server-stop": _ZOOKEEPER,
     "zookeeper-shell": _ZOOKEEPER,
     "zookeeper-security-migration": _ZOOKEEPER,
-    "kafka-preferred-replica-election": "its place is taken by kafka-leader-election --election-type preferred",
+    "kafka-replay-log-producer": "kafka-console-consumer piped into kafka-console-producer copies a topic",
+    "kafka-add-partitions": "its place is taken by kafka-topics --alter --partitions, which wants the number of all",
 }
 """Scripts of Kafka's bin/ of the last ten years. ``pykafka link`` writes them as refusals that say this."""
 
@@ -43,6 +46,11 @@ INSTEAD_OF_CLASSES = {
     "kafka.tools.MirrorMaker": INSTEAD_OF_SCRIPTS["kafka-mirror-maker"],
     "org.apache.kafka.tools.JmxTool": _JMX,
     "kafka.tools.JmxTool": _JMX,
+    "kafka.tools.ReplayLogProducer": INSTEAD_OF_SCRIPTS["kafka-replay-log-producer"],
+    "kafka.tools.ExportZkOffsets": _OFFSETS,
+    "kafka.tools.ImportZkOffsets": _OFFSETS,
+    "kafka.tools.UpdateOffsetsInZK": _OFFSETS,
+    "kafka.admin.ShutdownBroker": "its place is taken by kafka-server-stop",
     "org.apache.zookeeper.server.quorum.QuorumPeerMain": _ZOOKEEPER,
     "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka": _ZOOKEEPER,
     "org.apache.kafka.streams.examples.wordcount.WordCountDemo": "Kafka Streams is a library of Java's: run it against "

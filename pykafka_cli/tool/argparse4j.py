@@ -91,6 +91,7 @@ class ArgparseCommand(click.Command):
         if not args and self.no_args_is_help:
             click.echo(ctx.get_help())
             ctx.exit()
+        args = _of_today(self, ctx, args)
         try:
             return _explained(
                 self, ctx, lambda: super(ArgparseCommand, self).parse_args(ctx, _spelled_out(self, ctx, args))
@@ -118,6 +119,7 @@ class ArgparseGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:
             return super().parse_args(ctx, args)
+        args = _of_today(self, ctx, args)
         with self._exits():
             return _explained(
                 self, ctx, lambda: super(ArgparseGroup, self).parse_args(ctx, _spelled_out(self, ctx, args))
@@ -211,6 +213,18 @@ def _fail(command: click.Command, ctx: click.Context, message: str) -> NoReturn:
     program = ctx.find_root().info_name
     env.err(command.get_usage(ctx).replace("Usage:", "usage:", 1))
     raise CommandFailure(f"{program}: error: {message}")
+
+
+def _of_today(command: click.Command, ctx: click.Context, args: list[str]) -> list[str]:
+    """The words of a tool's command line, in which PYKAFKA_OLD_OPTIONS=1 lets old ones pass."""
+    env: Env = ctx.obj
+    of_subcommand = ctx.parent is not None and isinstance(ctx.parent.command, ArgparseGroup)
+    if of_subcommand or not env.takes_old_options:  # no option of a subcommand's had another name
+        return args
+    from pykafka_cli.tool.old_options import tell_todays_words
+
+    declared = {name.removeprefix("--") for name in _long_names(command, ctx)}
+    return tell_todays_words(env, command.name or "", args, declared)[0]
 
 
 def _long_names(command: click.Command, ctx: click.Context) -> list[str]:

@@ -57,9 +57,16 @@ LONG = JavaInteger("long", 64)
 class Options:
     """The options of one command line, by their names without dashes."""
 
-    def __init__(self, declared: Mapping[str, click.Option], occurrences: Mapping[str, list[str]]) -> None:
+    def __init__(
+        self,
+        declared: Mapping[str, click.Option],
+        occurrences: Mapping[str, list[str]],
+        old: frozenset[str] = frozenset(),
+    ) -> None:
         self._declared = declared
         self._occurrences = occurrences
+        self.old = old
+        """The options of before Kafka 4 that PYKAFKA_OLD_OPTIONS=1 let pass (old_options.py)."""
         self.admin_config: dict[str, str] = {}
         """The settings in the file of ``--command-config``, once ``check_admin_config`` has read it."""
 
@@ -236,12 +243,11 @@ class KafkaCommand(click.Command):
         }
         if not args and self.no_arguments is not None:
             raise self._with_help(ctx, self.no_arguments)
-        if env.environ.get("PYKAFKA_OLD_OPTIONS") == "1":
-            from pykafka_cli.tool.old_options import in_todays_words
+        old: frozenset[str] = frozenset()
+        if env.takes_old_options:
+            from pykafka_cli.tool.old_options import tell_todays_words
 
-            args, warning = in_todays_words(args, declared)
-            if warning is not None:
-                env.err(warning)
+            args, old = tell_todays_words(env, self.name or "", args, declared)
         try:
             occurrences, _ignored = parse_words(args, declared)
         except OptionProblem as problem:
@@ -252,7 +258,7 @@ class KafkaCommand(click.Command):
                 suggest(env, f"--{named}", (f"--{name}" for name in declared))
             error = self.bad_options(str(problem))
             raise self._mistake(ctx, error) if isinstance(error, UsageProblem) else error from None
-        options = Options(declared, occurrences)
+        options = Options(declared, occurrences, old)
         if options.has("help"):
             raise self._with_help(ctx, self.description)
         if options.has("version"):

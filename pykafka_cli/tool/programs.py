@@ -1,4 +1,4 @@
-"""The tools' names as files of a directory: as a distribution of Apache Kafka has them in its bin/, with ``.sh``."""
+"""The tools' names as files of a directory: as a distribution of Apache Kafka has them in its bin/."""
 
 from __future__ import annotations
 
@@ -9,37 +9,61 @@ import sys
 from pykafka_cli import KAFKA_TOOLS
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.tool.absent import INSTEAD_OF_SCRIPTS
+from pykafka_cli.tool.old_classes import OLD_CLASSES, OLD_SCRIPTS, refusal
 
 MARK = "# Written by pykafka link."
 """By this line a wrapper of ours is known: nothing else is overwritten."""
 
 
-def write_programs(directory: str, *, bare_names: bool = False) -> list[str]:
-    """Write them all, and return their paths. With ``bare_names`` those without ``.sh`` too, and ``pykafka``.
+ENTRY_POINT = "from pykafka_cli.start import"
+"""By this line a program that pip has installed is known: it does what a wrapper of that name would, and stays."""
+
+
+def write_programs(directory: str, *, with_pykafka: bool = False) -> list[str]:
+    """Write them all, and return their paths: with ``.sh``, as Apache Kafka's own distribution names them, and without,
+    as others do. With ``with_pykafka`` that program, too.
 
     Each file starts this installation of pykafka. Raises CommandFailure for a file that is there and not ours.
     """
     os.makedirs(directory, exist_ok=True)
-    # -P: a click.py in the directory where the script runs must not be taken for click
-    start = f"exec {shlex.quote(sys.executable)} -P -m pykafka_cli"
-    commands = {f"kafka-{name}.sh": f'{start} kafka-{name} "$@"' for name in KAFKA_TOOLS}
-    if bare_names:
-        commands |= {name.removesuffix(".sh"): command for name, command in commands.items()}
-        commands["pykafka"] = f'{start} "$@"'
-    for name, instead in INSTEAD_OF_SCRIPTS.items():
-        commands[f"{name}.sh"] = f"echo {shlex.quote(f'{name} is not here: {instead}')} >&2; exit 1"
+    commands = _commands()
+    commands |= {f"{name}.sh": command for name, command in commands.items()}
+    if with_pykafka:
+        commands["pykafka"] = f'{_start()} "$@"'
     paths = {os.path.join(directory, name): command for name, command in commands.items()}
-    for path in paths:
-        if os.path.lexists(path) and not _is_ours(path):
+    there = {path: _head(path) for path in paths if os.path.lexists(path)}
+    for path, head in there.items():
+        if MARK not in head and ENTRY_POINT not in head:
             raise CommandFailure(f"{path} exists and was not written by pykafka link: remove it, or choose another DIR")
     for path, command in paths.items():
-        _write_program(path, f"#!/bin/sh\n{MARK}\n{command}\n")
+        if ENTRY_POINT not in there.get(path, ""):
+            _write_program(path, f"#!/bin/sh\n{MARK}\n{command}\n")
     return list(paths)
 
 
-def _is_ours(path: str) -> bool:
+def _start() -> str:
+    # -P: a click.py in the directory where the script runs must not be taken for click
+    return f"exec {shlex.quote(sys.executable)} -P -m pykafka_cli"
+
+
+def _commands() -> dict[str, str]:
+    """Name without ``.sh`` -> the line of a shell that it is."""
+    commands = {f"kafka-{name}": f'{_start()} kafka-{name} "$@"' for name in KAFKA_TOOLS}
+    for name, instead in INSTEAD_OF_SCRIPTS.items():
+        commands[name] = _refusing(f"{name} is not here: {instead}")
+    for name, class_name in OLD_SCRIPTS.items():
+        runs = f'[ "$PYKAFKA_OLD_OPTIONS" != 1 ] || {_start()} kafka-run-class {class_name} "$@"'
+        commands[name] = f"{runs}\n{_refusing(refusal(name, OLD_CLASSES[class_name]))}"
+    return commands
+
+
+def _refusing(text: str) -> str:
+    return f"echo {shlex.quote(text)} >&2; exit 1"
+
+
+def _head(path: str) -> str:
     with open(path, "rb") as file:
-        return MARK.encode() in file.read(200)
+        return file.read(1000).decode("utf-8", "replace")
 
 
 def _write_program(path: str, text: str) -> None:

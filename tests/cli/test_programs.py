@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -98,19 +99,34 @@ def test_what_the_table_says_of_a_script_is_so(name: str, programs: Path) -> Non
 
 
 def test_every_script_of_kafkas_is_written(tmp_path: Path) -> None:
+    """With ``.sh``, as Apache's distribution has them, and without, as Confluent's and Homebrew's do."""
     written = {Path(path).name for path in write_programs(str(tmp_path / "bin"))}
-    assert {f"{name}.sh" for name in BIN} - written == set()
+    assert {f"{name}{end}" for name in BIN for end in ("", ".sh")} - written == set()
+    assert "pykafka" not in written
 
 
 def test_a_file_of_somebody_elses_stops_it_before_anything_is_written(tmp_path: Path) -> None:
     (tmp_path / "kafka-topics").write_text("mine")
     with pytest.raises(CommandFailure, match="was not written by pykafka link"):
-        write_programs(str(tmp_path), bare_names=True)
+        write_programs(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["kafka-topics"]
 
 
-def test_the_names_without_sh_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
-    write_programs(str(tmp_path), bare_names=True)
+def test_a_program_that_pip_installed_stays_as_it_is(tmp_path: Path) -> None:
+    installed = Path(sysconfig.get_path("scripts"), "kafka-topics").read_bytes()
+    (tmp_path / "kafka-topics").write_bytes(installed)
+    write_programs(str(tmp_path))
+    assert (tmp_path / "kafka-topics").read_bytes() == installed
+    assert (tmp_path / "kafka-topics.sh").exists()
+
+
+def test_pykafka_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    write_programs(str(tmp_path), with_pykafka=True)
     assert (tmp_path / "kafka-topics").stat().st_mode & 0o777 == 0o755
     done = subprocess.run([tmp_path / "pykafka", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("pykafka ")
+
+
+def test_a_name_without_sh_refuses_as_well(programs: Path) -> None:
+    done = subprocess.run([programs / "zookeeper-server-start"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (1, "zookeeper-server-start is not here")

@@ -70,7 +70,9 @@ def alter(env: Env, options: Options, admin: Admin, entity: Entity, words: str) 
     resource = None if entity.type in quotas.TYPES else _resource(env, entity, options)
     try:
         if resource is None:
-            tell_unenforced(env, options, quotas.alter(admin, entity, changes, deletions), _LOGGER)
+            singly = "zookeeper" in options.old  # each was a node of its own there
+            told = quotas.alter(admin, entity, changes, deletions, singly=singly)
+            tell_unenforced(env, options, told, _LOGGER)
         else:
             _check_loggers(admin, resource, {*changes, *deletions})
             admin.incremental_alter_configs(resource, changes, deletions)

@@ -35,14 +35,24 @@ _TITLES = {USER: "user-principal", CLIENT_ID: "client-id", IP: "ip"}
 # ------------------------------------------------------------------------------------------------------------ changing
 
 
-def alter(admin: Admin, entity: Entity, changes: Mapping[str, str], deletions: Sequence[str]) -> str:
-    """Change quotas or credentials; the answer is what a directory makes of them. Raises Refusal, StoreError."""
+def alter(
+    admin: Admin, entity: Entity, changes: Mapping[str, str], deletions: Sequence[str], *, singly: bool = False
+) -> str:
+    """Change quotas or credentials; the answer is what a directory makes of them. ``singly``: a request for each
+    credential, as two of one user's in a request are refused. Raises Refusal, StoreError.
+    """
     _check(entity, changes, deletions)
     if entity.type == "ips" or any(key in QUOTAS for key in (*changes, *deletions)):
         _alter_quotas(admin, entity, changes, deletions)
         return f"Quotas {UNENFORCED}"
     assert entity.name is not None
-    _alter_credentials(admin, entity.name, changes, deletions)
+    if singly:
+        for key in (each for each in _SCRAM if each in changes):
+            _alter_credentials(admin, entity.name, {key: changes[key]}, ())
+        for key in deletions:
+            _alter_credentials(admin, entity.name, {}, [key])
+    else:
+        _alter_credentials(admin, entity.name, changes, deletions)
     return "Credentials count at a SASL listener of pykafka serve alone"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pykafka_cli.click_types import TOPIC
-from pykafka_cli.commands.topics.actions import PARTITION_REPORTS, run
+from pykafka_cli.commands.topics.actions import PARTITION_REPORTS, changes_by_zookeeper, run
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, Refusal, UsageProblem
 from pykafka_cli.output.forms import show
@@ -99,7 +99,7 @@ class ConfigAssignment(click.ParamType[str]):
     + ", ".join(configs.names())
     + ".",
 )
-@click.option("--delete-config", metavar="NAME", help="No longer supported since Kafka 4.0.")
+@click.option("--delete-config", metavar="NAME", multiple=True, help="No longer supported since Kafka 4.0.")
 @click.option(
     "--partitions",
     metavar="COUNT",
@@ -176,7 +176,8 @@ def _failure(env: Env, error: Refusal | StoreError) -> CommandFailure:
 def _check(env: Env, options: Options) -> None:
     """Refuse what makes no sense together. Source: TopicCommandOptions#checkArgs, but for the address."""
     one_action(options, ACTIONS, "--list, --describe, --create, --alter or --delete")
-    if options.has("delete-config"):
+    by_zookeeper = changes_by_zookeeper(options)
+    if options.has("delete-config") and not by_zookeeper:
         env.err(
             "delete-config option is no longer supported and deprecated since version 4.0. "
             "The config will be fully removed in future releases."
@@ -191,7 +192,7 @@ def _check(env: Env, options: Options) -> None:
             )
     if not options.has("list") and not options.has("describe"):
         require(options, "topic")
-    if options.has("alter"):
+    if options.has("alter") and not by_zookeeper:
         if options.has("config"):
             raise UsageProblem(
                 'Option combination "[[bootstrap-server], [config]]" can\'t be used with option "[alter]"'

@@ -27,7 +27,14 @@ from pykafka_store.errors import (
     StoreError,
     TopicExistsError,
 )
-from pykafka_store.model import OFFSETS_TOPIC, ZERO_TOPIC_ID, PartitionDescription, TopicDescription, TopicListing
+from pykafka_store.model import (
+    OFFSETS_TOPIC,
+    ZERO_TOPIC_ID,
+    ConfigResource,
+    PartitionDescription,
+    TopicDescription,
+    TopicListing,
+)
 from pykafka_store.settings import configs
 
 if TYPE_CHECKING:
@@ -101,6 +108,10 @@ def _create(env: Env, options: Options, admin: Admin) -> None:
 
 def _alter(env: Env, options: Options, admin: Admin) -> None:
     options.text("topic")
+    if changes_by_zookeeper(options):
+        _alter_configs(env, options, admin)
+        if not options.has("partitions"):
+            return
     count = options.integer("partitions")
     assignments = _assignments(options)
     _overrides(env, options)
@@ -114,6 +125,26 @@ def _alter(env: Env, options: Options, admin: Admin) -> None:
 
     if names:
         _try_each(admin.describe_topics(names), alter)
+
+
+def changes_by_zookeeper(options: Options) -> bool:
+    """Whether ``--alter`` changes settings as well, which it did for who named ZooKeeper (until Kafka 2.8)."""
+    return (
+        options.has("alter") and "zookeeper" in options.old and (options.has("config") or options.has("delete-config"))
+    )
+
+
+def _alter_configs(env: Env, options: Options, admin: Admin) -> None:
+    """Source: kafka.admin.TopicCommand.ZookeeperTopicService#alterTopic of Kafka 2.4."""
+    changes = _overrides(env, options)
+    deletions = [name.strip() for name in options.texts("delete-config")]
+    for name in _existing(env, options, admin):
+        env.out(
+            "WARNING: Altering topic configuration from this script has been deprecated and may be removed in future "
+            "releases.\n         Going forward, please use kafka-configs.sh for this functionality"
+        )
+        admin.incremental_alter_configs(ConfigResource("topic", name), changes, deletions)
+        env.out(f"Updated config for topic {name}.")
 
 
 def _delete(env: Env, options: Options, admin: Admin) -> None:
