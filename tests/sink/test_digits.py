@@ -123,6 +123,23 @@ def test_a_key_and_a_flat_field_have_all_of_their_digits(pg: PostgresLab) -> Non
         ("v time", '"2026-01-01 03:04:05"', "is no time as in 03:04:05"),
         ("v timetz", '"2026-01-01T03:04:05Z"', "is no time as in 03:04:05+02"),
         ("v timestamp", '"0044-03-15 01:02:03+00 BC"', "has a zone, and the column"),
+        ("v interval year to month", '"1 year 2 mons 3 days"', "it has more behind its months than the column keeps"),
+        ("v interval year", '"1 year 2 mons"', "it has more behind its years than the column keeps"),
+        ("v interval day", '"1 day 05:00:00"', "it has more behind its days than the column keeps"),
+        ("v interval day to hour", '"05:00:00.5"', "it has more behind its hours than the column keeps"),
+        ("v interval hour to minute", '"PT1M1S"', "or is none as 1 year 2 days 03:04:00"),
+        ("v interval day[]", '["1 day", "01:00:00"]', "an element has more behind its days than the column keeps"),
+        ("v daterange", '"[2026-01-01 10:00,2026-02-01)"', "is no range of dates as in"),
+        ("v datemultirange", '"{[2026-01-01,2026-02-01 11:00)}"', "is no range of dates as in"),
+        ("v tsrange", '"[2026-01-01T10:00:00+05:00,)"', "has a zone, and the column"),
+        ("v tsmultirange", '"{[,\\"2026-01-01 10:00:00+05\\")}"', "has a zone, and the column"),
+        ("v timestamp", '"now"', "'now' is no time: the database would put that of its clock in its place"),
+        ("v timestamptz", '"tomorrow 10:00"', "is no time: the database would put that of its clock"),
+        ("v tstzrange", '"[Yesterday,)"', "is no time: the database would put that of its clock"),
+        ("v oid", "-5", "-5 is no number of 32 bits without a sign"),
+        ("v oid[]", '["-5"]', "'-5' is no number of 32 bits without a sign"),
+        ("v xid", "4294967296", "is no number of 32 bits without a sign"),
+        ("v xid8", "-1", "-1 is no number of 64 bits without a sign"),
         ("v bigint", "9223372036854775808.0", "has more than 64 bits"),
         ("v bigint", "1e300", "has more than 64 bits"),
         ("v price", "1.005", "it has more than the 2 digits behind the point"),
@@ -167,6 +184,35 @@ def test_what_the_database_keeps_is_good(pg: PostgresLab) -> None:
     assert pg.sql("SELECT n, p::text FROM t WHERE n != 2 ORDER BY n") == [
         (-(2**63), None), (3, "2026-01-02 15:04:05"), (10**18, None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kept"),
+    [
+        ("interval year to month", "1 year -2 mons", "10 mons"),
+        ("interval day", "3 days 00:00:00", "3 days"),
+        ("interval day to hour", "1 mon 2 days 05:00:00", "1 mon 2 days 05:00:00"),
+        ("interval hour to minute", "-05:06:00", "-05:06:00"),
+        ("interval day to second", "1 day 00:00:01.5", "1 day 00:00:01.5"),
+        ("interval day[]", ["1 day", None], '{"1 day",NULL}'),
+        ("daterange", "[2026-01-01,2026-02-01]", "[2026-01-01,2026-02-02)"),
+        ("daterange", "empty", "empty"),
+        ("daterange", '["0044-03-15 BC",)', '["0044-03-15 BC",)'),
+        ("datemultirange", "{[2026-01-01,2026-02-01),(,infinity]}", "{(,infinity]}"),
+        ("tsrange", '["2026-01-01 10:00:00","2026-01-02 10:00:00")', '["2026-01-01 10:00:00","2026-01-02 10:00:00")'),
+        ("tstzrange", "[2026-01-01T10:00:00+05:00,)", '["2026-01-01 05:00:00+00",)'),
+        ("timestamptz", "epoch", "1970-01-01 00:00:00+00"),
+        ("oid", 4294967295, "4294967295"),
+        ("oid", "7", "7"),
+        ("xid8", "18446744073709551615", "18446744073709551615"),
+        ("xid8", 18446744073709551615, "18446744073709551615"),
+    ],
+)
+def test_what_a_type_keeps_whole_is_good(pg: PostgresLab, column: str, value: object, kept: str) -> None:
+    pg.sql(f"CREATE TABLE t (v {column})")
+    pg.send({"v": value})
+    assert pg.sink().is_good
+    assert pg.sql("SELECT v::text FROM t") == [(kept,)]
 
 
 _NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)

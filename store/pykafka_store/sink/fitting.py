@@ -29,6 +29,11 @@ _AS_THEY_ARE: dict[Kind, set[type]] = {
     Kind.TIME: set(),
     Kind.ZONED_TIME: set(),
     Kind.LOCAL_TIME: set(),
+    Kind.INSTANT: set(),
+    Kind.DATES: set(),
+    Kind.LOCAL_TIMES: set(),
+    Kind.UNSIGNED32: set(),
+    Kind.UNSIGNED64: set(),
     Kind.TIMESTAMP: set(),
 }
 

@@ -16,7 +16,7 @@ def cut_values(values: Sequence[object], column: Column) -> dict[int, str]:
     texts = [value for value in values if isinstance(value, str)]
     if column.length is not None:
         may_be = any(map(column.length.__lt__, map(len, texts)))
-    elif column.size is not None:
+    elif column.size is not None or column.last_field is not None:
         may_be = True
     else:  # a first look at all at once
         may_be = (
@@ -39,7 +39,26 @@ def what_is_cut(value: object, column: Column) -> str | None:
             return f"has spaces behind the {column.length} characters that the column keeps"
     if column.size is not None and isinstance(value, str) and len(value.encode(errors="surrogatepass")) > column.size:
         return f"has more than the {column.size} bytes that the column keeps"
+    if column.last_field is not None and isinstance(value, str) and not _is_kept(value, column.last_field):
+        return f"has more behind its {column.last_field}s than the column keeps, or is none as 1 year 2 days 03:04:00"
     return None
+
+
+# An interval as PostgreSQL writes it, which knows other forms besides.
+_INTERVAL = re.compile(
+    r"(?:[+-]?[0-9]+ years? ?)?(?:(?P<months>[+-]?[0-9]+) mons? ?)?(?:(?P<days>[+-]?[0-9]+) days? ?)?"
+    r"(?:[+-]?(?P<hours>[0-9]+):(?P<minutes>[0-9]{2}):(?P<seconds>[0-9]{2}(?:\.[0-9]+)?))?"
+)
+_FIELDS = ("year", "month", "day", "hour", "minute", "second")
+
+
+def _is_kept(interval: str, last_field: str) -> bool:
+    """Whether an interval certainly has nothing below that field (PostgreSQL, "Interval Input", on ``fields``)."""
+    found = _INTERVAL.fullmatch(interval)
+    if found is None:
+        return False
+    below = _FIELDS[_FIELDS.index(last_field) + 1 :]
+    return all(float(found[f"{field}s"] or 0) == 0 for field in below)
 
 
 def _is_too_fine(value: object, column: Column) -> bool:

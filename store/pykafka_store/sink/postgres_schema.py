@@ -26,7 +26,10 @@ _KINDS = {
     "int8": Kind.INTEGER, "int4": Kind.INTEGER32, "int2": Kind.INTEGER16, "float8": Kind.DOUBLE, "float4": Kind.REAL32,
     "date": Kind.DATE, "timestamp": Kind.LOCAL_TIME, "time": Kind.TIME, "timetz": Kind.ZONED_TIME,
     "numeric": Kind.DECIMAL, "bool": Kind.BOOLEAN, "text": Kind.TEXT, "varchar": Kind.TEXT, "bpchar": Kind.TEXT,
-    "json": Kind.JSON, "jsonb": Kind.JSON, "bytea": Kind.BINARY,
+    "json": Kind.JSON, "jsonb": Kind.JSON, "bytea": Kind.BINARY, "timestamptz": Kind.INSTANT,
+    "daterange": Kind.DATES, "datemultirange": Kind.DATES, "tsrange": Kind.LOCAL_TIMES,
+    "tsmultirange": Kind.LOCAL_TIMES, "tstzrange": Kind.INSTANT, "tstzmultirange": Kind.INSTANT,
+    "oid": Kind.UNSIGNED32, "xid": Kind.UNSIGNED32, "cid": Kind.UNSIGNED32, "xid8": Kind.UNSIGNED64,
 }  # fmt: skip
 
 _COLUMNS = """
@@ -68,6 +71,7 @@ HeldByType = dict[tuple[int, int], Held]
 _SCALE = re.compile(r"numeric\([0-9]+,(-?[0-9]+)\)")
 _PRECISION = re.compile(r"(?:timestamp|time|interval|ts(?:tz)?(?:multi)?range)\b[^(]*(?:\(([0-9])\))?")
 _LENGTH = re.compile(r"character(?: varying)?\(([0-9]+)\)")
+_LAST_FIELD = re.compile(r"interval (?:[a-z]+ to )?(year|month|day|hour|minute)$")
 _SIZES = {"name": LONGEST_NAME, '"char"': 1}
 
 
@@ -75,12 +79,15 @@ class _Limits(NamedTuple):
     scale: int | None = None
     length: int | None = None
     size: int | None = None
+    last_field: str | None = None
 
 
 def _limits(held: Held) -> _Limits:
     """See :class:`pykafka_store.sink.target.Column`."""
     if (found := _SCALE.match(held.declared)) is not None:
         return _Limits(scale=int(found[1]))
+    if (found := _LAST_FIELD.match(held.declared)) is not None:
+        return _Limits(last_field=found[1])
     if (found := _PRECISION.match(held.declared)) is not None:
         return _Limits(scale=int(found[1] or 6))
     found = _LENGTH.match(held.declared)

@@ -67,11 +67,16 @@ class Kind(StrEnum):
     BINARY = "binary"
     """Bytes only: text is its UTF-8."""
     OTHER = "other"
-    """What the database makes of a text, such as a time with its zone."""
+    """What the database makes of a text, such as an address."""
     DATE = "date"
     TIME = "time of day"
     ZONED_TIME = "time of day, with its zone"
     LOCAL_TIME = "date and time without a zone"
+    INSTANT = "date and time with its zone"
+    DATES = "range of dates"
+    LOCAL_TIMES = "range of dates and times without a zone"
+    UNSIGNED32 = "unsigned integer of 32 bits"
+    UNSIGNED64 = "unsigned integer of 64 bits"
     TIMESTAMP = "timestamp"
     """An instant, for a column that is to be made: what the database has for one."""
     ANY = "any"
@@ -91,6 +96,8 @@ class Column(NamedTuple):
     """Characters behind which a column, or an array's elements, drop spaces in silence; None: no such limit."""
     size: int | None = None
     """Bytes of UTF-8 behind which a column, or an array's elements, drop all in silence; None: no such limit."""
+    last_field: str | None = None
+    """The field of an interval below which a column, or an array's elements, drop all in silence; None: they don't."""
     element: Kind | None = None
     """What the elements of an array are, where the column is for arrays."""
     delimiter: str = ","
@@ -98,7 +105,8 @@ class Column(NamedTuple):
 
     @property
     def is_limited(self) -> bool:
-        return self.scale is not None or self.length is not None or self.size is not None
+        limits = (self.scale, self.length, self.size, self.last_field)
+        return any(limit is not None for limit in limits)
 
 
 class TableSchema(NamedTuple):

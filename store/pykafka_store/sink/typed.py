@@ -24,7 +24,7 @@ def moment(value: object, kind: Kind) -> object:
         found = _EPOCH + timedelta(milliseconds=value)
     except OverflowError:
         raise UnfitError(f"{shown(value)} milliseconds since 1970 are beyond the years 1 to 9999") from None
-    return f"{found.isoformat(sep=' ', timespec='milliseconds')}{'+00' if kind is Kind.OTHER else ''}"
+    return f"{found.isoformat(sep=' ', timespec='milliseconds')}{'+00' if kind is Kind.INSTANT else ''}"
 
 
 def unbase64(value: object, _kind: Kind) -> object:

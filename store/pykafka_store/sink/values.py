@@ -86,6 +86,23 @@ def _integer_of(bits: int) -> Callable[[object], object]:
     return convert
 
 
+def _unsigned_of(bits: int) -> Callable[[object], object]:
+    """For types of PostgreSQL's that take a number below 0 for a large one."""
+
+    def convert(value: object) -> object:
+        found = value
+        if isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,19}", value):
+            found = int(value)
+        elif not isinstance(value, int):
+            found = _integer(value)
+        assert isinstance(found, int)
+        if not 0 <= found < 1 << bits:
+            raise UnfitError(f"{shown(value)} is no number of {bits} bits without a sign")
+        return int(found)
+
+    return convert
+
+
 def _real(value: object) -> object:
     if isinstance(value, str):
         if value in _INFINITE:
@@ -152,10 +169,26 @@ def _as_real32(text: str) -> float:
         return float("inf")
 
 
+_DATE = re.compile(r"[0-9]{4,6}-[0-9]{2}-[0-9]{2}(?: BC)?|-?infinity")
+
+
 def _date(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{4,6}-[0-9]{2}-[0-9]{2}(?: BC)?|-?infinity", value):
+    if isinstance(value, str) and _DATE.fullmatch(value):
         return value
     raise UnfitError(f"{shown(value)} is no date as in 2026-01-31")
+
+
+def _dates(value: object) -> object:
+    """A range of dates, or several. The database takes times besides, and drops them."""
+    if isinstance(value, str) and all(_DATE.fullmatch(bound) for bound in _bounds(value)):
+        return value
+    raise UnfitError(f"{shown(value)} is no range of dates as in [2026-01-31,2026-02-28)")
+
+
+def _bounds(ranges: str) -> list[str]:
+    """What is said in the text of a range, or of several, but for their own signs."""
+    found = [part.strip() for part in re.split(r'[][(){},"]+', ranges)]
+    return [part for part in found if part and part.lower() != "empty"]
 
 
 _TIME = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?"
@@ -164,9 +197,26 @@ _NO_ZONE = r"(?: ?(?:[AaPp][Mm]|BC|AD))*$"
 _AT_A_ZONE = re.compile(rf"[0-9](?:{_ZONE}| (?!(?:[AaPp][Mm]|BC|AD)\b)[A-Za-z][A-Za-z/_]+){_NO_ZONE}")
 
 
+_BY_THE_CLOCK = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+
+
+def _instant(value: object) -> object:
+    if isinstance(value, str) and _BY_THE_CLOCK.search(value):
+        raise UnfitError(f"{shown(value)} is no time: the database would put that of its clock in its place")
+    return _text(value)
+
+
 def _local_time(value: object) -> object:
     if isinstance(value, str) and _AT_A_ZONE.search(value):
         raise UnfitError(f"{shown(value)} has a zone, and the column (timestamp without time zone) would drop it")
+    return _instant(value)
+
+
+def _local_times(value: object) -> object:
+    """A range of times, or several."""
+    if isinstance(value, str):
+        for bound in _bounds(value):
+            _local_time(bound)
     return _text(value)
 
 
@@ -260,6 +310,11 @@ CONVERT: dict[Kind, Callable[[object], object]] = {
     Kind.TIME: _time_like(_TIME, "03:04:05"),
     Kind.ZONED_TIME: _time_like(f"{_TIME}{_ZONE}?", "03:04:05+02"),
     Kind.LOCAL_TIME: _local_time,
+    Kind.INSTANT: _instant,
+    Kind.DATES: _dates,
+    Kind.LOCAL_TIMES: _local_times,
+    Kind.UNSIGNED32: _unsigned_of(32),
+    Kind.UNSIGNED64: _unsigned_of(64),
     Kind.TIMESTAMP: _text,
 }
 
