@@ -121,7 +121,7 @@ class Env:
             controllers=controllers,
             on_notice=on_notice,
             on_made=lambda path: self.tell_made(path, named=named),
-            on_waiting=self.err if tell_waiting and self.stderr_is_terminal else None,
+            on_waiting=self.on_waiting if tell_waiting else None,
         )
 
     def open_data_directory(self, path: str) -> DataDirectory:
@@ -134,6 +134,11 @@ class Env:
         return open_data_directory(
             path, create=self.auto_create, on_made=lambda made: self.tell_made(made, named=named)
         )
+
+    @property
+    def on_waiting(self) -> Callable[[str], None] | None:
+        """Who is told of a cluster that does not answer at once: a person alone."""
+        return self.err if self.stderr_is_terminal else None
 
     @property
     def auto_create(self) -> bool:
@@ -175,6 +180,8 @@ class Env:
                         f"one out, or set PYKAFKA_EMBED={bootstrap_server} to have that address served by the directory"
                     )
                 return _servers(bootstrap_server)
+            elif not self._is_listed(bootstrap_server):
+                _servers(bootstrap_server)  # "*" stands for all addresses, and for nothing that is none
         if directory == "":
             raise UsageProblem("--data-dir names no directory")
         return "file:" + (directory or self.environ.get("PYKAFKA_DATA_DIR") or self._default_data_dir())
@@ -190,8 +197,13 @@ class Env:
 
     def _is_embedded(self, bootstrap_server: str) -> bool:
         """Whether PYKAFKA_EMBED lists every one of these addresses; a ``scheme://`` in front of one says nothing."""
-        listed = set(_without_schemes(self.environ.get("PYKAFKA_EMBED", ""))) - {""}
-        return "*" in listed or listed.issuperset(_without_schemes(bootstrap_server))
+        return "*" in self._embedded() or self._is_listed(bootstrap_server)
+
+    def _is_listed(self, bootstrap_server: str) -> bool:
+        return self._embedded().issuperset(_without_schemes(bootstrap_server))
+
+    def _embedded(self) -> set[str]:
+        return set(_without_schemes(self.environ.get("PYKAFKA_EMBED", ""))) - {""}
 
     @property
     def takes_old_options(self) -> bool:

@@ -92,7 +92,7 @@ def _ask_cluster(env: Env, options: Options) -> None:
     from pykafka_store.open import open_kafka_cluster
 
     address = env.address(options.maybe_text("bootstrap-server"), options.maybe_text("data-dir"))
-    with open_kafka_cluster(address, options.admin_config) as cluster:
+    with open_kafka_cluster(address, options.admin_config, on_waiting=env.on_waiting) as cluster:
         for node, found in cluster.admin().api_versions().items():
             fenced = "true" if node.fenced else "false"
             name = f"{node.host}:{node.port} (id: {node.id} rack: {node.rack or 'null'} isFenced: {fenced})"

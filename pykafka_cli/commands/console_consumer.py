@@ -5,6 +5,7 @@ Source: org.apache.kafka.tools.consumer.ConsoleConsumer and ConsoleConsumerOptio
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import click
 
 from pykafka_cli.click_types import FILE, TOPIC
 from pykafka_cli.console import formatters
-from pykafka_cli.console.consume import GroupReading, Plan, Reading, consume, unknown_error
+from pykafka_cli.console.consume import GroupReading, Plan, Reading, consume, tell_end, unknown_error
 from pykafka_cli.console.garbage import collect_rarely
 from pykafka_cli.console.printing import Printing
 from pykafka_cli.console.records_out import MessageFormatter, UnknownClassProblem
@@ -20,7 +21,7 @@ from pykafka_cli.errors import CommandFailure, UsageProblem
 from pykafka_cli.java import regex as java_regex
 from pykafka_cli.output.kafka_log import exception_line
 from pykafka_cli.tool import properties
-from pykafka_cli.tool.frame import connection_options, noticing_topic, open_cluster, require_topic
+from pykafka_cli.tool.frame import connection_options, directory_named, noticing_topic, open_cluster, require_topic
 from pykafka_cli.tool.options import INTEGER, LONG, KafkaCommand, Options, examples
 from pykafka_store.errors import InvalidConfigError, StoreError
 from pykafka_store.model import OffsetAt
@@ -168,6 +169,11 @@ def console_consumer(env: Env, options: Options) -> None:
     in_group = "group.id" in config
     if in_group and (plan.from_ms is not None or plan.to_ms is not None):
         raise UsageProblem("--from-time and --to-time are for reading without a group: a group reads on where it was")
+    directory = directory_named(env, options)
+    if not plan.wants_records and directory is not None and not os.path.lexists(directory):
+        # Who asks for nothing makes nothing.
+        tell_end(env, 0, systest_events=options.has("enable-systest-events"))
+        return
     # The cluster gets no more time than the records (--timeout-ms), but a moment to be found at all.
     patience = None if plan.timeout is None else max(plan.timeout, LEAST_PATIENCE)
     with open_cluster(env, options, create=auto_create, config=config, patience=patience) as cluster:

@@ -130,11 +130,13 @@ def mirror(
     progress = _Progress(env, follow=follow)
     with ExitStack() as stack:
         config = _config(env, from_config)
-        reading = stack.enter_context(open_cluster(origin, create=False, config=config, on_notice=notice))
+        reading = stack.enter_context(
+            open_cluster(origin, create=False, config=config, on_notice=notice, on_waiting=env.on_waiting)
+        )
         config = _config(env, to_config)
         into: Target
         if is_cluster_address(goal):
-            cluster = stack.enter_context(open_kafka_cluster(goal, config, notice))
+            cluster = stack.enter_context(open_kafka_cluster(goal, config, notice, on_waiting=env.on_waiting))
             into = ClusterTarget(cluster, env.state_directory("mirrors"), exactly_once)
         else:
             made = partial(env.tell_made, named=True)

@@ -198,7 +198,7 @@ def _destination(env: Env, connection: Connection, stack: ExitStack, *, exactly_
     directory = connection.directory(env)
     if directory is None:
         address = env.address(connection.bootstrap_server, connection.data_dir)
-        cluster = stack.enter_context(open_kafka_cluster(address, connection.config(env)))
+        cluster = stack.enter_context(open_kafka_cluster(address, connection.config(env), on_waiting=env.on_waiting))
         return ToCluster(cluster, env.state_directory("sources"), exactly_once=exactly_once)
     is_named = connection.data_dir is not None or (connection.bootstrap_server or "").startswith("file:")
     opened = open_data_directory(

@@ -52,6 +52,11 @@ class Plan(NamedTuple):
     to_ms: int | None = None
     """Stop before the first record that is not older, or at the end that a partition had at the start."""
 
+    @property
+    def wants_records(self) -> bool:
+        """Whether any may come. Kafka's tool asks for nothing if not, so no topic is made and no group joined."""
+        return self.max_messages == -1 or self.max_messages > 0
+
 
 class TimedOut(Exception):  # noqa: N818 - it is an end like others
     """No record came for --timeout-ms."""
@@ -64,7 +69,7 @@ def consume(env: Env, reading: Reading, printing: Printing, *, systest_events: b
     """
     try:
         try:
-            if reading.wants_records:
+            if reading.plan.wants_records:
                 reading.begin()
                 reading.print_all(printing)
         except TimedOut:
@@ -76,12 +81,16 @@ def consume(env: Env, reading: Reading, printing: Printing, *, systest_events: b
             env.err("Unable to write to standard out, closing consumer.")
         finally:
             reading.end()
-            env.err(f"Processed a total of {printing.count} messages")
-            if systest_events:
-                env.out("shutdown_complete")
+            tell_end(env, printing.count, systest_events=systest_events)
     except FormatError as error:
         # Behind the count, where Kafka's tool has it.
         raise unknown_error(env, f"{error.java_class}: {error}") from error
+
+
+def tell_end(env: Env, count: int, *, systest_events: bool) -> None:
+    env.err(f"Processed a total of {count} messages")
+    if systest_events:
+        env.out("shutdown_complete")
 
 
 def _report(env: Env, exception: str) -> None:
@@ -103,7 +112,7 @@ class Reading:
         self._cluster = cluster
         self._consumer = consumer
         self._config = config
-        self._plan = plan
+        self.plan = plan
         self._is_level = False
         """Whether all that was polled is written and flushed: the positions are those of what was printed."""
         self._skip: dict[TopicPartition, int] = {}
@@ -111,14 +120,9 @@ class Reading:
         self._ends: dict[TopicPartition, int] | None = None
         """Where --exit-at-end and --to-time stop."""
 
-    @property
-    def wants_records(self) -> bool:
-        """Whether any may come. Kafka's tool asks for nothing if not, so no topic is made and no group joined."""
-        return self._plan.max_messages == -1 or self._plan.max_messages > 0
-
     def begin(self) -> None:
         """Take up the partitions, at the offsets where reading starts."""
-        plan, consumer = self._plan, self._consumer
+        plan, consumer = self.plan, self._consumer
         if plan.topic is not None and plan.partition is not None:
             assert plan.start is not None
             self._assign(plan.topic, plan.partition, plan.start)
@@ -193,7 +197,7 @@ class Reading:
 
         Raises TimedOut, StoreError, FormatError, and BrokenPipeError if the reader of stdout is gone.
         """
-        plan = self._plan
+        plan = self.plan
         last_came = self._env.monotonic()
         wait = SHORT_WAIT if self._ends is not None else LONG_WAIT
         if plan.timeout is not None:
@@ -274,7 +278,7 @@ class GroupReading(Reading):
 
     def begin(self) -> None:
         """Join the group."""
-        plan, consumer = self._plan, self._consumer
+        plan, consumer = self.plan, self._consumer
         consumer.on_rebalance(assigned=self._assigned, revoked=self._revoked, lost=self._forget)
         consumer.subscribe([plan.topic] if plan.topic is not None else None, pattern=plan.pattern)
         if self._interval is not None:

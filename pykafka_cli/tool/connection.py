@@ -55,4 +55,5 @@ class Connection(NamedTuple):
             env.address(self._server, self.data_dir),
             self.config(env),
             controllers=self.bootstrap_controller is not None,
+            on_waiting=env.on_waiting,
         )

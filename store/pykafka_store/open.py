@@ -73,14 +73,17 @@ def open_kafka_cluster(
     on_notice: Callable[[str], None] | None = None,
     *,
     controllers: bool = False,
+    on_waiting: Callable[[str], None] | None = None,
 ) -> KafkaCluster:
     """Open ``host:port[,host:port]``, as ``open_cluster`` does, and with its errors.
 
-    ``controllers`` as there.
+    ``controllers`` and ``on_waiting`` as there.
     """
     from pykafka_store.remote.cluster import RemoteCluster
 
-    return RemoteCluster(bootstrap_servers(address), config, controllers=controllers, on_notice=on_notice)
+    return RemoteCluster(
+        bootstrap_servers(address), config, controllers=controllers, on_notice=on_notice, on_waiting=on_waiting
+    )
 
 
 def open_data_directory(

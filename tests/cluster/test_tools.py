@@ -130,7 +130,10 @@ def test_nobody_listens(tmp_path: Path, tool: str, arguments: list[str], config_
         assert "Traceback" not in text
 
 
-def test_who_watches_is_told_what_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tool", "words"), [("topics", ["--list"]), ("broker-api-versions", []), ("cluster", ["unregister", "--id", "1"])]
+)
+def test_who_watches_is_told_what_is_waited_for(tool: str, words: list[str], tmp_path: Path) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -138,11 +141,11 @@ def test_who_watches_is_told_what_is_waited_for(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text("default.api.timeout.ms=1500\n")
     address = f"127.0.0.1:{apache.free_port()}"
-    words = ["--bootstrap-server", address, "--list", "--command-config", str(config)]
+    words = [*words, "--bootstrap-server", address, "--command-config", str(config)]
     said = []
     for stderr in (Terminal(), io.StringIO()):
         env = Env(stdin=io.BytesIO(), stdout=io.BytesIO(), stderr=stderr, environ={})
-        assert main.run(lambda: main.load_command("topics"), "kafka-topics", words, env) == 1
+        assert main.run(lambda: main.load_command(tool), f"kafka-{tool}", words, env) == 1
         said.append(stderr.getvalue())
     line = rf"{address} does not answer, which is waited for up to 1.5 s(: .*)?\n"
     assert re.match(line, said[0])

@@ -27,7 +27,7 @@ def put(lab: Lab, *words: str) -> None:
 def test_rows_are_records_and_the_next_run_goes_on(both: Lab) -> None:
     made(both, "one", "two")
     assert both.send(both.cursor()).records == 2
-    assert both.notices == ["topic t was missing and is made"]
+    assert both.notices == ["topic t did not exist and was created with 1 partition"]
     put(both, "three")
     assert both.send(both.cursor()).records == 1
     assert both.send(both.cursor()).records == 0

@@ -31,7 +31,7 @@ def test_only_what_differs_is_sent(both: Lab) -> None:
     both.sql("INSERT INTO t VALUES (3, 'three')")
     assert both.send(both.query(QUERY)).records == 1
     assert both.cluster.admin().describe_topics(["t"])[0].partitions
-    assert both.notices == ["topic t was missing and is made"]
+    assert both.notices == ["topic t did not exist and was created with 1 partition"]
 
 
 def test_more_partitions_do_not_double_anything(both: Lab) -> None:

@@ -18,7 +18,13 @@ from pykafka_cli.output.hints import suggest, suggest_broker, suggest_topic
 from pykafka_cli.tool.frame import directory_named
 from pykafka_cli.tool.options import Options
 from pykafka_cli.tool.unenforced import UNENFORCED, tell_unenforced
-from pykafka_store.errors import InvalidRequestError, InvalidTopicError, StoreError, UnknownTopicOrPartitionError
+from pykafka_store.errors import (
+    BrokerIdNotRegisteredError,
+    InvalidRequestError,
+    InvalidTopicError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.format.names import check_topic_name
 from pykafka_store.model import ConfigDescription, ConfigKind, ConfigResource
 from pykafka_store.settings.client_metrics import CLIENT_METRICS
@@ -44,6 +50,7 @@ _KNOWN: Mapping[ConfigKind, Iterable[str]] = {
     "client-metrics": CLIENT_METRICS,
     "broker-logger": (),
 }
+_NO_NODE = "org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node assignment."
 _LOGGER = "kafka.admin.ConfigCommand"
 BAD_FORMAT = (
     'requirement failed: Invalid entity config: all configs to be added must be in the format "key=val" or  '
@@ -80,6 +87,9 @@ def alter(env: Env, options: Options, admin: Admin, entity: Entity, words: str) 
         if resource is not None:
             _suggest(env, admin, resource, changes, error)
         what = f"org.apache.kafka.common.errors.{error.kafka_name}: {error}"
+        if isinstance(error, BrokerIdNotRegisteredError):  # which Kafka's tool looks for for a minute
+            suggest_broker(env, admin)
+            what = f"{_NO_NODE} Call: describeConfigs"
         raise refused(words, f"java.util.concurrent.ExecutionException: {what}") from None
     if entity.type == "client-metrics":
         tell_unenforced(env, options, f"Subscriptions to metrics {UNENFORCED}", _LOGGER)
@@ -208,8 +218,7 @@ def _is_there(env: Env, admin: Admin, kind: str, broker: str, everything: bool, 
         return True
     if everything:
         env.out(f"{_which(everything)} configs for {kind} {broker} are:")
-        what = "org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node assignment."
-        raise refused(words, f"java.util.concurrent.ExecutionException: {what} Call: describeConfigs")
+        raise refused(words, f"java.util.concurrent.ExecutionException: {_NO_NODE} Call: describeConfigs")
     suggest_broker(env, admin)
     env.out(f"The {kind} '{broker}' doesn't exist and doesn't have dynamic config.")
     return False

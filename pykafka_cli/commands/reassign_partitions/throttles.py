@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pykafka_cli.commands.reassign_partitions.plan import Moves, by_commas, plural
 from pykafka_cli.env import Env
+from pykafka_store.errors import BrokerIdNotRegisteredError, TimeoutError
 from pykafka_store.model import ConfigResource, TopicPartition
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ def clear_throttles(env: Env, admin: Admin, wanted: Moves) -> None:
     brokers = sorted({*admin.live_brokers(), *(broker for _, target in wanted.partitions for broker in target)})
     env.out(f"Clearing broker-level throttles on broker{plural(brokers)} {by_commas(brokers)}")
     for broker in brokers:
-        admin.incremental_alter_configs(_broker(broker), {}, [LEADER_RATE, FOLLOWER_RATE, LOG_DIR_RATE])
+        try:
+            admin.incremental_alter_configs(_broker(broker), {}, [LEADER_RATE, FOLLOWER_RATE, LOG_DIR_RATE])
+        except BrokerIdNotRegisteredError:  # which Kafka's tool looks for for a minute
+            raise TimeoutError("Timed out waiting for a node assignment. Call: incrementalAlterConfigs") from None
     topics = sorted({partition.topic for partition, _ in wanted.partitions})
     env.out(f"Clearing topic-level throttles on topic{plural(topics)} {by_commas(topics)}")
     for topic in topics:

@@ -181,10 +181,12 @@ class Source:
             configs = {"cleanup.policy": "compact"} if self._feed.compares else {}
             try:
                 self._admin.create_topic(self._topic, configs=configs)
-                self._notice(f"topic {self._topic} was missing and is made")
             except TopicExistsError:
-                pass
-            return self._admin.describe_topics([self._topic])[0]
+                return self._admin.describe_topics([self._topic])[0]
+            made = self._admin.describe_topics([self._topic])[0]
+            count = len(made.partitions)
+            self._notice(f"topic {made.name} did not exist and was created with {count} partition{'s' * (count != 1)}")
+            return made
 
     def _patiently(self, act: Callable[[], T], stop: Callable[[], bool]) -> T | None:
         """What the database answers, however long it is away; None where an end is asked for before."""

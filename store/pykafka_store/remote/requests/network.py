@@ -16,7 +16,7 @@ from pykafka_store.errors import TimeoutError as RequestTimeoutError
 from pykafka_store.nodes import NodeDescription
 from pykafka_store.remote import configs
 from pykafka_store.remote.errors import Reports, broker_error, error_of, foreign
-from pykafka_store.remote.link import API_TIMEOUT, FIRST_ANSWER, Endpoint
+from pykafka_store.remote.link import API_TIMEOUT, FIRST_ANSWER, UNEASY, Endpoint
 from pykafka_store.remote.requests.connection import SOFTWARE, Connection, Foreign, Late, Lost
 from pykafka_store.remote.requests.login import log_in
 from pykafka_store.remote.requests.tls import context_of
@@ -79,6 +79,9 @@ class Network:
         protocol = str(settings.get("security.protocol") or "PLAINTEXT").upper()
         self._tls = context_of(settings) if protocol in {"SSL", "SASL_SSL"} else None
         self._sasl = protocol.startswith("SASL_")
+        self._on_waiting = endpoint.on_waiting
+        self._cause = ""
+        """Why the last attempt failed."""
         self._answered = False
         self._any: Connection | None = None
         """To the node that answered first."""
@@ -188,17 +191,33 @@ class Network:
 
     def _until_answered(self, ask: Callable[[float], _Answer]) -> _Answer:
         limit = self.timeout if self._answered else self._patience
+        if self._answered or self._on_waiting is None:
+            return self._within(limit, ask)
+        teller = threading.Timer(UNEASY, self._tell_waiting, [self._on_waiting, limit])
+        teller.daemon = True
+        teller.start()
+        try:
+            return self._within(limit, ask)
+        finally:
+            teller.cancel()
+
+    def _tell_waiting(self, tell: Callable[[str], None], seconds: float) -> None:
+        self._on_waiting = None
+        because = f": {self._cause}" if self._cause else ""
+        tell(self._reports.clean(f"{self._reports.waiting(seconds)}{because}"))
+
+    def _within(self, limit: float, ask: Callable[[float], _Answer]) -> _Answer:
         deadline = time.monotonic() + limit
-        cause = ""
+        self._cause = ""
         while True:
             try:
                 answer = ask(min(deadline, time.monotonic() + self._request))
             except Lost as error:
                 self.close()
-                if not cause or not isinstance(error, Late):  # the last attempt may be cut short
-                    cause = foreign(error.size) if isinstance(error, Foreign) else str(error)
+                if not self._cause or not isinstance(error, Late):  # the last attempt may be cut short
+                    self._cause = foreign(error.size) if isinstance(error, Foreign) else str(error)
                 if time.monotonic() + PAUSE >= deadline:
-                    raise self._no_answer(limit, cause) from None
+                    raise self._no_answer(limit, self._cause) from None
                 time.sleep(PAUSE)
             except UnsupportedVersionError:
                 self._answered = True
