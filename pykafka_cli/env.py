@@ -33,7 +33,7 @@ class Env:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stdin = stdin
-        self.stdout = stdout
+        self._stdout = stdout
         self.stderr = stderr
         self.environ = environ
         self.clock = clock
@@ -42,6 +42,11 @@ class Env:
         """Whether an error was reported that Kafka's tools exit 0 on; PYKAFKA_STRICT_EXIT=1 makes it exit 1."""
         self.hint = ""
         """The line on stderr that the command is to end with: what was probably meant (output/hints.py)."""
+        self.only_prints = False
+        """Whether printing is all that the command is there for. Then a failure to print ends it at once."""
+        self.unprinted: OSError | None = None
+        """Why stdout took no more. Nothing is printed from then on, but what the command does it does to the end, as
+        Java's tools do, whose System.out swallows such errors; main.py tells of it when the work is done."""
 
     @classmethod
     def of_process(cls) -> Env:
@@ -59,7 +64,7 @@ class Env:
 
     @property
     def stdout_is_terminal(self) -> bool:
-        return self.stdout.isatty()
+        return self._stdout.isatty()
 
     @property
     def stderr_is_terminal(self) -> bool:
@@ -74,14 +79,55 @@ class Env:
 
     def out(self, text: str) -> None:
         """Write a line to stdout, in UTF-8. Undecodable bytes that came in as surrogates go out as they were."""
-        self.stdout.write(text.encode("utf-8", "surrogateescape") + b"\n")
+        self.write(text.encode("utf-8", "surrogateescape") + b"\n")
+
+    def write(self, data: bytes) -> None:
+        """Write bytes to stdout. ``unprinted`` and ``only_prints`` say what becomes of a failure."""
+        if self.unprinted is not None:
+            return
+        try:
+            written = self._stdout.write(data)
+            while written < len(data):  # under PYTHONUNBUFFERED stdout has no buffer, and may take less than is given
+                written += self._stdout.write(data[written:])
+        except OSError as error:
+            self._note(error)
+
+    def flush(self) -> None:
+        """Have what was written to stdout leave this process."""
+        if self.unprinted is not None:
+            return
+        try:
+            self._stdout.flush()
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        if self.only_prints:
+            raise error
+        self.unprinted = error
+
+    def reader_is_gone(self) -> bool:
+        """Whether stdout is a pipe, or the like, whose other end is closed."""
+        try:
+            descriptor = self._stdout.fileno()
+        except OSError:
+            return False  # not a file at all
+        import select
+
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
     def err(self, text: str) -> None:
         """Write a line to stderr, after what was written to stdout before it."""
         with contextlib.suppress(OSError):  # main.py flushes again and says what is wrong
-            self.stdout.flush()
-        with contextlib.suppress(OSError):  # the reader of stderr has gone
-            self.stderr.write(text + "\n")
+            self.flush()
+        self.write_err(text + "\n")
+
+    def write_err(self, text: str) -> None:
+        """Write text to stderr at once."""
+        with contextlib.suppress(OSError):  # the reader of stderr has gone, and nobody is left to be told
+            self.stderr.write(text)
             self.stderr.flush()
 
     def report_error(self, text: str) -> None:

@@ -40,8 +40,8 @@ EXIT_TERMINATED = 143  # 128 + SIGTERM
 EXIT_STATUS = (
     (EXIT_DONE, "Done. Also where the reader of the output went away, as head does, and where Kafka's own tools report "
         "an error and exit 0: PYKAFKA_STRICT_EXIT=1 makes that 1."),
-    (EXIT_FAILED, "The command could not be done, or its command line makes no sense; or help was printed, as by "
-        "Kafka's tools."),
+    (EXIT_FAILED, "The command could not be done, or its output not be written (a full disk), or its command line "
+        "makes no sense; or help was printed, as by Kafka's tools."),
     (EXIT_USAGE, "The command line of pykafka itself, or of a subcommand that Kafka does not have, makes no sense."),
     (EXIT_UNEXPECTED, "An error that nobody foresaw. PYKAFKA_DEBUG=1 shows its traceback."),
     (EXIT_INTERRUPTED, "Interrupted by Ctrl-C, after cleaning up."),
@@ -134,18 +134,30 @@ def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) ->
 
 def run(load: Callable[[], click.Command], program: str, arguments: list[str], env: Env) -> int:
     """Run a command and return its exit code (README.md, "Exit codes"). All that can go wrong is told here."""
+    code = _outcome(load, program, arguments, env)
+    with contextlib.suppress(OSError):
+        env.flush()  # of what Ctrl-C and other ends have left
+    # A reader who went away has all it wants (``| head -1``). But what a disk has no room for is missed by somebody.
+    if env.unprinted is not None and not isinstance(env.unprinted, BrokenPipeError):
+        env.err(f"{_subject(program, arguments)}: {env.unprinted.strerror}")
+        return code or EXIT_FAILED
+    return code
+
+
+def _outcome(load: Callable[[], click.Command], program: str, arguments: list[str], env: Env) -> int:
+    """The exit code of the command, whether or not all of its output could be printed."""
     try:
         code = _run(load(), program, arguments, env)
-        env.stdout.flush()
+        env.flush()
         if env.hint:
             env.err(env.hint)
-    except BrokenPipeError:
-        return EXIT_DONE  # the reader of our output has all it wants (``| head -1``)
     except Terminated:
         return EXIT_TERMINATED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and env.reader_is_gone():
+            return EXIT_DONE  # of a command that only prints, or of a help that was asked for
         # The disk, a file that the user named, or stdout itself: a foreseen error, whose own text is told.
         where = f" ({error.filename})" if error.filename else ""
         if error.errno == errno.EMFILE:  # which file was the one too many says nothing, and may be one of Python's
@@ -176,12 +188,8 @@ def _run(command: click.Command, program: str, arguments: list[str], env: Env) -
             command.invoke(context)
     except CommandFailure as failure:
         env.error_reported = True
-        if failure.stream == "stdout":
-            with contextlib.suppress(BrokenPipeError):
-                env.out(str(failure))
-                env.stdout.flush()
-        else:
-            env.err(str(failure))
+        env.only_prints = False  # it has a code now, whoever reads
+        (env.out if failure.stream == "stdout" else env.err)(str(failure))
         return failure.exit_code
     except QuietFailure:
         return EXIT_FAILED
@@ -191,7 +199,8 @@ def _run(command: click.Command, program: str, arguments: list[str], env: Env) -
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as problem:
-        problem.show(file=env.stderr)
+        with contextlib.suppress(OSError):  # the reader of stderr has gone
+            problem.show(file=env.stderr)
         return problem.exit_code
     except Exception as error:
         from pykafka_store.errors import StoreError

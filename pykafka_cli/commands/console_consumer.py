@@ -156,6 +156,7 @@ def console_consumer(env: Env, options: Options) -> None:
     What a script starts in the background (&) has SIGINT ignored by bash: there kill -INT does nothing, and kill -TERM
     ends it as cleanly, with exit status 143.
     """
+    env.only_prints = True
     _check(env, options)
     auto_create = env.auto_create and not options.has("no-auto-create")
     config = properties.known_settings(env, "consumer", _consumer_config(options))

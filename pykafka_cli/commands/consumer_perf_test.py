@@ -278,4 +278,4 @@ class _Printing:
             f"{records / elapsed:.4f}, {joined * 1000:.0f}, {fetching * 1000:.0f}, {per_second[0]:.4f}, "
             f"{per_second[1]:.4f}"
         )
-        self._env.stdout.flush()
+        self._env.flush()

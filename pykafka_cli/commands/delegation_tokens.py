@@ -158,7 +158,7 @@ def _move_expiry(env: Env, options: Options, admin: Admin) -> None:
         raise Refusal(f"--hmac is no base64: {text}") from None
     change = admin.renew_delegation_token if renewing else admin.expire_delegation_token
     expiry = change(hmac, period)
-    env.stdout.write(f"Completed {deed} operation. New expiry date : {_date(expiry)}".encode())
+    env.write(f"Completed {deed} operation. New expiry date : {_date(expiry)}".encode())
 
 
 def _principals(options: Options, option: str) -> list[str]:

@@ -43,7 +43,7 @@ def maintain(env: Env, data_dir: str | None, every: float | None) -> None:
             report = _one_pass(env, directory)
             if every is None:
                 break
-            env.stdout.flush()
+            env.flush()
             time.sleep(max(0.0, started + every - env.monotonic()))
     if report.failures:
         raise CommandFailure(f"maintain: {counted(len(report.failures), 'partition')} could not be gone through")

@@ -278,7 +278,7 @@ class _Run:
         if self._window.records and now - self._window_start >= self._interval:
             self._shown.clear()
             self._env.out(self._window.window_line(now - self._window_start))
-            self._env.stdout.flush()
+            self._env.flush()
             self._window = Latencies()
             self._window_start = now
 

@@ -110,7 +110,7 @@ def quickstart(env: Env, directory: str | None) -> None:
     env.out(f"  $ export PYKAFKA_DATA_DIR={quoted}")
     for step in STEPS:
         env.out(f"\n{step.about}\n\n  $ {step.command}")
-        env.stdout.flush()
+        env.flush()
         _run(env, step, directory)
     _gather(env, directory)
     env.out("\nThe files that hold all this, with their sizes in bytes:\n")
@@ -147,7 +147,7 @@ def _gather(env: Env, directory: str) -> None:
         begun = env.monotonic()
         for step in GATHERED:
             env.out(f"\n{step.about}\n\n  $ {step.command}")
-            env.stdout.flush()
+            env.flush()
             _run(env, step, directory, cwd=scratch)
         gathered = WRITES / (env.monotonic() - begun)
         single = _one_by_one(env, os.path.join(scratch, "single.db"))

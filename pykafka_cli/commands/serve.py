@@ -109,5 +109,5 @@ def serve(
     if command is None:  # else stdout is the command's, which knows the address
         places = ", ".join(map(spelled, server.listeners))
         env.out(f"listening on {places}, serving {os.path.abspath(directory)}")
-        env.stdout.flush()
+        env.flush()
     serve_until_told(server, Child(command, address, directory, env.environ, server) if command is not None else None)

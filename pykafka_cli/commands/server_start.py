@@ -121,7 +121,7 @@ class _Waiting:
 
 def _log(env: Env, message: str) -> None:
     env.out(log_line(env.clock(), "INFO", message, LOGGER))
-    env.stdout.flush()
+    env.flush()
 
 
 def _in_background(env: Env, path: str, override: Sequence[str]) -> None:

@@ -62,6 +62,7 @@ def verifiable_consumer(
     """This tool consumes messages from a specific topic and emits consumer events (e.g. group rebalances, received
     messages, and offsets committed) as JSON objects to STDOUT.
     """
+    env.only_prints = True  # what nobody was told of is not committed, so that it is read again
     with failing_as(one_line):
         config = properties.known_settings(env, "consumer", _config(env, given))
         with env.open_cluster(bootstrap_server, data_dir, config=config) as cluster:

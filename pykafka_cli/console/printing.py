@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import select
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -41,17 +40,11 @@ class Printing:
                 if len(run) == FORMATTED_AT_ONCE:
                     self._write(texts)
         self._write(texts)
-        self._env.stdout.flush()
+        self._env.flush()
 
     def check_reader(self) -> None:
         """Raise BrokenPipeError if stdout is a pipe whose other end is closed: ``| head -1`` need not wait for more."""
-        try:
-            descriptor = self._env.stdout.fileno()
-        except OSError:
-            return  # not a file at all
-        poll = select.poll()
-        poll.register(descriptor, 0)
-        if any(event & select.POLLERR for _, event in poll.poll(0)):
+        if self._env.reader_is_gone():
             raise BrokenPipeError(errno.EPIPE, "standard output was closed")
 
     def _print_one_by_one(self, run: Records) -> None:
@@ -69,11 +62,8 @@ class Printing:
 
     def _write(self, texts: list[bytes]) -> None:
         """Write the texts, and empty the list."""
-        rest = memoryview(b"".join(texts))
+        self._env.write(b"".join(texts))
         texts.clear()
-        while rest:
-            # Under PYTHONUNBUFFERED stdout has no buffer, and may take less than it is given.
-            rest = rest[self._env.stdout.write(rest) :]
 
 
 def _pieces(run: Records) -> list[Records]:

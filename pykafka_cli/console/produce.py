@@ -32,8 +32,8 @@ def produce(env: Env, lines: Lines, reader: RecordReader, sending: Sending) -> N
     prompt = env.stdin_is_terminal and env.stdout_is_terminal
     while True:
         if prompt and lines.at_line_start():
-            env.stdout.write(b">")
-            env.stdout.flush()
+            env.write(b">")
+            env.flush()
         try:
             arrived = lines.read_text() if takes_text else lines.read()
         except LineTooLongError as error:

@@ -18,7 +18,7 @@ class Events:
     def tell(self, name: str, **fields: object) -> None:
         event = {"timestamp": int(self._env.clock() * 1000), "name": name, **fields}
         self._env.out(json.dumps(event, separators=(",", ":"), ensure_ascii=False))
-        self._env.stdout.flush()
+        self._env.flush()
 
 
 def named(partitions: Iterable[TopicPartition]) -> list[dict[str, object]]:

@@ -40,6 +40,8 @@ def show(env: Env, result: Result, form: str) -> None:
             lines = map(json_line, result.json())
     for line in lines:
         env.out(line)
+        if env.unprinted is not None:
+            return  # making the rest of the lines is no work that anybody waits for
 
 
 def tabulated(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -22,16 +22,12 @@ class TerminalLine:
     def write(self, text: str) -> None:
         width = self._env.width - 1
         self._shown = True
-        self._put(f"\r{text[:width]:<{width}}")
+        self._env.write_err(f"\r{text[:width]:<{width}}")
 
     def clear(self) -> None:
         if self._shown:
             self._shown = False
-            self._put(f"\r{'':<{self._env.width - 1}}\r")
-
-    def _put(self, text: str) -> None:
-        self._env.stderr.write(text)
-        self._env.stderr.flush()
+            self._env.write_err(f"\r{'':<{self._env.width - 1}}\r")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -59,7 +60,8 @@ def test_an_unforeseen_error_is_one_line_and_70_and_its_traceback_only_on_reques
 
 def test_interruptions_have_the_codes_of_the_jvm() -> None:
     assert ended(KeyboardInterrupt()) == (130, "", "")
-    assert ended(BrokenPipeError()) == (0, "", "")
+    gone = BrokenPipeError(errno.EPIPE, "Broken pipe")
+    assert ended(gone) == (1, "", "tool: Broken pipe\n")  # some pipe, and not the one that stdout is
 
 
 def test_kafkas_zero_exits_on_errors_are_ones_if_strict() -> None:

@@ -21,21 +21,23 @@ class Terminal(io.StringIO):
         return True
 
 
-def env(tmp_path: Path, stderr: io.StringIO) -> Env:
+class OwnEnv(Env):
     """A world whose clock goes on by a tenth of a second each time somebody looks."""
-    return Env(
-        stdin=io.BytesIO(),
-        stdout=io.BytesIO(),
-        stderr=stderr,
-        environ={"PYKAFKA_DATA_DIR": str(tmp_path / "data")},
-        monotonic=map((0.1).__mul__, itertools.count()).__next__,
-    )
+
+    def __init__(self, tmp_path: Path, stderr: io.StringIO) -> None:
+        self.printed = io.BytesIO()
+        super().__init__(
+            stdin=io.BytesIO(),
+            stdout=self.printed,
+            stderr=stderr,
+            environ={"PYKAFKA_DATA_DIR": str(tmp_path / "data")},
+            monotonic=map((0.1).__mul__, itertools.count()).__next__,
+        )
 
 
-def run(env: Env, tool: str, *words: str) -> tuple[int, str]:
+def run(env: OwnEnv, tool: str, *words: str) -> tuple[int, str]:
     code = main.run(lambda: main.load_command(tool), f"kafka-{tool}", list(words), env)
-    assert isinstance(env.stdout, io.BytesIO)
-    return code, env.stdout.getvalue().decode()
+    return code, env.printed.getvalue().decode()
 
 
 COMMANDS = {
@@ -51,20 +53,20 @@ def load(tmp_path: Path) -> Iterator[Path]:
         ["topics", "--create", "--topic", "load"],
         ["producer-perf-test", "--topic", "load", *COMMANDS["producer-perf-test"]],
     ):
-        assert run(env(tmp_path, io.StringIO()), *words)[0] == 0
+        assert run(OwnEnv(tmp_path, io.StringIO()), *words)[0] == 0
     yield tmp_path
 
 
 @pytest.mark.parametrize("tool", COMMANDS)
 def test_a_terminal_has_a_line_that_is_gone_in_the_end(tool: str, load: Path) -> None:
     stderr = Terminal()
-    code, stdout = run(env(load, stderr), tool, "--topic", "load", *COMMANDS[tool])
+    code, stdout = run(OwnEnv(load, stderr), tool, "--topic", "load", *COMMANDS[tool])
     assert code == 0
     assert " records, " in stderr.getvalue()
     assert stderr.getvalue().endswith(" \r")
     assert "\r" not in stdout
     quiet = io.StringIO()
-    _, same = run(env(load, quiet), tool, "--topic", "load", *COMMANDS[tool])
+    _, same = run(OwnEnv(load, quiet), tool, "--topic", "load", *COMMANDS[tool])
     assert quiet.getvalue() == ""
     assert len(same.splitlines()) == len(stdout.splitlines())
 
@@ -75,7 +77,9 @@ def test_a_picture_is_drawn_and_nothing_else_is_left(tool: str, name: str, magic
     pytest.importorskip("matplotlib", reason="no matplotlib (pip install '.[plot]')")
     there = load / "pictures"
     there.mkdir()
-    assert run(env(load, io.StringIO()), tool, "--topic", "load", "--plot", str(there / name), *COMMANDS[tool])[0] == 0
+    assert (
+        run(OwnEnv(load, io.StringIO()), tool, "--topic", "load", "--plot", str(there / name), *COMMANDS[tool])[0] == 0
+    )
     assert [path.name for path in there.iterdir()] == [name]
     assert (there / name).read_bytes().startswith(magic)
 
@@ -86,7 +90,9 @@ def test_a_picture_is_drawn_and_nothing_else_is_left(tool: str, name: str, magic
 )
 def test_what_cant_be_drawn_is_refused_before_anything_is_measured(path: str, reason: str, tmp_path: Path) -> None:
     stderr = io.StringIO()
-    code, stdout = run(env(tmp_path, stderr), "e2e-latency", "--topic", "t", "--plot", path, *COMMANDS["e2e-latency"])
+    code, stdout = run(
+        OwnEnv(tmp_path, stderr), "e2e-latency", "--topic", "t", "--plot", path, *COMMANDS["e2e-latency"]
+    )
     assert (code, stdout, stderr.getvalue()) == (1, "", f"--plot {path}: {reason}\n")
     assert not (tmp_path / "data").exists()
 
@@ -95,7 +101,7 @@ def test_a_long_run_is_cut_into_no_more_slices(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(throughput, "_check", lambda path: None)
     found = []
     monkeypatch.setattr(throughput, "_draw", lambda path, title, slices, width: found.append((slices, width)))
-    shown = Throughput(env(tmp_path, io.StringIO()), "p.png", "title")
+    shown = Throughput(OwnEnv(tmp_path, io.StringIO()), "p.png", "title")
     for _ in range(3 * MOST_SLICES):
         shown.add(2, 20, 1.5)
     shown.end()
@@ -109,7 +115,7 @@ def test_a_long_run_is_cut_into_no_more_slices(tmp_path: Path, monkeypatch: pyte
 def test_a_directory_that_goes_away_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib", reason="no matplotlib (pip install '.[plot]')")
     (tmp_path / "gone").mkdir()
-    shown = Throughput(env(tmp_path, io.StringIO()), str(tmp_path / "gone" / "p.png"), "title")
+    shown = Throughput(OwnEnv(tmp_path, io.StringIO()), str(tmp_path / "gone" / "p.png"), "title")
     shown.add(1, 1, 1.0)
     (tmp_path / "gone").rmdir()
     with pytest.raises(Refusal, match=r"gone/p.png can't be written: No such file or directory"):

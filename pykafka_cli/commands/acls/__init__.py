@@ -188,7 +188,7 @@ def _confirmed(env: Env, question: str) -> bool:
     could before Kafka 4.
     """
     env.out(question)
-    env.stdout.flush()
+    env.flush()
     answer = env.stdin.readline()
     if not answer:
         raise Refusal("standard input has no answer: --force asks nothing")

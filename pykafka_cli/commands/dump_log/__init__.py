@@ -102,4 +102,5 @@ def dump_log(env: Env, options: Options) -> None:
                 f"--{name} is not supported, for a data directory has no such topic: {instead}; a broker's is "
                 "decoded by Apache Kafka's kafka-dump-log"
             )
+    env.only_prints = True
     Dump(env, options).run(options.text("files"))

@@ -166,7 +166,7 @@ def cancel(env: Env, options: Options, admin: Admin) -> None:
     if back:
         _move_log_dirs(env, admin, back, timeout)
     else:
-        env.stdout.write(b"None of the specified partition moves are active.")  # and Kafka ends no line here
+        env.write(b"None of the specified partition moves are active.")  # and Kafka ends no line here
     if not options.has("preserve-throttles"):
         clear_throttles(env, admin, wanted)
 
@@ -225,7 +225,7 @@ def _carry_out(env: Env, options: Options, partitions: Sequence[TopicPartition])
     path = directory_named(env, options)
     if path is None:
         return
-    env.stdout.flush()
+    env.flush()
     with open_data_directory(path) as directory:
         for name, error in directory.reassign(partitions).items():
             if isinstance(error, NoReassignmentInProgressError):
