@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 import click
 
@@ -25,7 +24,7 @@ from pykafka_cli.tool.server import serve_until_told
 from pykafka_cli.tool.server_listeners import listeners_of_properties, what_it_means
 from pykafka_cli.tool.server_properties import find_from_now_on, server_of
 from pykafka_store.errors import EngineUnavailableError
-from pykafka_store.open import RunningServer, open_data_directory, serve_data_directory
+from pykafka_store.open import RunningServer, open_data_directory, serve_data_directory, serve_without_port
 from pykafka_store.settings.listeners import Listener
 from pykafka_store.settings.static_configs import static_settings
 
@@ -95,28 +94,7 @@ def _listening(env: Env, directory: str, listeners: Sequence[Listener]) -> Runni
         return serve_data_directory(directory, listeners, on_notice=lambda line: env.err(f"WARNING: {line}"))
     except EngineUnavailableError as error:
         env.err(f"WARNING: no port is opened, and the shell's commands need none: {error}")
-        return _Waiting()
-
-
-class _Waiting:
-    """A server that answers nobody."""
-
-    address = ("", 0)
-    listeners: Sequence[Listener] = ()
-
-    def __init__(self) -> None:
-        self._over = False
-        self._woken, self.wakes = os.pipe()
-        os.set_blocking(self.wakes, False)
-
-    def run(self) -> None:
-        while not self._over:
-            os.read(self._woken, 64)
-
-    def stop(self) -> None:
-        self._over = True
-        with suppress(BlockingIOError):  # it is full of what wakes it
-            os.write(self.wakes, b"\0")
+        return serve_without_port(directory)
 
 
 def _log(env: Env, message: str) -> None:

@@ -189,7 +189,7 @@ def _parts(address: str) -> list[str]:
 
 
 def server_of_directory(directory: str | os.PathLike[str]) -> int | None:
-    """The process that serves a data directory (``serve_data_directory``), if one does. Raises StorageError."""
+    """The process that serves a data directory, with a port or without, if one does. Raises StorageError."""
     from pykafka_store.embedded.cluster import EmbeddedCluster
     from pykafka_store.embedded.layout import SERVER_LOCK
 
@@ -239,3 +239,14 @@ def serve_data_directory(
             "kio, which speaks Kafka's protocol, is not installed: pip install 'pykafka-toolkit[serve]'"
         ) from None
     return start(EmbeddedCluster(os.fspath(directory)), listeners, on_notice)
+
+
+def serve_without_port(directory: str | os.PathLike[str]) -> RunningServer:
+    """Be the server of a data directory, as ``serve_data_directory``, for nobody: it needs no extra.
+
+    Raises StorageError where another server has the directory.
+    """
+    from pykafka_store.embedded.cluster import EmbeddedCluster
+    from pykafka_store.wire.portless import PortlessServer
+
+    return PortlessServer(EmbeddedCluster(os.fspath(directory)))

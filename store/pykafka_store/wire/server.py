@@ -15,8 +15,7 @@ from contextlib import suppress
 from functools import partial
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
-from pykafka_store.embedded.layout import SERVER_LOCK
-from pykafka_store.errors import InvalidConfigError, InvalidRequestError, StorageError
+from pykafka_store.errors import InvalidConfigError, InvalidRequestError
 from pykafka_store.protocol.writing import Piece
 from pykafka_store.settings.listeners import Listener
 from pykafka_store.watching import Watcher
@@ -28,6 +27,7 @@ from pykafka_store.wire.gate import IS_OVER, PATIENCE, PAUSE, Answer, Gate, User
 from pykafka_store.wire.members import Members
 from pykafka_store.wire.metadata import MetadataApi
 from pykafka_store.wire.parking import Parking
+from pykafka_store.wire.portless import become_server
 from pykafka_store.wire.protocol import (
     API_VERSIONS,
     CONSUMER_GROUP_HEARTBEAT,
@@ -67,11 +67,7 @@ class Server:
         """``on_notice`` is told a line of what whoever runs the server should know. Raises StorageError where another
         server has the directory.
         """
-        cluster.engine.require_writable()
-        if not cluster.keep_lock(SERVER_LOCK):
-            raise StorageError(
-                f"{cluster.directory} is served by another pykafka serve already: stop that one, or use its address"
-            )
+        become_server(cluster)
         self.address = doors[0].advertised
         """Host and port that clients connect to."""
         self.listeners: Sequence[Listener] = [door.listener for door in doors]
