@@ -262,6 +262,15 @@ def test_what_means_no_cluster(bootstrap_server: str | None, data_dir: str | Non
         world({}).address(bootstrap_server, data_dir)
 
 
+@pytest.mark.parametrize("address", ["localhost", "h:1,,h:2", "://", "some/dir", ""])
+def test_all_addresses_are_those_that_kafkas_tools_take(address: str) -> None:
+    """PYKAFKA_EMBED=* stands for them, as in ``pykafka sandbox``; one that it lists is taken as it is."""
+    environ = {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "*"}
+    with pytest.raises(UsageProblem):
+        world(environ).address(address, None)
+    assert world({**environ, "PYKAFKA_EMBED": "*,broker"}).address("broker", None) == "file:/d"
+
+
 @pytest.mark.parametrize(
     "address", ["h:65536", "h:99999", "PLAINTEXT://h:99999999999", "h:1,h:70000", "h:" + "9" * 5000]
 )
