@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 
 import click
 
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
+from pykafka_cli.tool import zookeeper
 from pykafka_cli.tool.absent import INSTEAD_OF_CLASSES
 from pykafka_cli.tool.offset_checker import check_offsets
-from pykafka_cli.tool.old_classes import OFFSET_CHECKER, OLD_CLASSES, refusal
+from pykafka_cli.tool.old_classes import OFFSET_CHECKER, OLD_CLASSES, ZOOKEEPER, ZOOKEEPER_SHELL, refusal
 from pykafka_cli.tool.options import examples
 
 USAGE = "USAGE: kafka-run-class [-daemon] [-name servicename] [-loggc] classname [opts]"
@@ -70,6 +72,12 @@ CLASSES = {
     "kafka.tools.StorageTool": "storage",
 }
 """Class -> our tool."""
+_OF_OLD: Mapping[str, Callable[[Env, list[str]], None]] = {
+    OFFSET_CHECKER: check_offsets,
+    ZOOKEEPER: zookeeper.pass_over,
+    ZOOKEEPER_SHELL: zookeeper.shell,
+}
+"""What is no tool of today."""
 
 
 @click.command(
@@ -104,8 +112,8 @@ def run_class(env: Env, words: tuple[str, ...]) -> None:
         if not env.takes_old_options:
             raise CommandFailure(refusal(name, old))
         tool, options = old.tool, old.today(options)
-        if tool == OFFSET_CHECKER:
-            check_offsets(env, options)
+        if tool in _OF_OLD:
+            _OF_OLD[tool](env, options)
             return
     if tool is None:
         instead = INSTEAD_OF_CLASSES.get(name, "COMPAT.md lists the tools that there are")

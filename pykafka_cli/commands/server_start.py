@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -22,7 +22,7 @@ from pykafka_cli.tool.frame import failing_as, one_line
 from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.server import serve_until_told
 from pykafka_cli.tool.server_listeners import listeners_of_properties, what_it_means
-from pykafka_cli.tool.server_properties import find_from_now_on, server_of
+from pykafka_cli.tool.server_properties import find_from_now_on, server_of, stands_in
 from pykafka_store.errors import EngineUnavailableError
 from pykafka_store.open import RunningServer, open_data_directory, serve_data_directory, serve_without_port
 from pykafka_store.settings.listeners import Listener
@@ -71,18 +71,32 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
         settings = static_settings(properties)
         listeners = listeners_of_properties(properties)
         first, *others = server.directories
-        if not os.path.exists(os.path.join(first, "meta.properties")):
+        broker = server.broker
+        if os.path.exists(os.path.join(first, "meta.properties")):
+            with open_data_directory(first) as directory:
+                directory.set_server_settings(broker, settings)
+        elif (there := stands_in(env, first)) is not None:
+            broker = _settings_of_what_was_there(env, there, broker, settings)
+        else:
             from pykafka_store.model import random_topic_id
             from pykafka_store.open import format_data_directory
 
-            format_data_directory(first, random_topic_id(), server.broker, others, settings)
-        else:
-            with open_data_directory(first) as directory:
-                directory.set_server_settings(server.broker, settings)
+            format_data_directory(first, random_topic_id(), broker, others, settings)
         find_from_now_on(env, first)
         running = _listening(env, first, listeners)
-    _log(env, f"[KafkaRaftServer nodeId={server.broker}] {STARTED}")
+    _log(env, f"[KafkaRaftServer nodeId={broker}] {STARTED}")
     serve_until_told(running)
+
+
+def _settings_of_what_was_there(env: Env, path: str, broker: int, settings: Mapping[str, str]) -> int:
+    """Give a directory that was there before its server what the server's file sets. Returns its broker's number."""
+    with open_data_directory(path) as directory:
+        brokers = [each.id for each in directory.brokers()]
+        number = broker if broker in brokers else brokers[0]
+        directory.set_server_settings(number, settings)
+    if number != broker:
+        env.err(f"WARNING: {path} was there before its server: node.id={broker} is its broker {number}")
+    return number
 
 
 def _listening(env: Env, directory: str, listeners: Sequence[Listener]) -> RunningServer:

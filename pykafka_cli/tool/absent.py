@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _CONNECT = "Kafka Connect runs on a cluster; pykafka sink writes topics into a database"
 _JMX = "there is no JVM here that could be asked by JMX; pykafka doctor looks at the files"
-_ZOOKEEPER = "there is no ZooKeeper here, nor in Kafka 4: leave it out, kafka-server-start needs none"
+_ZOOKEEPER = "there is no ZooKeeper here, nor in Kafka 4: leave it out"
 _SHARE = "a directory has no share groups; kafka-console-consumer --group divides a topic's partitions"
 _STREAMS = "a directory has no groups of Kafka Streams"
 _SHELL = "there is no metadata log here; pykafka brokers and kafka-topics --describe show what metadata.db holds"
@@ -27,9 +27,6 @@ INSTEAD_OF_SCRIPTS = {
     "connect-plugin-path": _CONNECT,
     "kafka-share-consumer-perf-test": "a directory has no share groups; kafka-consumer-perf-test reads in a group",
     "trogdor": "Kafka's fault injection works on brokers, and there are none here",
-    "zookeeper-server-start": _ZOOKEEPER,
-    "zookeeper-server-stop": _ZOOKEEPER,
-    "zookeeper-shell": _ZOOKEEPER,
     "zookeeper-security-migration": _ZOOKEEPER,
     "kafka-replay-log-producer": "kafka-console-consumer piped into kafka-console-producer copies a topic",
     "kafka-add-partitions": "its place is taken by kafka-topics --alter --partitions, which wants the number of all",
@@ -51,8 +48,6 @@ INSTEAD_OF_CLASSES = {
     "kafka.tools.ImportZkOffsets": _OFFSETS,
     "kafka.tools.UpdateOffsetsInZK": _OFFSETS,
     "kafka.admin.ShutdownBroker": "its place is taken by kafka-server-stop",
-    "org.apache.zookeeper.server.quorum.QuorumPeerMain": _ZOOKEEPER,
-    "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka": _ZOOKEEPER,
     "org.apache.kafka.streams.examples.wordcount.WordCountDemo": "Kafka Streams is a library of Java's: run it against "
     "pykafka serve once that has transactions, or a cluster",
 }

@@ -18,6 +18,8 @@ class OldClass(NamedTuple):
     today: Callable[[list[str]], list[str]]
     """The words for that tool; options of before Kafka 4 may be among them, which the tool itself looks after."""
     instead: str
+    asked: str = "runs it as it was"
+    """What becomes of it where it is asked for."""
 
 
 def _preferred_election(words: list[str]) -> list[str]:
@@ -66,8 +68,10 @@ _CHECKER = "its place is taken by kafka-consumer-groups --describe --group"
 _CREATE, _LIST = "its place is taken by kafka-topics --create", "its place is taken by kafka-topics --describe"
 _PERFORMANCE = "its place is taken by kafka-producer-perf-test"
 
-OFFSET_CHECKER = "consumer-offset-checker"
-"""No tool of today: offset_checker.py."""
+_ZOOKEEPER = "there is no ZooKeeper here, nor in Kafka 4: leave it out, kafka-server-start needs none"
+
+OFFSET_CHECKER, ZOOKEEPER, ZOOKEEPER_SHELL = "consumer-offset-checker", "zookeeper", "zookeeper-shell"
+"""No tools of today: offset_checker.py and zookeeper.py."""
 
 OLD_CLASSES: Mapping[str, OldClass] = {
     "kafka.admin.PreferredReplicaLeaderElectionCommand": OldClass("leader-election", _preferred_election, _ELECTION),
@@ -82,6 +86,11 @@ OLD_CLASSES: Mapping[str, OldClass] = {
     "kafka.tools.SimpleConsumerPerformance": OldClass(
         "consumer-perf-test", list, "its place is taken by kafka-consumer-perf-test"
     ),
+    "org.apache.zookeeper.server.quorum.QuorumPeerMain": OldClass(ZOOKEEPER, list, _ZOOKEEPER, "passes over it"),
+    "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka": OldClass(
+        ZOOKEEPER_SHELL, list, _ZOOKEEPER, "answers ls and get"
+    ),
+    "org.apache.zookeeper.ZooKeeperMain": OldClass(ZOOKEEPER_SHELL, list, _ZOOKEEPER, "answers ls and get"),
 }
 
 OLD_SCRIPTS: Mapping[str, str] = {
@@ -91,10 +100,13 @@ OLD_SCRIPTS: Mapping[str, str] = {
     "kafka-create-topic": "kafka.admin.CreateTopicCommand",
     "kafka-list-topic": "kafka.admin.ListTopicCommand",
     "kafka-simple-consumer-perf-test": "kafka.tools.SimpleConsumerPerformance",
+    "zookeeper-server-start": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    "zookeeper-server-stop": "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    "zookeeper-shell": "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",
 }
 """Script of an old bin/ -> the class that it starts."""
 
 
 def refusal(name: str, old: OldClass) -> str:
     """What is said of an old script or class where it is not asked for."""
-    return f"{name} is not here: {old.instead}; {VARIABLE}=1 runs it as it was"
+    return f"{name} is not here: {old.instead}; {VARIABLE}=1 {old.asked}"

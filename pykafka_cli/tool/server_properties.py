@@ -63,10 +63,8 @@ def find_from_now_on(env: Env, directory: str) -> None:
     a directory (PYKAFKA_EMBED, PYKAFKA_DATA_DIR) that is not there yet, a symbolic link to the file's is put there;
     where it is there and another one, that is told.
     """
-    if not (env.environ.get("PYKAFKA_EMBED") or env.environ.get("PYKAFKA_DATA_DIR")):
-        return
-    ours = os.path.abspath(os.path.expanduser(env.data_directory(None)))
-    if os.path.realpath(ours) == os.path.realpath(directory):
+    ours = _directory_of_commands(env)
+    if ours is None or os.path.realpath(ours) == os.path.realpath(directory):
         return
     if os.path.lexists(ours):
         try:
@@ -76,3 +74,29 @@ def find_from_now_on(env: Env, directory: str) -> None:
             return
     os.makedirs(os.path.dirname(ours), exist_ok=True)
     os.symlink(os.path.realpath(directory), ours)
+
+
+def stands_in(env: Env, directory: str) -> str | None:
+    """The data directory that this environment's commands have used before a server's own, which is not there, is made.
+
+    A script may ask whether a broker is up before it starts one, or wait for it in the background: the answer made
+    a directory, and what the script does next must not be in another. So the file's name becomes a link to it.
+    """
+    ours = _directory_of_commands(env)
+    if ours is None or not os.path.exists(os.path.join(ours, "meta.properties")):
+        return None
+    if os.path.lexists(directory):
+        try:
+            os.rmdir(directory)
+        except OSError:  # it holds something, or is a link to nowhere: making it says what is wrong
+            return None
+    os.makedirs(os.path.dirname(directory), exist_ok=True)
+    os.symlink(os.path.realpath(ours), directory)
+    return ours
+
+
+def _directory_of_commands(env: Env) -> str | None:
+    """Where the commands that know only an address find their logs; None where none of them is to."""
+    if not (env.environ.get("PYKAFKA_EMBED") or env.environ.get("PYKAFKA_DATA_DIR")):
+        return None
+    return os.path.abspath(os.path.expanduser(env.data_directory(None)))
