@@ -232,6 +232,16 @@ class Env:
             raise UsageProblem("--data-dir names no directory")
         return "file:" + (directory or self.environ.get("PYKAFKA_DATA_DIR") or self._default_data_dir())
 
+    @staticmethod
+    def node_of(bootstrap_server: str | None) -> tuple[str, int] | None:
+        """The host and the port by which the user calls the brokers of a directory, which have none: the first of the
+        addresses that lead there. None where the command line names none.
+        """
+        if bootstrap_server is None or bootstrap_server.startswith("file:"):
+            return None
+        host, _, port = _without_schemes(bootstrap_server)[0].rpartition(":")
+        return (host, int(port)) if host and port.isdecimal() else None
+
     def directory(self, bootstrap_server: str | None, data_dir: str | None) -> str | None:
         """The path of the data directory that is to be opened; None where it is a cluster."""
         address = self.address(bootstrap_server, data_dir)

@@ -83,9 +83,11 @@ def broker_api_versions(env: Env, options: Options) -> None:
             return
         with env.open_data_directory(path) as directory:
             brokers = directory.brokers()
+    called = env.node_of(options.maybe_text("bootstrap-server"))
     for broker in brokers:
         fenced = "true" if not broker.running or broker.problems else "false"
-        _show(env, f"{broker.log_dirs[0]} (id: {broker.id} rack: null isFenced: {fenced})", _of_directory())
+        name = broker.log_dirs[0] if called is None else f"{called[0]}:{called[1]}"
+        _show(env, f"{name} (id: {broker.id} rack: null isFenced: {fenced})", _of_directory())
 
 
 def _ask_cluster(env: Env, options: Options) -> None:

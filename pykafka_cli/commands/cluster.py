@@ -68,7 +68,7 @@ def cluster_id(env: Env, /, **connection: str | None) -> None:
 @click.option("--include-fenced-brokers", is_flag=True, help="Brokers that are stopped or can't be used as well.")
 @click.pass_obj
 def list_endpoints(env: Env, /, include_fenced_brokers: bool, **connection: str | None) -> None:
-    """List endpoints: of a data directory, the brokers' log directories."""
+    """List endpoints: of a data directory, the address that leads there, or the brokers' log directories."""
     with failing_as(one_line):
         where = _where(env, connection)
         of_controllers = where.bootstrap_controller is not None
@@ -76,7 +76,8 @@ def list_endpoints(env: Env, /, include_fenced_brokers: bool, **connection: str 
             raise CommandFailure("The option --include-fenced-brokers is only supported with --bootstrap-server option")
         if (path := where.directory(env)) is not None:
             with env.open_data_directory(path) as directory:
-                nodes = [_node(broker) for broker in directory.brokers()]
+                called = env.node_of(where.bootstrap_controller or where.bootstrap_server)
+                nodes = [_node(broker, called) for broker in directory.brokers()]
         else:
             with where.open_kafka_cluster(env) as cluster:
                 nodes = cluster.admin().nodes(fenced=include_fenced_brokers)
@@ -89,9 +90,10 @@ def list_endpoints(env: Env, /, include_fenced_brokers: bool, **connection: str 
         _row(env, width, str(node.id), node.host, str(node.port), node.rack or "null", *state, kind)
 
 
-def _node(broker: BrokerDescription) -> NodeDescription:
+def _node(broker: BrokerDescription, called: tuple[str, int] | None) -> NodeDescription:
     fenced = not broker.running or len(broker.problems) == len(broker.log_dirs)
-    return NodeDescription(broker.id, broker.log_dirs[0], -1, fenced=fenced)
+    host, port = called or (broker.log_dirs[0], -1)
+    return NodeDescription(broker.id, host, port, fenced=fenced)
 
 
 def _row(env: Env, width: int, id: str, host: str, *rest: str) -> None:
