@@ -20,6 +20,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.programs import write_programs
+from pykafka_cli.tool.sandbox_places import give_back, places
 from pykafka_store.open import server_of_directory
 
 NOT_FOUND, NOT_STARTED = 127, 126
@@ -55,9 +56,9 @@ def sandbox(env: Env, seed: str | None, keep: bool, parent: str | None, command:
 
     The command finds the logs by PYKAFKA_DATA_DIR, kafka-topics.sh, kafka-topics and all the others on its PATH, and
     every address of a broker leads to the directory (PYKAFKA_EMBED=*): nothing that it does through these tools reaches
-    a real cluster, and what a server.properties names as log.dirs lies in the sandbox. When it succeeds, the directory
-    is removed; when it fails, it is kept and named. A server that it started in the directory and did not stop is
-    stopped.
+    a real cluster. What a server.properties names as log.dirs is where it says, if nothing is there yet, and else in
+    the sandbox. When the command succeeds, all of it is removed; when it fails, all is kept in the directory, which is
+    named. Servers that it started and did not stop are stopped.
     """
     if parent is not None:
         os.makedirs(parent, exist_ok=True)
@@ -70,8 +71,10 @@ def sandbox(env: Env, seed: str | None, keep: bool, parent: str | None, command:
         if seed is not None:
             _sow(env, seed, data, environ)
         code = _run(command, environ)
-        _stop_server(data)
+        for directory in dict.fromkeys([data, *(place.path for place in places(root))]):
+            _stop_server(directory)
         kept = keep or code != 0
+        give_back(root, data, keep=kept)
     finally:
         if kept:
             env.err(f"sandbox: the directory is kept: {root}")
@@ -166,6 +169,8 @@ def _stop_server(data: str) -> None:
     """Stop the server that the command left running in the directory, and see it go. Raises CommandFailure where it
     stays: then its files may not be taken away.
     """
+    if not os.path.exists(os.path.join(data, "meta.properties")):
+        return
     process = server_of_directory(data)
     if process is None:
         return

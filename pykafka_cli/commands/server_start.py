@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import click
 
@@ -67,7 +68,7 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
             if not equals:
                 raise Refusal(f"--override {each} is no property: write NAME=VALUE")
             properties[name.strip()] = value.strip()
-        server = server_of(env, properties)
+        server = server_of(env, properties, makes=True)
         settings = static_settings(properties)
         listeners = listeners_of_properties(properties)
         first, *others = server.directories
@@ -112,18 +113,29 @@ def _listening(env: Env, directory: str, listeners: Sequence[Listener]) -> Runni
 
 
 def _log(env: Env, message: str) -> None:
-    env.out(log_line(env.clock(), "INFO", message, LOGGER))
+    """Say it on stdout, and in server.log, where scripts look for it; a server that can't write that goes on."""
+    line = log_line(env.clock(), "INFO", message, LOGGER)
+    folder = _log_folder(env)
+    with suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "server.log"), "a") as file:
+            file.write(f"{line}\n")
+    env.out(line)
     env.flush()
+
+
+def _log_folder(env: Env) -> str:
+    """$LOG_DIR, as with Kafka's script; without that, where a user's programs keep such files."""
+    home = env.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return env.environ.get("LOG_DIR") or os.path.join(home, "pykafka")
 
 
 def _in_background(env: Env, path: str, override: Sequence[str]) -> None:
     """Start the server as a process of its own, and wait until it has said that it is started.
 
-    What it prints goes to kafkaServer.out in $LOG_DIR, as with Kafka's script; without that, where a user's programs
-    keep such files. Raises CommandFailure with what it said where it ended instead.
+    What it prints goes to kafkaServer.out. Raises CommandFailure with what it said where it ended instead.
     """
-    home = env.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    folder = env.environ.get("LOG_DIR") or os.path.join(home, "pykafka")
+    folder = _log_folder(env)
     os.makedirs(folder, exist_ok=True)
     output = os.path.join(folder, "kafkaServer.out")
     more = [word for each in override for word in ("--override", each)]

@@ -158,7 +158,7 @@ def format(
             "--initial-controllers/-I": initial_controllers is not None,
         },
     )
-    server, properties = _server(env, config, data_dir)
+    server, properties = _server(env, config, data_dir, makes=True)
     with failing_as(one_line):
         if release_version is not None:
             known_version(release_version, unstable=False)
@@ -275,11 +275,13 @@ def dependencies(env: Env, feature: tuple[str, ...]) -> None:
                 env.out(line)
 
 
-def _server(env: Env, config: str | None, data_dir: str | None) -> tuple[Server, dict[str, str]]:
+def _server(
+    env: Env, config: str | None, data_dir: str | None, *, makes: bool = False
+) -> tuple[Server, dict[str, str]]:
     """The server that is meant, and the properties of its file."""
     if config is None:
         return Server([env.data_directory(data_dir)], 0), {}
     if data_dir is not None:
         raise CommandFailure("--config and --data-dir both name directories: leave one out")
     properties = load_properties(config)
-    return server_of(env, properties), properties
+    return server_of(env, properties, makes=makes), properties

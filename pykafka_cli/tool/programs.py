@@ -49,12 +49,22 @@ def _start() -> str:
 def _commands() -> dict[str, str]:
     """Name without ``.sh`` -> the line of a shell that it is."""
     commands = {f"kafka-{name}": f'{_start()} kafka-{name} "$@"' for name in KAFKA_TOOLS}
+    commands["kafka-server-start"] = f"{_LOG_DIR}\n{commands['kafka-server-start']}"
     for name, instead in INSTEAD_OF_SCRIPTS.items():
         commands[name] = _refusing(f"{name} is not here: {instead}")
     for name, class_name in OLD_SCRIPTS.items():
         runs = f'[ "$PYKAFKA_OLD_OPTIONS" != 1 ] || {_start()} kafka-run-class {class_name} "$@"'
         commands[name] = f"{runs}\n{_refusing(refusal(name, OLD_CLASSES[class_name]))}"
     return commands
+
+
+_LOG_DIR = """\
+base=$(dirname "$0")/..
+if [ -z "$LOG_DIR" ] && { [ -d "$base/config" ] || [ -d "$base/logs" ]; }; then
+  LOG_DIR=$base/logs
+  export LOG_DIR
+fi"""
+"""Where the programs lie in a distribution's bin/, a server's own log is in the logs/ beside it, as with Kafka's."""
 
 
 def _refusing(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_store.numbers import whole_number
+from pykafka_store.open import server_of_directory
 
 DEFAULT_LOG_DIR = "/tmp/kafka-logs"  # noqa: S108 - Kafka's
 
@@ -30,30 +31,42 @@ class Server(NamedTuple):
     """``controller.quorum.voters`` lists them."""
 
 
-def server_of(env: Env, properties: Mapping[str, str]) -> Server:
+def server_of(env: Env, properties: Mapping[str, str], *, makes: bool = False) -> Server:
     """The directories and the number of the broker. Raises CommandFailure.
 
-    Within ``pykafka sandbox`` the directories are in the sandbox, whatever place the file names.
+    Within ``pykafka sandbox`` they are its own, and gone with it (sandbox_places.py); with ``makes`` they are about to
+    be made.
     """
     listed = properties.get("log.dirs", properties.get("log.dir", DEFAULT_LOG_DIR))
     directories = [os.path.abspath(path.strip()) for path in listed.split(",") if path.strip()]
-    sandbox = env.environ.get("PYKAFKA_SANDBOX")
-    if sandbox:
-        inner = os.path.join(sandbox, "")
-        directories = [
-            path if path.startswith(inner) else os.path.join(sandbox, "disks", path.lstrip("/")) for path in directories
-        ]
     if not directories:
         raise CommandFailure("No directories specified.")
-    broker = properties.get("node.id", properties.get("broker.id", "0"))
-    number = whole_number(broker, 32)
-    if number is None or number < 0:
-        raise CommandFailure(f"Invalid value {broker} for configuration node.id: it must be a number from 0 on")
+    number = _number(properties)
+    sandbox = env.environ.get("PYKAFKA_SANDBOX")
+    if sandbox:
+        from pykafka_cli.tool.sandbox_places import inside, place_of, take_place
+
+        first, *others = directories
+        first = take_place(sandbox, first, env.err) if makes else place_of(sandbox, first)
+        # The first may be moved, and names the others: those are where they can stay.
+        directories = [first, *(inside(sandbox, path) for path in others)]
     roles = {role.strip() for role in properties.get("process.roles", "").split(",")}
     has_voters = bool(properties.get("controller.quorum.voters"))
     return Server(
         directories, number, "controller" in roles and not has_voters, roles == {"broker"}, has_static_voters=has_voters
     )
+
+
+def _number(properties: Mapping[str, str]) -> int:
+    """The broker's. Raises CommandFailure."""
+    broker = properties.get("node.id", properties.get("broker.id", "0"))
+    number = whole_number(broker, 32)
+    if number is None or number < 0:
+        raise CommandFailure(f"Invalid value {broker} for configuration node.id: it must be a number from 0 on")
+    old = properties.get("broker.id")
+    if old is not None and whole_number(old, 32) != number:
+        raise CommandFailure("You must set `node.id` to the same value as `broker.id`.")
+    return number
 
 
 def find_from_now_on(env: Env, directory: str) -> None:
@@ -85,7 +98,13 @@ def stands_in(env: Env, directory: str) -> str | None:
     ours = _directory_of_commands(env)
     if ours is None or not os.path.exists(os.path.join(ours, "meta.properties")):
         return None
+    if os.path.islink(ours) or server_of_directory(ours) is not None:
+        return None  # it is another server's
     if os.path.lexists(directory):
+        if env.environ.get("PYKAFKA_SANDBOX"):
+            from pykafka_cli.tool.sandbox_places import remove_mark
+
+            remove_mark(directory)
         try:
             os.rmdir(directory)
         except OSError:  # it holds something, or is a link to nowhere: making it says what is wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sysconfig
@@ -46,6 +47,7 @@ def test_a_server_in_the_background_is_found_by_commands_and_stopped(environ: di
     assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
     try:
         assert "[KafkaRaftServer nodeId=7] Kafka Server started" in (tmp_path / "out/kafkaServer.out").read_text()
+        assert "Kafka Server started" in (tmp_path / "out/server.log").read_text()
         made = run(environ, "kafka-topics", "--bootstrap-server", "localhost:9092", "--create", "--topic", "orders")
         assert made.stdout == "Created topic orders.\n"
         shown = run(environ, "kafka-topics", "--describe", "--topic", "orders").stdout
@@ -79,6 +81,7 @@ def test_a_server_in_the_foreground_ends_at_sigterm(environ: dict[str, str], tmp
             ["--override", "listeners=PLAINTEXT://nowhere"],
             "PLAINTEXT://nowhere is no address: write PLAINTEXT://HOST:PORT",
         ),
+        (["--override", "broker.id=8"], "You must set `node.id` to the same value as `broker.id`."),
         (["--override", "num.partitions=many"], "Invalid value many for configuration num.partitions"),
         (["--override", "node.id"], "--override node.id is no property: write NAME=VALUE"),
     ],
@@ -90,6 +93,34 @@ def test_what_can_not_be_honoured_is_one_line(
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_log_directory_that_was_removed_is_made_anew(environ: dict[str, str], tmp_path: Path) -> None:
+    """What the environment leads to is a link to it, and for a while to nothing."""
+    file = str(tmp_path / "server.properties")
+    assert run(environ, "kafka-storage", "format", "-t", "first", "-c", file).returncode == 0
+    assert run(environ, "kafka-topics", "--create", "--topic", "old").returncode == 0
+    shutil.rmtree(tmp_path / "logs")
+    done = run(environ, "kafka-storage", "format", "-t", "second", "-c", file)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run(environ, "kafka-cluster", "cluster-id").stdout == "Cluster ID: second\n"
+    assert run(environ, "kafka-topics", "--list").stdout == "\n"
+    shutil.rmtree(tmp_path / "logs")
+    assert run(environ, "kafka-topics", "--create", "--topic", "new").stdout == "Created topic new.\n"
+    assert (tmp_path / "logs/meta.properties").exists()
+
+
+def test_in_a_distributions_bin_the_log_is_in_the_logs_beside_it(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "kafka/config").mkdir(parents=True)
+    assert run(environ, "pykafka", "link", str(tmp_path / "kafka/bin")).returncode == 0
+    del environ["LOG_DIR"]
+    start = str(tmp_path / "kafka/bin/kafka-server-start.sh")
+    done = run(environ, start, "-daemon", str(tmp_path / "server.properties"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run(environ, "kafka-server-stop").returncode == 0
+    logs = tmp_path / "kafka/logs"
+    assert sorted(path.name for path in logs.iterdir()) == ["kafkaServer.out", "server.log"]
+    assert (logs / "server.log").read_text().count("started") == 1
 
 
 @pytest.mark.parametrize(

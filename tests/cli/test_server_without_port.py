@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pykafka_store.open import server_of_directory
-from tests.support.console import PATIENCE
+from tests.support.signals import has_ended
 
 PROGRAMS = sysconfig.get_path("scripts")
 
@@ -34,18 +33,6 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 def run(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60)
-
-
-def has_ended(process: int) -> bool:
-    """Whether a process that is no child of ours ends, or has."""
-    try:
-        descriptor = os.pidfd_open(process)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], PATIENCE)[0])
-    finally:
-        os.close(descriptor)
 
 
 def test_it_is_found_and_stopped_and_is_alone_in_its_directory(environ: dict[str, str], tmp_path: Path) -> None:

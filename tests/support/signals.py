@@ -1,7 +1,9 @@
-"""SIGINT for what is started here, however this process was started itself."""
+"""SIGINT for what is started here, however this process was started itself; and whether a process has ended."""
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 
 
@@ -13,3 +15,15 @@ def take_sigint_back() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def has_ended(process: int, patience: float = 30.0) -> bool:
+    """Whether a process that need not be a child of ours ends within seconds, or has ended. Needs ``os.pidfd_open``."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], patience)[0])
+    finally:
+        os.close(descriptor)

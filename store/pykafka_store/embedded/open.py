@@ -120,7 +120,8 @@ def not_a_data_directory(disk: Disk, root: str) -> StorageError:
 
 def _make_directory(disk: Disk, locks: Locks, root: str, new: NewDirectory) -> bool:
     """Make a data directory, or finish one whose making was killed. Of several processes one makes it: whether this."""
-    disk.make_directory(root)
+    # Of a link whose directory is gone, that is made again.
+    disk.make_directory(os.path.realpath(root) if os.path.islink(root) else root)
     _refuse_network_file_system(root)
     others = names_of_others(disk, root)
     if others:
