@@ -9,6 +9,7 @@ from contextlib import suppress
 from confluent_kafka import Consumer as Client
 from confluent_kafka.admin import AdminClient
 
+from pykafka_store import notices
 from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
 from pykafka_store.model import OffsetAt, TopicPartition
 from pykafka_store.remote.link import CREATION, Link, missing_topic
@@ -53,7 +54,7 @@ class Lookup:
         except UnknownTopicOrPartitionError:
             raise missing_topic(name) from None
         if created and self._on_notice is not None:
-            self._on_notice(f"Topic {name} did not exist and was created with {count} partition{'s' * (count != 1)}")
+            self._on_notice(notices.topic_made(name, count))
         return count
 
     def resolved(self, positions: Mapping[TopicPartition, int | OffsetAt]) -> dict[TopicPartition, int]:

@@ -18,6 +18,7 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as Client
 
+from pykafka_store import notices
 from pykafka_store.columns import sendable_columns
 from pykafka_store.errors import (
     InvalidRequestError,
@@ -201,7 +202,7 @@ class RemoteProducer:
         except UnknownTopicOrPartitionError:
             raise missing_topic(topic) from None
         if created and self._on_notice is not None:
-            self._on_notice(f"Topic {topic} did not exist and was created with {count} partition{'s' * (count != 1)}")
+            self._on_notice(notices.topic_made(topic, count))
         return count
 
     def _choices(

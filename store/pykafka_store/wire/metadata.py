@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pykafka_store import notices
 from pykafka_store.embedded.serving.topics import TopicRow, topics_as_led
 from pykafka_store.errors import (
     InvalidRequestError,
@@ -19,6 +20,7 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format.names import check_topic_name
 from pykafka_store.model import INTERNAL_TOPICS, topic_id_bytes
+from pykafka_store.settings.configs import AUTO_CREATE_TOPICS
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.protocol import PRODUCE, VERSIONS, Reply, Request
 
@@ -88,7 +90,7 @@ class MetadataApi:
         if wants_all:
             topics = [self._topic_reply(each, body, nodes) for each in described.values()]
         else:
-            create = getattr(body, "allow_auto_topic_creation", True)
+            create = getattr(body, "allow_auto_topic_creation", True) and self._may_make()
             if request.version < 12 and any(each.name is None for each in body.topics):
                 raise InvalidRequestError("MetadataRequest without a topic's name, before version 12")
             refused = self._make_missing(each.name for each in body.topics) if create else {}
@@ -154,16 +156,19 @@ class MetadataApi:
                 refused[name] = error
         return refused
 
+    def _may_make(self) -> bool:
+        return self._broker.engine.server_setting(AUTO_CREATE_TOPICS) != "false"
+
     def _make(self, name: str) -> None:
         """Make a topic as auto.create.topics.enable does. Raises StoreError."""
         check_topic_name(name)
         if name in INTERNAL_TOPICS:
             raise InvalidTopicError(f"{name} is internal")
         try:
-            self._broker.admin.create_topic(name)
+            made = self._broker.admin.create_topic(name)
         except TopicExistsError:
             return  # another process was first
-        self._broker.on_notice(f"Topic {name} did not exist and was created with 1 partition")
+        self._broker.on_notice(notices.topic_made(name, len(made.partitions)))
 
     def _topic_reply(self, topic: TopicRow, body: Any, nodes: Sequence[int]) -> Reply:
         return Reply(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pykafka_store import notices
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.errors import InvalidTopicError, TopicExistsError, UnknownTopicOrPartitionError
 from pykafka_store.model import OFFSETS_TOPIC, TRANSACTIONS_TOPIC
@@ -48,10 +49,8 @@ def require_topic(engine: Engine, name: str, *, create: bool, on_notice: Callabl
                 topic_made = admin.create_topic(name, partitions=_TRANSACTIONS_PARTITIONS, configs=_TRANSACTIONS)
             else:
                 topic_made = admin.create_topic(name)
-            made = len(topic_made.partitions)
             if on_notice is not None:
-                plural = "" if made == 1 else "s"
-                on_notice(f"Topic {name} did not exist and was created with {made} partition{plural}")
+                on_notice(notices.topic_made(name, len(topic_made.partitions)))
         except TopicExistsError:
             pass  # another process was first
         topic = _look_up(engine, name)
