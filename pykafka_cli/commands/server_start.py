@@ -73,30 +73,33 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
         listeners = listeners_of_properties(properties)
         first, *others = server.directories
         broker = server.broker
-        if os.path.exists(os.path.join(first, "meta.properties")):
-            with open_data_directory(first) as directory:
-                directory.set_server_settings(broker, settings)
-        elif (there := stands_in(env, first)) is not None:
-            broker = _settings_of_what_was_there(env, there, broker, settings)
-        else:
+        is_there, stand_in = os.path.exists(os.path.join(first, "meta.properties")), None
+        if not is_there:
+            stand_in = stands_in(env, first)
+        if not is_there and stand_in is None:
             from pykafka_store.model import random_topic_id
             from pykafka_store.open import format_data_directory
 
             format_data_directory(first, random_topic_id(), broker, others, settings)
         find_from_now_on(env, first)
+        # Nothing is answered yet, and who is refused, as another server runs, has changed nothing of that one's.
         running = _listening(env, first, listeners)
+        if is_there or stand_in is not None:
+            broker = _set(env, first, broker, settings, stand_in)
     _log(env, f"[KafkaRaftServer nodeId={broker}] {STARTED}")
     serve_until_told(running)
 
 
-def _settings_of_what_was_there(env: Env, path: str, broker: int, settings: Mapping[str, str]) -> int:
-    """Give a directory that was there before its server what the server's file sets. Returns its broker's number."""
+def _set(env: Env, path: str, broker: int, settings: Mapping[str, str], stand_in: str | None) -> int:
+    """Give a directory that was there what the server's file sets. Returns its broker's number, which stays where
+    commands had the directory before it had a server: ``stand_in``, as they call it.
+    """
     with open_data_directory(path) as directory:
         brokers = [each.id for each in directory.brokers()]
-        number = broker if broker in brokers else brokers[0]
+        number = broker if stand_in is None or broker in brokers else brokers[0]
         directory.set_server_settings(number, settings)
     if number != broker:
-        env.err(f"WARNING: {path} was there before its server: node.id={broker} is its broker {number}")
+        env.err(f"WARNING: {stand_in} was there before its server: node.id={broker} is its broker {number}")
     return number
 
 
