@@ -240,7 +240,7 @@ class Env:
         if bootstrap_server is None or bootstrap_server.startswith("file:"):
             return None
         host, _, port = _without_schemes(bootstrap_server)[0].rpartition(":")
-        return (host, int(port)) if host and port.isdecimal() else None
+        return (host or "localhost", int(port)) if port.isdecimal() else None
 
     def directory(self, bootstrap_server: str | None, data_dir: str | None) -> str | None:
         """The path of the data directory that is to be opened; None where it is a cluster."""

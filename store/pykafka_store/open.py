@@ -152,9 +152,9 @@ def check_data_directory(
     return check_and_repair(path, on_finding, on_progress) if repair else check(path, on_finding, on_progress)
 
 
-_SERVER = r"(?:[0-9a-zA-Z\-%._]*://)?(\[?[0-9a-zA-Z\-%._:]+\]?:([0-9]+))"
-"""Kafka's own rule, but for an empty host. Source: org.apache.kafka.common.utils.Utils.HOST_PORT_PATTERN. Most
-commands use a directory, and need not pay for its compilation.
+_SERVER = r"(?:[0-9a-zA-Z\-%._]*://)?(\[?[0-9a-zA-Z\-%._:]*\]?):([0-9]+)"
+"""Kafka's own rule. Source: org.apache.kafka.common.utils.Utils.HOST_PORT_PATTERN. Most commands use a directory, and
+need not pay for its compilation.
 """
 _LAST_PORT = 65535
 
@@ -179,7 +179,8 @@ def bootstrap_servers(address: str) -> str:
             raise InvalidConfigError(f"Invalid url in bootstrap.servers: {part}")
         if len(server[2]) > len(str(_LAST_PORT)) or int(server[2]) > _LAST_PORT:
             raise InvalidConfigError(f"Invalid port in bootstrap.servers: {part}")
-        servers.append(server[1])
+        host = server[1] if server[1].strip("[]") else "localhost"  # as Java takes an empty one
+        servers.append(f"{host}:{server[2]}")
     return ",".join(servers)
 
 

@@ -235,6 +235,9 @@ HOME = {"HOME": "/home/me"}
         ("PLAINTEXT://h:1", None, {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "h:1"}, "file:/d"),
         ("h:1", None, {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "PLAINTEXT://h:1,"}, "file:/d"),
         ("h:65535", None, {}, "h:65535"),
+        (":9092", None, {}, "localhost:9092"),
+        ("PLAINTEXT://:9092,[]:1", None, {}, "localhost:9092,localhost:1"),
+        (":9092", None, {"PYKAFKA_DATA_DIR": "/d", "PYKAFKA_EMBED": "*"}, "file:/d"),
     ],
 )
 def test_which_cluster_is_meant(

@@ -70,7 +70,7 @@ def test_a_server_in_the_foreground_ends_at_sigterm(environ: dict[str, str], tmp
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=30) == 143
     again = run(environ, "kafka-server-stop")
-    assert (again.returncode, again.stderr) == (1, "No kafka server to stop\n")
+    assert (again.returncode, again.stdout, again.stderr) == (1, "No kafka server to stop\n", "")
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,7 @@ def test_in_a_distributions_bin_the_log_is_in_the_logs_beside_it(environ: dict[s
     assert (logs / "server.log").read_text().count("started") == 1
 
 
-@pytest.mark.parametrize(
-    "words", [("kafka-server-start", "--foo"), ("kafka-server-start", "/"), ("kafka-server-stop", "--foo")]
-)
+@pytest.mark.parametrize("words", [("kafka-server-start", "--foo"), ("kafka-server-start", "/")])
 def test_a_mistake_ends_as_one_of_any_tool_of_kafkas(environ: dict[str, str], words: tuple[str, ...]) -> None:
     done = run(environ, *words)
     assert (done.returncode, done.stdout) == (1, "")
@@ -138,3 +136,19 @@ def test_the_servers_broker_coordinates_its_groups(environ: dict[str, str], tmp_
     assert run(environ, "kafka-console-consumer", "--topic", "t", "--group", "g", "--exit-at-end").returncode == 0
     done = run(environ, "kafka-consumer-groups", "--describe", "--group", "g", "--state", "--output", "json")
     assert json.loads(done.stdout)["coordinatorId"] == 7, done.stdout
+
+
+def test_the_server_that_is_meant_is_stopped_and_other_words_change_nothing(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """As Kafka's script does it, which scripts give the server's file."""
+    file = str(tmp_path / "server.properties")
+    with open(file, "a") as properties:
+        properties.write("\nprocess.roles=broker,controller\n")
+    assert run(environ, "kafka-server-start", "-daemon", file, "--override", "num.partitions=3").returncode == 0
+    for other in ("--node-id=8", "--process-role=controller"):
+        assert run(environ, "kafka-server-stop", other).returncode == 0
+        again = run(environ, "kafka-server-start", "-daemon", file)
+        assert "is served by another pykafka serve already" in again.stderr  # for it goes on
+    stopped = run(environ, "kafka-server-stop", "--node-id=7", "-c", file)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (0, "", "")
