@@ -166,7 +166,7 @@ WORKS = [
         "well",
         before="rm data/brokers/0/t-0/*.index",
     ),
-    Work("pykafka link programs", "cd programs && echo kafka-topics*", "kafka-topics.sh"),
+    Work("pykafka link programs", "cd programs && echo kafka-topics*", "kafka-topics kafka-topics.sh"),
     Work("kafka-storage format -t abc -c server.properties", "grep cluster.id new/meta.properties", "cluster.id=abc"),
     Work(
         "kafka-cluster unregister --id 1",
