@@ -116,29 +116,28 @@ def _listening(env: Env, directory: str, listeners: Sequence[Listener]) -> Runni
 
 
 def _log(env: Env, message: str) -> None:
-    """Say it on stdout, and in server.log, where scripts look for it; a server that can't write that goes on."""
+    """Say it on stdout, and in server.log in $LOG_DIR, where scripts look for it. One that can't be written stops no
+    server.
+    """
     line = log_line(env.clock(), "INFO", message, LOGGER)
-    folder = _log_folder(env)
-    with suppress(OSError):
-        os.makedirs(folder, exist_ok=True)
-        with open(os.path.join(folder, "server.log"), "a") as file:
-            file.write(f"{line}\n")
+    folder = env.environ.get("LOG_DIR")
+    if folder:
+        with suppress(OSError):
+            os.makedirs(folder, exist_ok=True)
+            with open(os.path.join(folder, "server.log"), "a") as file:
+                file.write(f"{line}\n")
     env.out(line)
     env.flush()
-
-
-def _log_folder(env: Env) -> str:
-    """$LOG_DIR, as with Kafka's script; without that, where a user's programs keep such files."""
-    home = env.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    return env.environ.get("LOG_DIR") or os.path.join(home, "pykafka")
 
 
 def _in_background(env: Env, path: str, override: Sequence[str]) -> None:
     """Start the server as a process of its own, and wait until it has said that it is started.
 
-    What it prints goes to kafkaServer.out. Raises CommandFailure with what it said where it ended instead.
+    What it prints goes to kafkaServer.out in $LOG_DIR, as with Kafka's script; without that, where a user's programs
+    keep such files. Raises CommandFailure with what it said where it ended instead.
     """
-    folder = _log_folder(env)
+    home = env.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    folder = env.environ.get("LOG_DIR") or os.path.join(home, "pykafka")
     os.makedirs(folder, exist_ok=True)
     output = os.path.join(folder, "kafkaServer.out")
     more = [word for each in override for word in ("--override", each)]
@@ -146,7 +145,7 @@ def _in_background(env: Env, path: str, override: Sequence[str]) -> None:
     with open(output, "wb") as file:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file, start_new_session=True,
-            env=dict(env.environ),
+            env={**env.environ, "LOG_DIR": folder},
         )  # fmt: skip
         assert process.stdout is not None
         line = process.stdout.readline()
