@@ -34,6 +34,7 @@ _NO_BOUND = ("log.retention.ms", "log.flush.interval.ms")
 _REQUIRED: Final[Mapping[str, tuple[Callable[[int], bool], str]]] = {
     "log.roll.ms": (lambda number: number >= 1, "greater than or equal to 1"),
     "log.roll.jitter.ms": (lambda number: number >= 0, "greater than or equal to 0"),
+    "log.cleaner.dedupe.buffer.size": (lambda number: number >= 1 << 20, "at least 1MB per cleaner thread."),
     "log.retention.ms": (lambda number: number != 0, "unlimited (-1) or, greater than or equal to 1"),
 }
 """What KafkaConfig#validateValues requires of them, and its words."""
@@ -46,6 +47,8 @@ WITHOUT_EFFECT: Final[Mapping[str, Setting]] = {
     each.name: each
     for each in (
         Setting("background.threads", "INT", "10", None, low=1),
+        Setting("follower.fetch.last.tiered.offset.enable", "BOOLEAN", "false", None),
+        Setting("group.coordinator.cached.buffer.max.bytes", "INT", "1048588", None, low=512 << 10),
         Setting("log.cleaner.backoff.ms", "LONG", "15000", None, low=0),
         Setting("log.cleaner.dedupe.buffer.size", "LONG", "134217728", None),
         Setting("log.cleaner.io.buffer.load.factor", "DOUBLE", "0.9", None),
@@ -58,12 +61,29 @@ WITHOUT_EFFECT: Final[Mapping[str, Setting]] = {
         Setting("num.io.threads", "INT", "8", None, low=1),
         Setting("num.network.threads", "INT", "3", None, low=1),
         Setting("num.recovery.threads.per.data.dir", "INT", "2", None, low=1),
-        Setting("num.replica.fetchers", "INT", "1", None),
+        Setting("num.replica.fetchers", "INT", "1", None, low=1),
         Setting("producer.id.expiration.ms", "INT", "86400000", None, low=1),
+        Setting("remote.fetch.max.wait.ms", "INT", "500", None, low=1),
+        Setting("remote.list.offsets.request.timeout.ms", "LONG", "30000", None, low=1),
+        Setting("remote.log.index.file.cache.total.size.bytes", "LONG", str(1 << 30), None, low=1),
+        Setting("remote.log.manager.copier.thread.pool.size", "INT", "10", None, low=1),
+        Setting("remote.log.manager.copy.max.bytes.per.second", "LONG", str(LONG_MAX), None, low=1),
+        Setting("remote.log.manager.expiration.thread.pool.size", "INT", "10", None, low=1),
+        Setting("remote.log.manager.fetch.max.bytes.per.second", "LONG", str(LONG_MAX), None, low=1),
+        Setting("remote.log.manager.follower.thread.pool.size", "INT", "2", None, low=1),
+        Setting("remote.log.reader.threads", "INT", "10", None, low=1),
+        Setting("sasl.kerberos.min.time.before.relogin", "LONG", "60000", None),
+        Setting("sasl.kerberos.ticket.renew.jitter", "DOUBLE", "0.05", None),
+        Setting("sasl.kerberos.ticket.renew.window.factor", "DOUBLE", "0.8", None),
+        Setting("sasl.login.refresh.window.factor", "DOUBLE", "0.8", None),
+        Setting("sasl.login.refresh.window.jitter", "DOUBLE", "0.05", None),
+        Setting("share.coordinator.cached.buffer.max.bytes", "INT", "1048588", None, low=512 << 10),
         Setting("transaction.partition.verification.enable", "BOOLEAN", "true", None),
     )
 }
-"""What tunes a broker's process: kept and shown, so that a script which sets it goes on, and of no effect."""
+"""What tunes a broker's process, or what is not here (tiered storage, Kerberos, share groups): kept and shown, so that
+a script which sets it goes on, and of no effect. What says who may in is none of it: that is honoured, or refused.
+"""
 BROKER_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {
         **{
