@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.programs import write_programs
-from pykafka_cli.tool.sandbox_places import give_back, places
+from pykafka_cli.tool.sandbox_places import give_back, running_servers
 from pykafka_store.open import server_of_directory
 
 NOT_FOUND, NOT_STARTED = 127, 126
@@ -71,8 +72,7 @@ def sandbox(env: Env, seed: str | None, keep: bool, parent: str | None, command:
         if seed is not None:
             _sow(env, seed, data, environ)
         code = _run(command, environ)
-        for directory in dict.fromkeys([data, *(place.path for place in places(root))]):
-            _stop_server(directory)
+        _stop_servers(root, data)
         kept = keep or code != 0
         give_back(root, data, keep=kept)
     finally:
@@ -165,18 +165,23 @@ def _run(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _stop_server(data: str) -> None:
-    """Stop the server that the command left running in the directory, and see it go. Raises CommandFailure where it
-    stays: then its files may not be taken away.
+def _stop_servers(root: str, data: str) -> None:
+    """Stop the servers that the command left running, and see them go. Raises CommandFailure where one stays: then its
+    files may not be taken away.
     """
-    if not os.path.exists(os.path.join(data, "meta.properties")):
-        return
-    process = server_of_directory(data)
-    if process is None:
-        return
-    os.kill(process, signal.SIGTERM)
+    left = _left_running(root, data)
+    for process in left:
+        with suppress(ProcessLookupError):  # it has ended just now
+            os.kill(process, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
-    while server_of_directory(data) == process:
+    while left := _left_running(root, data):
         if time.monotonic() >= deadline:
-            raise CommandFailure(f"sandbox: the server that the command left running does not end: process {process}")
+            raise CommandFailure(f"sandbox: the server that the command left running does not end: process {left[0]}")
         time.sleep(PAUSE)
+
+
+def _left_running(root: str, data: str) -> list[int]:
+    """Those of kafka-server-start, and that of ``pykafka serve``."""
+    is_there = os.path.exists(os.path.join(data, "meta.properties"))
+    serving = server_of_directory(data) if is_there else None
+    return [*running_servers(root), *([] if serving is None else [serving])]

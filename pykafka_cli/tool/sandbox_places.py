@@ -1,4 +1,4 @@
-"""Log directories that a server's file names, within ``pykafka sandbox``.
+"""Log directories that a server's file names, within ``pykafka sandbox``, and the servers that run there.
 
 A script looks for its logs where its file says: whether meta.properties is there, to remove them all, to format them
 anew. So where nothing is yet, the logs are there for as long as the sandbox lives, which clears them away in the end.
@@ -19,6 +19,8 @@ PLACES = "places"
 """The file in a sandbox that has a line of JSON for each directory that its servers have."""
 DISKS = "disks"
 """The directory in a sandbox for those that are not where their file says."""
+SERVERS = "servers"
+"""The directory in a sandbox that has a file for each server, named as its process, which locks it while it lives."""
 _MARK = "locks"
 """Who makes this directory, of which there is one in each data directory, was first: the place is that sandbox's."""
 
@@ -87,6 +89,35 @@ def places(sandbox: str) -> list[Place]:
             return [Place(*json.loads(line)) for line in file]
     except FileNotFoundError:
         return []
+
+
+def note_server(sandbox: str) -> None:
+    """Have the sandbox know of this process, whatever becomes of the directory that it serves."""
+    import fcntl
+
+    os.makedirs(os.path.join(sandbox, SERVERS), exist_ok=True)
+    descriptor = os.open(os.path.join(sandbox, SERVERS, str(os.getpid())), os.O_CREAT | os.O_WRONLY, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends
+
+
+def running_servers(sandbox: str) -> list[int]:
+    """The processes that were noted and have not ended."""
+    try:
+        noted = os.listdir(os.path.join(sandbox, SERVERS))
+    except FileNotFoundError:
+        return []
+    return [int(process) for process in noted if _is_locked(os.path.join(sandbox, SERVERS, process))]
+
+
+def _is_locked(path: str) -> bool:
+    import fcntl
+
+    with open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def give_back(sandbox: str, data: str, *, keep: bool) -> None:

@@ -140,6 +140,15 @@ def test_a_server_serves_what_was_asked_before_it_was_started(code: int, tmp_pat
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="no pidfd_open on this system")
+def test_a_server_whose_directory_was_removed_is_stopped(tmp_path: Path) -> None:
+    script = "kafka-server-start -daemon server.properties; cat a/logs/locks/server.lock; rm -rf a/logs"
+    code, out, err = in_sandbox(tmp_path, script)
+    assert code == 0, err
+    assert has_ended(int(out))
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="no pidfd_open on this system")
 def test_every_server_that_was_left_running_is_stopped(tmp_path: Path) -> None:
     start = "kafka-server-start -daemon server.properties --override"
     script = f"for n in 1 2; do {start} log.dirs=$PWD/disk$n; done; cat disk?/locks/server.lock"
