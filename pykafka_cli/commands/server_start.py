@@ -84,12 +84,12 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
         find_from_now_on(env, first)
         # Nothing is answered yet, and who is refused, as another server runs, has changed nothing of that one's.
         running = _listening(env, first, listeners)
+        if is_there or stand_in is not None:
+            broker = _set(env, first, broker, settings, stand_in)
     if sandbox := env.environ.get("PYKAFKA_SANDBOX"):
         from pykafka_cli.tool.sandbox_places import note_server
 
         note_server(sandbox)
-        if is_there or stand_in is not None:
-            broker = _set(env, first, broker, settings, stand_in)
     _log(env, f"[KafkaRaftServer nodeId={broker}] {STARTED}")
     serve_until_told(running)
 
