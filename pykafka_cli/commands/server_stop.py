@@ -62,7 +62,8 @@ def server_stop(
 
 
 def _arguments_of(process: int) -> str:
-    command = ["ps", "-p", str(process), "-o", "args="]
+    # -ww: all of it, though COLUMNS may be exported
+    command = ["ps", "-ww", "-p", str(process), "-o", "args="]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
 
 
@@ -85,7 +86,7 @@ _OURS = re.compile(
 
 def _started() -> dict[int, str]:
     """The processes of this user that kafka-server-start started, and their command lines, by what ps shows of them."""
-    command = ["ps", "-U", str(os.getuid()), "-o", "pid=,args="]
+    command = ["ps", "-ww", "-U", str(os.getuid()), "-o", "pid=,args="]
     shown = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
     processes = (line.split(maxsplit=1) for line in shown.splitlines())
     return {int(number): words[0] for number, *words in processes if words and _OURS.match(words[0])}

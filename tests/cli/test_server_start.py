@@ -142,6 +142,7 @@ def test_the_server_that_is_meant_is_stopped_and_other_words_change_nothing(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     """As Kafka's script does it, which scripts give the server's file."""
+    environ["COLUMNS"] = "40"  # where it is exported, ps cuts what it shows
     file = str(tmp_path / "server.properties")
     with open(file, "a") as properties:
         properties.write("\nprocess.roles=broker,controller\n")
