@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pykafka_store.api import Admin
 
 PORT = 9092
+_READING = ("ls", "get")
+_VERBS = (*_READING, "delete", "deleteall", "rmr")
 
 
 def pass_over(env: Env, _words: list[str]) -> None:
@@ -44,15 +46,15 @@ def shell(env: Env, words: list[str]) -> None:
 
 
 def _do(env: Env, tree: dict[str, str], line: list[str]) -> None:
-    """Raises CommandFailure for a command that would change something, or that is none."""
+    """Raises CommandFailure for a command that would change what is there, or that is none."""
     verb, paths = line[0], [word for word in line[1:] if not word.startswith("-")]
-    if verb not in {"ls", "get"} or len(paths) != 1:
-        raise CommandFailure(f"zookeeper-shell: {' '.join(line)} can't be done here: ls PATH and get PATH can")
-    path = "/" + paths[0].strip("/")
+    path = "/" + paths[0].strip("/") if paths else "/"
     below = path.rstrip("/") + "/"
     children = sorted({each.removeprefix(below).partition("/")[0] for each in tree if each.startswith(below)})
-    if not children and path not in tree:
-        env.out(f"Node does not exist: {path}")
+    if verb in _VERBS and len(paths) == 1 and not children and path not in tree:
+        env.out(f"Node does not exist: {path}")  # and so what kafka-topics --delete has deleted
+    elif verb not in _READING or len(paths) != 1:
+        raise CommandFailure(f"zookeeper-shell: {' '.join(line)} can't be done here: ls PATH and get PATH can")
     elif verb == "ls":
         env.out(f"[{', '.join(children)}]")
     else:
