@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import click
 
+from pykafka_cli import KAFKA_VERSION
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, Refusal
 from pykafka_cli.java.properties import load_properties
@@ -47,8 +48,9 @@ STARTED = "Kafka Server started"
 @click.argument("words", nargs=-1, type=click.Path(), metavar="[-daemon] FILE")
 @click.option("-daemon", "daemon", is_flag=True, help="Return once the server answers; it goes on in the background.")
 @click.option("--override", multiple=True, metavar="NAME=VALUE", help="A property that counts more than the file's.")
+@click.option("--version", is_flag=True, help="Print the version of Kafka this tool follows, and exit.")
 @click.pass_obj
-def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple[str, ...]) -> None:
+def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple[str, ...], version: bool) -> None:
     """Make the data directory that a server's FILE names (log.dirs) ready, and open the port that it names.
 
     What else the file says and a directory honours is what later commands find: node.id, num.partitions,
@@ -56,6 +58,9 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
     environment has PYKAFKA_EMBED or PYKAFKA_DATA_DIR, and nothing is there yet, its commands find this directory. A
     listener without a host listens on this machine only. Ends at SIGTERM (kafka-server-stop) or Ctrl-C.
     """
+    if version:
+        env.out(KAFKA_VERSION)
+        return
     if len(words) != 1:
         raise CommandFailure(USAGE)
     if daemon:
