@@ -21,7 +21,7 @@ pytestmark = pytest.mark.apache
 def forks(tmp_path: Path) -> Iterator[Forks]:
     with Forks(tmp_path / "complaints") as server:
         yield server
-    assert server.complaints() == ""
+    server.check_complaints()
 
 
 @pytest.fixture

@@ -600,6 +600,11 @@ class Forks:
         """The tracebacks of all that ended in one."""
         return self.errors.read_text() if self.errors.exists() else ""
 
+    def check_complaints(self) -> None:
+        """Fail where one ended in a traceback, with all of it: what made it may be gone when somebody looks."""
+        if complaints := self.complaints():
+            raise AssertionError(complaints)
+
     def __enter__(self) -> Self:
         return self
 

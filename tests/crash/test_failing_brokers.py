@@ -38,7 +38,7 @@ DISK = 96
 def forks(tmp_path: Path) -> Iterator[Forks]:
     with Forks(tmp_path / "errors") as forks:
         yield forks
-    assert forks.complaints() == ""
+    forks.check_complaints()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ SEGMENTS = {"internal.segment.bytes": "3000", "index.interval.bytes": "300"}
 def forks(tmp_path: Path) -> Iterator[Forks]:
     with Forks(tmp_path / "errors") as forks:
         yield forks
-    assert forks.complaints() == ""
+    forks.check_complaints()
 
 
 @pytest.fixture
@@ -361,7 +361,7 @@ def test_killed_processes_leave_no_lock_behind(tmp_path: Path, forks: Forks) -> 
         said = tmp_path / f"said-{number}"
         pid = forks.start("writer", directory, "t", number, number, str(said))
         while not lines_of(said):
-            assert forks.complaints() == ""
+            forks.check_complaints()
         forks.kill(pid)
         begun = time.monotonic()
         with EmbeddedCluster(directory) as cluster, cluster.producer(AT_ONCE) as producer:

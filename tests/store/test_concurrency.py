@@ -33,7 +33,7 @@ from tests.store.helpers import AT_ONCE, rows
 def forks(tmp_path: Path) -> Iterator[Forks]:
     with Forks(tmp_path / "errors") as forks:
         yield forks
-    assert forks.complaints() == ""
+    forks.check_complaints()
 
 
 @pytest.fixture
