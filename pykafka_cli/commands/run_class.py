@@ -50,7 +50,6 @@ CLASSES = {
     "org.apache.kafka.tools.VerifiableConsumer": "verifiable-consumer",
     "kafka.tools.ConsumerPerformance": "consumer-perf-test",
     "kafka.tools.EndToEndLatency": "e2e-latency",
-    "kafka.tools.TestEndToEndLatency": "e2e-latency",
     "kafka.Kafka": "server-start",
     "kafka.admin.TopicCommand": "topics",
     "kafka.tools.ConsoleProducer": "console-producer",

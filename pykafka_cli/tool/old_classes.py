@@ -62,6 +62,19 @@ def _first_perf_test(words: list[str]) -> list[str]:
     return [*options, "--command-property", *settings] if settings else options
 
 
+def _first_latency_test(words: list[str]) -> list[str]:
+    """Kafka 0.8's: ZooKeeper's address is the second word, and each record had eleven bytes. Raises CommandFailure."""
+    if len(words) not in {4, 6}:
+        raise CommandFailure(
+            "USAGE: java kafka.tools.TestEndToEndLatency broker_list zookeeper_connect topic num_messages "
+            "consumer_fetch_max_wait producer_acks"
+        )
+    broker, _zookeeper, topic, count, *tuned = words
+    acks = "all" if tuned[1:] == ["-1"] else "1"
+    options = ["--bootstrap-server", broker, "--topic", topic, "--num-records", count]
+    return [*options, "--producer-acks", acks, "--record-size", "11"]
+
+
 _ELECTION = "its place is taken by kafka-leader-election --election-type preferred"
 _SIMPLE = "its place is taken by kafka-console-consumer --partition N --offset earliest"
 _CHECKER = "its place is taken by kafka-consumer-groups --describe --group"
@@ -78,9 +91,15 @@ OLD_CLASSES: Mapping[str, OldClass] = {
     "kafka.tools.SimpleConsumerShell": OldClass("console-consumer", _simple_consumer, _SIMPLE),
     "kafka.tools.ConsumerOffsetChecker": OldClass(OFFSET_CHECKER, list, _CHECKER),
     "kafka.admin.CreateTopicCommand": OldClass("topics", lambda words: ["--create", *words], _CREATE),
+    "kafka.admin.DeleteTopicCommand": OldClass(
+        "topics", lambda words: ["--delete", *words], "its place is taken by kafka-topics --delete"
+    ),
     "kafka.admin.ListTopicCommand": OldClass("topics", lambda words: ["--describe", *words], _LIST),
     "org.apache.kafka.clients.tools.ProducerPerformance": OldClass(
         "producer-perf-test", _first_perf_test, _PERFORMANCE
+    ),
+    "kafka.tools.TestEndToEndLatency": OldClass(
+        "e2e-latency", _first_latency_test, "its place is taken by kafka-e2e-latency"
     ),
     "kafka.tools.ProducerPerformance": OldClass("producer-perf-test", list, _PERFORMANCE),
     "kafka.tools.SimpleConsumerPerformance": OldClass(
