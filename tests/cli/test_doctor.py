@@ -109,3 +109,13 @@ def test_the_summary() -> None:
     error = Finding(Severity.ERROR, "a", "b", "c")
     assert summary(CheckReport((info, error))).endswith("1 problem (1 finding for --repair to mend)")
     assert summary(CheckReport((error,), mended=(info, info))).endswith(": 1 problem, 2 mended")
+
+
+def test_a_cluster_id_may_be_any_text(tmp_path: Path) -> None:
+    """As with Kafka's own tool; it is none that we would choose."""
+    data = tmp_path / "own"
+    assert run("storage", "format", "-t", "my cluster", "--data-dir", str(data)).code == 0
+    assert run("doctor", data_dir=data).code == 0
+    (data / "meta.properties").write_text("cluster.id=my cluster\nversion=1\n")
+    assert run("doctor", "--repair", data_dir=data).code == 0
+    assert run("cluster", "cluster-id", data_dir=data).stdout == "Cluster ID: my cluster\n"

@@ -34,7 +34,7 @@ from pykafka_store.embedded.locks import SharedLocks
 from pykafka_store.embedded.open import not_a_data_directory
 from pykafka_store.errors import CorruptRecordError, StorageError
 from pykafka_store.format.checkpoint import META_PROPERTIES_FILE
-from pykafka_store.model import CheckReport, Severity, TopicPartition, topic_id_bytes
+from pykafka_store.model import CheckReport, Severity, TopicPartition
 
 _META = "without it nobody opens the directory"
 
@@ -120,13 +120,10 @@ class Doctor:
             return
         with suppress(CorruptRecordError):  # which is reported below
             check_layout(meta, path)
-        try:
-            topic_id_bytes(meta.get("cluster.id", ""))
-        except ValueError:
+        if not meta.get("cluster.id"):  # which may be any text (kafka-storage format --cluster-id)
             self._findings.report(Severity.ERROR, path, "has no cluster.id", _META, Remedy.META)
-        else:
-            if meta.get("layout.version") != str(LAYOUT_VERSION):
-                self._findings.report(Severity.ERROR, path, "has no layout.version", _META, Remedy.META)
+        elif meta.get("layout.version") != str(LAYOUT_VERSION):
+            self._findings.report(Severity.ERROR, path, "has no layout.version", _META, Remedy.META)
 
     def _check_own_directories(self) -> set[str]:
         """That nothing else has their names; returns those of which that is so. One that is missing is made again."""

@@ -210,10 +210,10 @@ class _Repair:
         for path in ("", *paths):
             try:
                 found = read_meta(self._disk, os.path.join(self._directory, path)).get("cluster.id", "")
-                topic_id_bytes(found)
-            except (FileNotFoundError, StorageError, ValueError):
+            except (FileNotFoundError, StorageError):
                 continue
-            return found
+            if found:
+                return found
         return random_topic_id()
 
     def log_dir(self, found: Found) -> None:
