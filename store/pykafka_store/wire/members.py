@@ -200,11 +200,12 @@ class Members:
     def commit(
         self, group: str, id: str, epoch: int, instance_id: str | None, commits: dict[TopicPartition, Commit]
     ) -> None:
-        """Commit for a member, or with an empty id and epoch -1 for the group as such. Raises UnknownMemberIdError,
-        FencedInstanceIdError, IllegalGenerationError, StaleMemberEpochError.
+        """Commit for a member, or with an epoch of -1 for a group that has none: who is in no group may have made up an
+        id all the same (KIP-1082). Raises UnknownMemberIdError, FencedInstanceIdError, IllegalGenerationError,
+        StaleMemberEpochError. Source: validateOffsetCommit of ClassicGroup and ConsumerGroup.
         """
         engine = self._broker.engine
-        if not id and epoch < 0:
+        if epoch < 0 and (not id or not any(self.of_group(group))):
             commit_without_member(engine, group, commits)
             return
         remote = self.find(group, id, instance_id)
