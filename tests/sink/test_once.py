@@ -115,6 +115,46 @@ def test_a_sink_that_was_overtaken_drops_what_it_has_and_claims_anew(both: Lab, 
     assert both.sql("SELECT DISTINCT cluster FROM _pykafka_offsets") == [(cluster_id,)]
 
 
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_what_another_sink_does_while_this_one_is_about_to_claim_counts(both: Lab, is_made_anew: bool) -> None:
+    """It has asked where the topic begins and ends, and is frozen: more is sent, or the topic is made anew, and the
+    other one writes that.
+    """
+    admin, target, other = both.cluster.admin(), both.target(), both.target()
+    both.send({"n": 0})
+    both.sink()
+    claim_of = target.claim
+    frozen = False
+
+    def claim(group: Group, starts: dict[TopicPartition, tuple[str, int]], owner: str) -> dict[TopicPartition, Claim]:
+        nonlocal frozen
+        if not frozen:
+            frozen = True
+            if is_made_anew:
+                admin.delete_topic("t")
+                admin.create_topic("t", partitions=2)
+            both.send({"n": 1}, {"n": 2})
+            (topic,) = (each for each in admin.list_topics() if each.name == "t")
+            found = other.claim(group, {PLACE: (topic.topic_id, 0)}, "other")[PLACE]
+            if is_made_anew:
+                found = other.restart(group, PLACE, found, topic.topic_id, 0)
+            statement = Statement("insert", ("n",), [(1,), (2,)], [0, 1])
+            tables = [TableWrite("t", (), [statement], lambda _index, _reason: None)]
+            other.write(group, tables, [Move(PLACE, found.epoch, found.next, found.next + 2)], [])
+        return claim_of(group, starts, owner)
+
+    target.claim = claim  # type: ignore[method-assign, assignment]
+    options = SinkOptions(exit_at_end=True)
+    Sink(both.cluster, ["t"], target, "g", options=options, on_notice=both.notices.append).run()
+    target.close()
+    other.close()
+    assert frozen
+    assert sorted(both.sql("SELECT n FROM t")) == [(0,), (1,), (2,)]
+    both.send({"n": 3})
+    both.sink()
+    assert sorted(both.sql("SELECT n FROM t")) == [(0,), (1,), (2,), (3,)]
+
+
 def test_two_clusters_can_be_written_into_one_table(both: Lab, tmp_path: object) -> None:
     from pykafka_store import open_cluster
 

@@ -27,6 +27,7 @@ from pykafka_store.errors import OffsetOutOfRangeError, StoreError, UnknownTopic
 from pykafka_store.model import OffsetAt, Records, TopicPartition
 from pykafka_store.sink.batches import BadRecord, Writer
 from pykafka_store.sink.buffer import Buffer
+from pykafka_store.sink.commits import GroupCommits
 from pykafka_store.sink.letters import LetterTopic
 from pykafka_store.sink.options import SinkOptions, check_options
 from pykafka_store.sink.report import SinkReport
@@ -34,9 +35,6 @@ from pykafka_store.sink.target import BATCH_BYTES, Claim, FencedError, Group, Si
 
 POLL = 0.2
 """Seconds that a poll waits at most, so that a wish to stop is heard."""
-
-COMMIT_EVERY = 1.0
-"""Seconds between two commits of the group, which nothing depends on."""
 
 RETRY_TO_THE_END = 30.0
 """Seconds that a database may be away where the sink is to end by itself."""
@@ -109,8 +107,7 @@ class Sink:
         self._gaps: list[tuple[TopicPartition, int, int]] = []
         self._stopped: BadRecord | None = None
         self._unwritten = 0
-        self._committed: dict[TopicPartition, int] = {}
-        self._next_commit = 0.0
+        self._commits = GroupCommits()
         limit = RETRY_TO_THE_END if self._options.exit_at_end else None
         self._patience = Patience(
             target.name, limit if self._options.retry is None else self._options.retry, self._notice
@@ -160,7 +157,7 @@ class Sink:
             except BaseException:
                 self._buffer.clear()  # closing gives the partitions up, and must not write once more
                 raise
-            self._commit_group(now=None)
+            self._commits.follow(self._consumer, self._claims)
         self._raise_failure()
         return self.report()
 
@@ -299,7 +296,7 @@ class Sink:
             return False
         if self._patience.succeeded():
             self._consumer.resume(self._consumer.assignment())
-        self._commit_group(now)
+        self._commits.follow(self._consumer, self._claims, now)
         return self._stopped is None
 
     def _write_due(self, now: float, *, everything: bool, waits: bool) -> None:
@@ -321,7 +318,7 @@ class Sink:
             self._claims[piece.partition] = self._claims[piece.partition]._replace(next=piece.after)
         self._buffer.done(pieces, time.monotonic())
         if not self._target.keeps_offsets:
-            self._commit_group(now=None)
+            self._commits.follow(self._consumer, self._claims)
         if self._letter_topic is not None:
             self._letter_topic.forget_before(self._claims)
         if bad is not None:
@@ -355,16 +352,20 @@ class Sink:
         self._unclaimed.intersection_update(ours)
         if not ours:
             return
-        topic_ids = {each.name: each.topic_id for each in self._admin.list_topics()}
+        topic_ids = self._topic_ids(ours)
         try:
             beginnings, ends = consumer.beginning_offsets(ours), consumer.end_offsets(ours)
-        except UnknownTopicOrPartitionError:  # just being deleted: the group says so soon, or that there is another one
-            self._patience.pause()
+            first = ends if self._options.from_latest else beginnings
+            starts = {each: (topic_ids.get(each.topic, ""), first[each]) for each in ours}
+            claimed = self._target.claim(self._group, starts, self._owner)
+            ends = consumer.end_offsets(ours)  # until the claim others may have written what came since the first look
+        except UnknownTopicOrPartitionError:
+            ends = {}
+        if not ends or self._topic_ids(ours) != topic_ids:
+            self._patience.pause()  # just being deleted: the group says so soon, or that there is another one
             return
-        first = ends if self._options.from_latest else beginnings
-        starts = {each: (topic_ids.get(each.topic, ""), first[each]) for each in ours}
-        for partition, claimed in self._target.claim(self._group, starts, self._owner).items():
-            claim, topic_id = claimed, starts[partition][0]
+        for partition, found in claimed.items():
+            claim, topic_id = found, starts[partition][0]
             if claim.topic_id != topic_id:
                 self._notice(
                     f"{partition}: topic {partition.topic} was made anew since it was written: its records come after "
@@ -387,6 +388,10 @@ class Sink:
             self._unclaimed.discard(partition)
             if self._patience.is_tried:
                 consumer.pause([partition])
+
+    def _topic_ids(self, partitions: Sequence[TopicPartition]) -> dict[str, str]:
+        topics = {each.topic for each in partitions}
+        return {each.name: each.topic_id for each in self._admin.list_topics() if each.name in topics}
 
     def _pass_gaps(self) -> None:
         """Records were deleted that are not read yet: go on behind them, and say so."""
@@ -414,7 +419,7 @@ class Sink:
         try:
             while self._stopped is None and self._buffer.has_news(partitions):
                 self._write([partition for partition in partitions if partition in self._claims])
-            self._commit_group(now=None)
+            self._commits.follow(self._consumer, self._claims)
         except (FencedError, DatabaseUnavailableError):
             pass  # whoever is given them reads them again
         except StoreError as error:
@@ -428,21 +433,9 @@ class Sink:
         for partition in partitions:
             self._claims.pop(partition, None)
             self._unclaimed.discard(partition)
-            self._committed.pop(partition, None)
+            self._commits.forget(partition)
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-
-    def _commit_group(self, now: float | None) -> None:
-        """Tell the group how far its partitions are written, now and then, or at once for None."""
-        if now is not None and now < self._next_commit:
-            return
-        new = {each: claim.next for each, claim in self._claims.items() if self._committed.get(each) != claim.next}
-        if not new:
-            return
-        with suppress(StoreError):  # it is for show: the target knows better, and the next commit may succeed
-            self._consumer.commit(new)
-            self._committed |= new
-        self._next_commit = time.monotonic() + COMMIT_EVERY
