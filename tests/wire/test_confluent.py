@@ -433,3 +433,14 @@ def test_who_joins_waits_until_the_others_have_given_up(served: Served) -> None:
     finally:
         first.close()
         second.close()
+
+
+def test_a_topics_settings_come_in_a_brokers_order(served: Served) -> None:
+    """Which kafka-topics --describe prints: that of a hash table of Java's."""
+    configs = {"retention.ms": "1", "cleanup.policy": "compact", "max.message.bytes": "2000", "segment.ms": "100"}
+    with open_cluster(served.directory) as directory, open_cluster(served.address) as cluster:
+        directory.admin().create_topic("t", configs=configs)
+        (theirs,), (ours,) = (each.admin().describe_topics(["t"]) for each in (cluster, directory))
+    names = [entry.name for entry in theirs.configs]
+    assert names == ["min.insync.replicas", "cleanup.policy", "retention.ms", "max.message.bytes", "segment.ms"]
+    assert names == [entry.name for entry in ours.configs]

@@ -9,6 +9,7 @@ from typing import Any
 
 from pykafka_store.errors import InvalidConfigError, InvalidRequestError, StoreError
 from pykafka_store.model import ConfigDescription, ConfigEntry, ConfigKind, ConfigResource
+from pykafka_store.settings.configs import SETTINGS
 from pykafka_store.settings.documentation import READ_ONLY, documentation, setting
 from pykafka_store.wire.admin_topics import CONFIG_SOURCES
 from pykafka_store.wire.broker import Broker, code_of
@@ -17,7 +18,8 @@ from pykafka_store.wire.protocol import Reply, Request
 
 _KINDS: dict[int, ConfigKind] = {2: "topic", 4: "broker", 16: "client-metrics", 32: "group"}
 """Source: ConfigResource.Type."""
-_BROKER = 4
+_TOPIC, _BROKER = 2, 4
+_ORDER = {name: position for position, name in enumerate(SETTINGS)}
 _LOGGER = 8
 """A broker's loggers: there are none here whose level could be looked at or changed."""
 _SET, _DELETE, _APPEND, _SUBTRACT = range(4)
@@ -136,7 +138,9 @@ class ConfigsApi:
             raise InvalidRequestError(f"Unexpected broker id, expected one that is here, got {asked.resource_name}")
 
     def _all(self, asked: Any) -> Sequence[ConfigDescription]:
-        return self._broker.admin.describe_configs(_resource(asked))
+        """In a broker's order where that is seen: kafka-topics prints a topic's settings as they come."""
+        found = self._broker.admin.describe_configs(_resource(asked))
+        return sorted(found, key=lambda each: _ORDER[each.name]) if asked.resource_type == _TOPIC else found
 
     def _static(self, asked: Any) -> list[ConfigDescription]:
         """What a broker reads in its server.properties only, of what a client may want to know of it."""
