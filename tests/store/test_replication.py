@@ -38,6 +38,7 @@ from pykafka_store.format.batch import split_batches
 from pykafka_store.format.checkpoint import parse_leader_epochs
 from pykafka_store.format.state import PublishedState, pack_state, parse_state
 from pykafka_store.model import ElectionType, OffsetAt, PartitionDescription, SendFailure, TopicPartition
+from pykafka_store.open import format_data_directory
 from tests.store.helpers import AT_ONCE, of_another_boot
 from tests.support.faulty_disk import FaultyDisk
 
@@ -723,6 +724,16 @@ def test_a_replica_moves_to_another_log_directory_under_its_readers(tmp_path: Pa
         assert {len(one.replicas), len(two.replicas)} == {0, 2}
         consumer.close()
         producer.close()
+
+
+def test_the_only_brokers_log_directories_have_as_many_partitions_each(tmp_path: Path) -> None:
+    """As ``log.dirs`` of a server's file names them. Source: LogManager#nextLogDirs."""
+    format_data_directory(tmp_path / "d", "cluster", log_dirs=[str(tmp_path / "other")])
+    with EmbeddedCluster(str(tmp_path / "d")) as cluster:
+        cluster.admin().create_topic("t", partitions=4)
+        cluster.admin().create_partitions("t", 6)
+        (there,) = cluster.admin().describe_log_dirs([0]).values()
+        assert [len(each.replicas) for each in there] == [3, 3]
 
 
 # -------------------------------------------------------------------------------------------------------------- brokers

@@ -196,7 +196,7 @@ class TopicAdmin:
         made: list[str] = []
         rows: list[list[ReplicaRow]] = []
         log_dirs = {broker: self._engine.brokers.paths(broker) for broker in self._engine.brokers.all()}
-        only_one = len(log_dirs) == 1
+        only_one = [len(paths) for paths in log_dirs.values()] == [1]
         place = ReplicaRow if only_one else replica_placer(self._engine)
         usable = set(log_dirs if only_one else self._engine.brokers.usable())
         try:
