@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
 
 import click
 
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
-from pykafka_cli.tool import zookeeper
 from pykafka_cli.tool.absent import INSTEAD_OF_CLASSES
-from pykafka_cli.tool.offset_checker import check_offsets
 from pykafka_cli.tool.old_classes import OFFSET_CHECKER, OLD_CLASSES, ZOOKEEPER, ZOOKEEPER_SHELL, refusal
 from pykafka_cli.tool.options import examples
 
@@ -71,12 +68,6 @@ CLASSES = {
     "kafka.tools.StorageTool": "storage",
 }
 """Class -> our tool."""
-_OF_OLD: Mapping[str, Callable[[Env, list[str]], None]] = {
-    OFFSET_CHECKER: check_offsets,
-    ZOOKEEPER: zookeeper.pass_over,
-    ZOOKEEPER_SHELL: zookeeper.shell,
-}
-"""What is no tool of today."""
 
 
 @click.command(
@@ -111,8 +102,8 @@ def run_class(env: Env, words: tuple[str, ...]) -> None:
         if not env.takes_old_options:
             raise CommandFailure(refusal(name, old))
         tool, options = old.tool, old.today(options)
-        if tool in _OF_OLD:
-            _OF_OLD[tool](env, options)
+        if tool in {OFFSET_CHECKER, ZOOKEEPER, ZOOKEEPER_SHELL}:
+            _run_old(env, tool, options)
             return
     if tool is None:
         instead = INSTEAD_OF_CLASSES.get(name, "COMPAT.md lists the tools that there are")
@@ -120,3 +111,15 @@ def run_class(env: Env, words: tuple[str, ...]) -> None:
     if daemon and tool == "server-start":
         options.insert(0, "-daemon")
     os.execv(sys.executable, [sys.executable, "-P", "-m", "pykafka_cli", f"kafka-{tool}", *options])  # noqa: S606 - ourselves
+
+
+def _run_old(env: Env, tool: str, options: list[str]) -> None:
+    """What is no tool of today."""
+    from pykafka_cli.tool import offset_checker, zookeeper
+
+    run = {
+        OFFSET_CHECKER: offset_checker.check_offsets,
+        ZOOKEEPER: zookeeper.pass_over,
+        ZOOKEEPER_SHELL: zookeeper.shell,
+    }
+    run[tool](env, options)
