@@ -19,8 +19,8 @@ import click
 from pykafka_cli.click_types import DIRECTORY
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
+from pykafka_cli.tool.home import write_home
 from pykafka_cli.tool.options import examples
-from pykafka_cli.tool.programs import write_programs
 from pykafka_cli.tool.sandbox_places import give_back, running_servers
 from pykafka_store.open import server_of_directory
 
@@ -55,20 +55,21 @@ PATIENCE, PAUSE = 10.0, 0.02
 def sandbox(env: Env, seed: str | None, keep: bool, parent: str | None, command: tuple[str, ...]) -> None:
     """Run COMMAND in a new directory of logs, and exit as it does.
 
-    The command finds the logs by PYKAFKA_DATA_DIR, kafka-topics.sh, kafka-topics and all the others on its PATH, and
-    every address of a broker leads to the directory (PYKAFKA_EMBED=*): nothing that it does through these tools reaches
-    a real cluster. What a server.properties names as log.dirs is where it says, if nothing is there yet, and else in
-    the sandbox. When the command succeeds, all of it is removed; when it fails, all is kept in the directory, which is
-    named. Servers that it started and did not stop are stopped.
+    The command finds the logs by PYKAFKA_DATA_DIR, kafka-topics.sh, kafka-topics and all the others on its PATH and in
+    $KAFKA_HOME/bin, $KAFKA_HOME/config/server.properties, and every address of a broker leads to the directory
+    (PYKAFKA_EMBED=*): nothing that it does through these tools reaches a real cluster. What a server.properties names
+    as log.dirs is where it says, if nothing is there yet, and else in the sandbox. When the command succeeds, all of it
+    is removed; when it fails, all is kept in the directory, which is named. Servers that it started and did not stop
+    are stopped.
     """
     if parent is not None:
         os.makedirs(parent, exist_ok=True)
     root = tempfile.mkdtemp(prefix="pykafka-sandbox-", dir=parent and os.path.abspath(parent))
-    data, programs = os.path.join(root, "data"), os.path.join(root, "bin")
+    data = os.path.join(root, "data")
     kept = True
     try:
-        write_programs(programs, with_pykafka=True)
-        environ = _environ(env.environ, root, data, programs)
+        write_home(root, with_pykafka=True)
+        environ = _environ(env.environ, root, data)
         if seed is not None:
             _sow(env, seed, data, environ)
         code = _run(command, environ)
@@ -84,10 +85,11 @@ def sandbox(env: Env, seed: str | None, keep: bool, parent: str | None, command:
         raise CommandFailure(f"sandbox: {command[0]} ended with exit code {code}", exit_code=code)
 
 
-def _environ(environ: Mapping[str, str], root: str, data: str, programs: str) -> dict[str, str]:
+def _environ(environ: Mapping[str, str], root: str, data: str) -> dict[str, str]:
     return {
         **environ,
-        "PATH": os.pathsep.join([programs, environ.get("PATH", os.defpath)]),
+        "KAFKA_HOME": root,
+        "PATH": os.pathsep.join([os.path.join(root, "bin"), environ.get("PATH", os.defpath)]),
         "PYKAFKA_DATA_DIR": data,
         "PYKAFKA_EMBED": "*",
         "PYKAFKA_SANDBOX": root,

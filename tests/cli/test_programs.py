@@ -11,6 +11,7 @@ import pytest
 from pykafka_cli import KAFKA_TOOLS, main
 from pykafka_cli.errors import CommandFailure
 from pykafka_cli.tool.absent import INSTEAD_OF_SCRIPTS
+from pykafka_cli.tool.home import write_home
 from pykafka_cli.tool.programs import write_programs
 
 BIN = {
@@ -110,6 +111,16 @@ def test_a_file_of_somebody_elses_stops_it_before_anything_is_written(tmp_path: 
     with pytest.raises(CommandFailure, match="was not written by pykafka link"):
         write_programs(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["kafka-topics"]
+
+
+def test_a_home_has_the_programs_and_settings_that_nobody_has_changed(tmp_path: Path) -> None:
+    written = set(write_home(str(tmp_path)))
+    settings = {str(tmp_path / "config" / f"{name}.properties") for name in ("server", "producer", "consumer")}
+    assert {path for path in written if "/config/" in path} == settings
+    assert str(tmp_path / "bin" / "kafka-server-start.sh") in written
+    (tmp_path / "config" / "server.properties").write_text("node.id=7\n")
+    assert set(write_home(str(tmp_path))) == written - settings
+    assert (tmp_path / "config" / "server.properties").read_text() == "node.id=7\n"
 
 
 def test_a_program_that_pip_installed_stays_as_it_is(tmp_path: Path) -> None:

@@ -95,6 +95,24 @@ def test_the_logs_are_where_the_file_says_for_as_long_as_the_sandbox_lives(tmp_p
     assert list((tmp_path / "here").iterdir()) == []
 
 
+def test_a_script_finds_kafkas_own_directory(tmp_path: Path) -> None:
+    """As the quickstart has it, with a directory for the logs that nobody else uses here."""
+    script = """
+        cd "$KAFKA_HOME"
+        sed -i "s|^log.dirs=.*|log.dirs=$OLDPWD/logs|; s|:909[23]|:0|g" config/server.properties
+        bin/kafka-storage.sh format --standalone -t quickstart -c config/server.properties >/dev/null
+        bin/kafka-topics.sh --create --topic t --bootstrap-server localhost:9092
+        seq 3 | bin/kafka-console-producer --topic t --command-config config/producer.properties
+        bin/kafka-console-consumer.sh --topic t --from-beginning --max-messages 3 \\
+            --bootstrap-server localhost:9092 --command-config config/consumer.properties 2>/dev/null
+        bin/kafka-cluster.sh cluster-id --bootstrap-server localhost:9092
+        ls "$OLDPWD/logs/meta.properties"
+    """
+    code, out, err = in_sandbox(tmp_path, script)
+    assert (code, err) == (0, "")
+    assert out == f"Created topic t.\n1\n2\n3\nCluster ID: quickstart\n{tmp_path}/logs/meta.properties\n"
+
+
 def test_an_empty_directory_is_used_and_empty_again(tmp_path: Path) -> None:
     code, out, err = in_sandbox(tmp_path, f"mkdir -p a/logs; {GUARD.format(id='own')}; ls a/logs/meta.properties")
     assert (code, out, err) == (0, "a/logs/meta.properties\n", "")
