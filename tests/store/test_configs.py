@@ -8,7 +8,7 @@ import pytest
 
 from pykafka_store.errors import InvalidConfigError
 from pykafka_store.model import TimestampType
-from pykafka_store.settings import configs
+from pykafka_store.settings import configs, topic_descriptions
 
 CHECKS = Path(__file__).parent.parent / "data" / "topic_config_checks.tsv"
 
@@ -72,13 +72,13 @@ def test_entries_are_in_the_order_in_which_a_broker_describes_them() -> None:
         "message.timestamp.before.max.ms=8,segment.ms=100000,segment.index.bytes=1000"
     )
     given = dict(pair.split("=") for pair in sorted(described.split(",")))
-    entries = configs.entries(configs.parse(given))
+    entries = topic_descriptions.entries(configs.parse(given))
     assert ",".join(f"{entry.name}={entry.value}" for entry in entries) == described
     assert {entry.source for entry in entries} == {"DYNAMIC_TOPIC_CONFIG"}
 
 
 def test_entries_show_what_a_new_cluster_sets_for_all_topics() -> None:
-    (entry,) = configs.entries({})
+    (entry,) = topic_descriptions.entries({})
     assert entry == ("min.insync.replicas", "1", "DYNAMIC_DEFAULT_BROKER_CONFIG")
     assert not entry.is_default
 

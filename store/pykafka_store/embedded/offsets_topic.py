@@ -12,7 +12,7 @@ import os
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.layout import GROUPS_FILE, read_meta
 from pykafka_store.model import OFFSETS_TOPIC, PartitionDescription, TopicDescription
-from pykafka_store.settings.configs import entries
+from pykafka_store.settings.topic_descriptions import entries
 
 CONFIGS = {"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}
 """The settings that a broker makes the topic with."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for type checkers and editors: the same names, as tests/sto
     from pykafka_store.model.groups import *  # noqa: F403
     from pykafka_store.model.health import *  # noqa: F403
     from pykafka_store.model.records import *  # noqa: F403
+    from pykafka_store.model.topic_ids import *  # noqa: F403
     from pykafka_store.model.topics import *  # noqa: F403
 else:
     _NAMES = {
@@ -30,9 +31,11 @@ else:
             CopiedRun Delivery Header NO_SEQUENCE NO_TIMESTAMP OffsetAt Partitioner Record Records SendFailure
             TimestampType TopicPartition UNKNOWN_OFFSET
         """,
+        "topic_ids": """
+            INTERNAL_TOPICS OFFSETS_TOPIC TRANSACTIONS_TOPIC ZERO_TOPIC_ID random_topic_id topic_id_bytes
+        """,
         "topics": """
-            ConfigDescription ConfigEntry ConfigKind ConfigResource INTERNAL_TOPICS OFFSETS_TOPIC PartitionDescription
-            TRANSACTIONS_TOPIC TopicDescription TopicListing ZERO_TOPIC_ID random_topic_id topic_id_bytes
+            ConfigDescription ConfigEntry ConfigKind ConfigResource PartitionDescription TopicDescription TopicListing
         """,
     }
     """The module of each name."""

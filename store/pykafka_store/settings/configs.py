@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 from pykafka_store.errors import InvalidConfigError
-from pykafka_store.model import ConfigDescription, ConfigEntry, TimestampType
+from pykafka_store.model import TimestampType
 from pykafka_store.numbers import whole_number
 
 INT_MAX = 2**31 - 1
@@ -194,12 +194,10 @@ class BrokerConfigs(NamedTuple):
         static = {} if broker is None else stored.get(static_name(broker), {})
         return cls(own, {**CLUSTER_DEFAULTS, **stored.get("", {})}, static)
 
-    def synonyms(self, name: str) -> list[ConfigEntry]:
-        """Where a broker's setting was set, the place that counts first."""
+    def synonyms(self, name: str) -> list[tuple[str, str]]:
+        """The values that a broker's setting has, and where each was set, the one that counts first."""
         sources = ("DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG", "STATIC_BROKER_CONFIG")
-        return [
-            ConfigEntry(name, each[name], source) for each, source in zip(self, sources, strict=True) if name in each
-        ]
+        return [(each[name], source) for each, source in zip(self, sources, strict=True) if name in each]
 
 
 def static_name(broker: int) -> str:
@@ -214,17 +212,6 @@ BY_DEFAULT: Final = " by default"
 NOT_SET: Final = BrokerConfigs({}, CLUSTER_DEFAULTS)
 
 
-def entries(overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> tuple[ConfigEntry, ...]:
-    """What ``kafka-topics --describe`` shows of a topic with these overrides: all but the built-in, in its order."""
-    shown = []
-    for name, setting in SETTINGS.items():
-        if name in overrides:
-            shown.append(ConfigEntry(name, overrides[name], "DYNAMIC_TOPIC_CONFIG"))
-        elif setting.synonym is not None:
-            shown += [ConfigEntry(name, *each[1:]) for each in brokers.synonyms(setting.synonym)[:1]]
-    return tuple(shown)
-
-
 FALLBACKS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "log.retention.ms": ("log.retention.hours", "168"),
@@ -234,30 +221,6 @@ FALLBACKS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     }
 )
 """Settings of a broker without a default of their own, and the one that stands in."""
-
-
-def describe(overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> tuple[ConfigDescription, ...]:
-    """Every setting of a topic with these overrides, sorted by name, each with its synonyms.
-
-    Source: ConfigHelper#describeConfigs. Internal settings are there only where they were set.
-    """
-    found, defaults = [], _topic_defaults(brokers)
-    for name in sorted(SETTINGS):
-        setting = SETTINGS[name]
-        synonyms = []
-        if name in overrides:
-            synonyms.append(ConfigEntry(name, overrides[name], "DYNAMIC_TOPIC_CONFIG"))
-        elif name.startswith("internal."):
-            continue
-        if setting.synonym is not None:
-            synonyms += (set_there := brokers.synonyms(setting.synonym))
-            if setting.synonym not in FALLBACKS:
-                synonyms.append(ConfigEntry(setting.synonym, setting.default, "DEFAULT_CONFIG"))
-            elif set_there:
-                synonyms.append(ConfigEntry(*FALLBACKS[setting.synonym], "DEFAULT_CONFIG"))
-        value, source = synonyms[0][1:] if synonyms else (defaults.get(name, setting.default), "DEFAULT_CONFIG")
-        found.append(ConfigDescription(name, value, source, tuple(synonyms)))
-    return tuple(found)
 
 
 class TopicConfig:
@@ -273,7 +236,7 @@ class TopicConfig:
     )  # fmt: skip
 
     def __init__(self, overrides: Mapping[str, str], brokers: BrokerConfigs = NOT_SET) -> None:
-        values = {**_DEFAULTS, **_topic_defaults(brokers), **overrides}
+        values = {**_DEFAULTS, **topic_defaults(brokers), **overrides}
         self.segment_bytes = int(values["internal.segment.bytes"] or values["segment.bytes"])
         """The internal one wins, as in LogConfig.segmentSize."""
         self.segment_ms = int(values["segment.ms"])
@@ -316,14 +279,14 @@ class TopicConfig:
 _DEFAULTS: Final = {name: setting.default for name, setting in SETTINGS.items()} | dict(CLUSTER_DEFAULTS)
 
 
-def _topic_defaults(brokers: BrokerConfigs) -> dict[str, str]:
+def topic_defaults(brokers: BrokerConfigs) -> dict[str, str]:
     """Topic config -> what brokers were told instead of its default."""
     if brokers is NOT_SET:
         return {}
     found = {}
     for name, setting in SETTINGS.items():
         if setting.synonym is not None and (synonyms := brokers.synonyms(setting.synonym)):
-            found[name] = synonyms[0].value
+            found[name] = synonyms[0][0]
         elif f"{setting.synonym}{BY_DEFAULT}" in brokers.static:
             found[name] = brokers.static[f"{setting.synonym}{BY_DEFAULT}"]
     return found

@@ -172,7 +172,7 @@ def describe_broker(configs: BrokerConfigs) -> tuple[ConfigDescription, ...]:
     found = []
     settings = {**BROKER_SETTINGS, **READ_ONLY}
     for name in sorted(settings):
-        synonyms = configs.synonyms(name)
+        synonyms = [ConfigEntry(name, *each) for each in configs.synonyms(name)]
         default = None
         if name in FALLBACKS:
             if synonyms:

@@ -9,6 +9,7 @@ from pykafka_store.errors import InvalidRequestError, UnknownTopicOrPartitionErr
 from pykafka_store.format.names import check_topic_name
 from pykafka_store.model import OFFSETS_TOPIC, ConfigDescription, ConfigResource
 from pykafka_store.settings import configs as topic_configs
+from pykafka_store.settings import topic_descriptions
 
 
 class ConfigAdmin:
@@ -27,9 +28,9 @@ class ConfigAdmin:
                 if resource.name == OFFSETS_TOPIC and self._engine.catalog.topic_id(resource.name) is None:
                     from pykafka_store.embedded.offsets_topic import CONFIGS, leader
 
-                    return topic_configs.describe(CONFIGS, self._engine.broker_configs(leader(self._engine)))
+                    return topic_descriptions.describe(CONFIGS, self._engine.broker_configs(leader(self._engine)))
                 row = self._engine.catalog.require_topic(resource.name)
-                return topic_configs.describe(row.configs, self._engine.broker_configs(row.first_leader))
+                return topic_descriptions.describe(row.configs, self._engine.broker_configs(row.first_leader))
             case "broker" if resource.name:
                 return dynamic_configs.describe_broker(self._engine.broker_configs(self._registered(resource.name)))
             case "broker":

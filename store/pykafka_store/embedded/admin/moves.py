@@ -114,7 +114,7 @@ class MoveAdmin:
         """Bytes a second that may be copied between two brokers, or between two log directories of one."""
 
         def limit(number: int, name: str) -> list[int]:
-            return [int(each.value) for each in self._engine.broker_configs(number).synonyms(name)[:1]]
+            return [int(value) for value, _ in self._engine.broker_configs(number).synonyms(name)[:1]]
 
         if leader == broker:
             limits = limit(broker, "replica.alter.log.dirs.io.max.bytes.per.second")

@@ -35,6 +35,7 @@ from pykafka_store.model import (
 )
 from pykafka_store.settings import configs as topic_configs
 from pykafka_store.settings.configs import NUM_PARTITIONS, REPLICATION_FACTOR
+from pykafka_store.settings.topic_descriptions import entries
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_REPLICATION_FACTOR = 1
@@ -289,5 +290,5 @@ class TopicAdmin:
                 )
                 for each in row.partitions
             ),
-            topic_configs.entries(row.configs, self._engine.broker_configs(row.first_leader)),
+            entries(row.configs, self._engine.broker_configs(row.first_leader)),
         )
