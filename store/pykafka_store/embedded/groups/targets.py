@@ -15,7 +15,10 @@ def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, in
     row = database.group(group)
     members = database.members(group)
     basis = basis_of(members, counts)
-    if row is None or row.basis == basis:
+    if row is None:
+        return
+    protocol = protocol_of(members) or row.protocol
+    if (row.basis, row.protocol) == (basis, protocol):
         return
     if not members:
         database.set_target_within(row._replace(epoch=row.epoch + 1, basis=basis, assignor=""), {})
@@ -34,9 +37,18 @@ def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, in
     ]
     assignor = choose_assignor([member.assignors for member in members])
     database.set_target_within(
-        row._replace(epoch=row.epoch + 1, basis=basis, assignor=assignor, protocol=members[-1].protocol),
+        row._replace(epoch=row.epoch + 1, basis=basis, assignor=assignor, protocol=protocol),
         ASSIGNORS[assignor](subscribers, counts) if assignor in ASSIGNORS else {},  # else its members assign themselves
     )
+
+
+def protocol_of(members: Sequence[MemberRow]) -> str | None:
+    """What a group of these members is: of the consumer protocol as soon as one of them speaks it, and as long. None
+    without members: it stays what it was. Source: GroupMetadataManager's conversions of groups (KIP-848).
+    """
+    if not members:
+        return None
+    return "consumer" if any(each.protocol == "consumer" for each in members) else "classic"
 
 
 def basis_of(members: Sequence[MemberRow], counts: Mapping[str, int]) -> str:
