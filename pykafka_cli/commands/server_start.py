@@ -24,7 +24,7 @@ from pykafka_cli.tool.frame import failing_as, one_line
 from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.server import serve_until_told
 from pykafka_cli.tool.server_listeners import listeners_of_properties, what_it_means
-from pykafka_cli.tool.server_properties import find_from_now_on, server_of, stands_in
+from pykafka_cli.tool.server_properties import find_from_now_on, server_of, set_aside, stands_in
 from pykafka_store.errors import EngineUnavailableError
 from pykafka_store.open import RunningServer, open_data_directory, serve_data_directory, serve_without_port
 from pykafka_store.settings.listeners import Listener
@@ -78,14 +78,15 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
         listeners = listeners_of_properties(properties)
         first, *others = server.directories
         broker = server.broker
-        is_there, stand_in = os.path.exists(os.path.join(first, "meta.properties")), None
+        is_there, stand_in, cluster_id = os.path.exists(os.path.join(first, "meta.properties")), None, None
         if not is_there:
+            cluster_id = set_aside(env)  # and is this server's from now on, as a script may have asked for it
             stand_in = stands_in(env, first)
         if not is_there and stand_in is None:
             from pykafka_store.model import random_topic_id
             from pykafka_store.open import format_data_directory
 
-            format_data_directory(first, random_topic_id(), broker, others, settings)
+            format_data_directory(first, cluster_id or random_topic_id(), broker, others, settings)
         find_from_now_on(env, first)
         # Nothing is answered yet, and who is refused, as another server runs, has changed nothing of that one's.
         running = _listening(env, first, listeners)

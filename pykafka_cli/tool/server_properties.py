@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure
+from pykafka_store.errors import StoreError
 from pykafka_store.numbers import whole_number
-from pykafka_store.open import server_of_directory
+from pykafka_store.open import server_of_directory, set_aside_unused
 
 DEFAULT_LOG_DIR = "/tmp/kafka-logs"  # noqa: S108 - Kafka's
 
@@ -73,20 +75,49 @@ def find_from_now_on(env: Env, directory: str) -> None:
     """Have the commands of this environment find a data directory that a server's file names.
 
     A script formats the directory of its file, and then calls tools that know only an address. Where that is served by
-    a directory (PYKAFKA_EMBED, PYKAFKA_DATA_DIR) that is not there yet, a symbolic link to the file's is put there;
-    where it is there and another one, that is told.
+    a directory (PYKAFKA_EMBED, PYKAFKA_DATA_DIR) that is not there yet, or has nothing in it, a symbolic link to the
+    file's is put there; where it is another one that is used, that is told.
     """
     ours = _directory_of_commands(env)
     if ours is None or os.path.realpath(ours) == os.path.realpath(directory):
         return
-    if os.path.lexists(ours):
-        try:
-            os.rmdir(ours)  # an empty one may have been made for us
-        except OSError:
-            env.err(f"WARNING: the commands of this environment use {ours}, and not {directory}: see PYKAFKA_DATA_DIR")
-            return
     os.makedirs(os.path.dirname(ours), exist_ok=True)
-    os.symlink(os.path.realpath(directory), ours)
+    while True:
+        try:
+            os.symlink(os.path.realpath(directory), ours)
+        except FileExistsError:  # also where a command has made it in this very moment
+            if not _make_way(env, ours):
+                env.err(
+                    f"WARNING: the commands of this environment use {ours}, and not {directory}: see PYKAFKA_DATA_DIR"
+                )
+                return
+        else:
+            return
+
+
+def _make_way(env: Env, ours: str) -> bool:
+    """Whether the name is free now: of an empty directory, or of one in which nothing was ever done."""
+    try:
+        os.rmdir(ours)  # an empty one may have been made for us
+    except OSError:
+        return set_aside(env, ours) is not None
+    return True
+
+
+def set_aside(env: Env, ours: str | None = None) -> str | None:
+    """Put the directory of this environment's commands out of the way where nothing was ever done in it: a script has
+    asked whether there is a broker, and nothing else. Returns its cluster id, or None where it stays.
+    """
+    ours = ours or _directory_of_commands(env)
+    found = None
+    if ours is not None:
+        with suppress(StoreError):  # it may not be changed, or is damaged: who uses it is told
+            found = set_aside_unused(ours)
+    if found is None:
+        return None
+    if not env.environ.get("PYKAFKA_SANDBOX"):  # which clears it away in the end
+        env.err(f"WARNING: nothing was in {ours}, which a command had made: it is {found.path} from now on")
+    return found.cluster_id
 
 
 def stands_in(env: Env, directory: str) -> str | None:

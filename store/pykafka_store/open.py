@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pykafka_store.access import ScramUpsertion
     from pykafka_store.api import Cluster, KafkaCluster
     from pykafka_store.directory import DataDirectory
+    from pykafka_store.embedded.unused import SetAside
     from pykafka_store.model import CheckReport, Finding, TopicPartition
     from pykafka_store.settings.listeners import Listener
 
@@ -125,6 +126,15 @@ def format_data_directory(
             for problem in made.admin().alter_user_scram_credentials([each]).values():
                 if problem is not None:
                     raise problem
+
+
+def set_aside_unused(directory: str | os.PathLike[str]) -> SetAside | None:
+    """Rename a data directory in which nothing was ever done, so that another may have its place. None where it is
+    none, or is used. Raises StorageError.
+    """
+    from pykafka_store.embedded.unused import set_aside_unused
+
+    return set_aside_unused(os.fspath(directory))
 
 
 def check_data_directory(

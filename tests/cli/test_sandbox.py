@@ -174,3 +174,32 @@ def test_every_server_that_was_left_running_is_stopped(tmp_path: Path) -> None:
     assert code == 0, err
     assert [has_ended(int(process)) for process in out.split()] == [True, True]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "server.properties"]
+
+
+PROBE = "kafka-broker-api-versions --bootstrap-server localhost:9092 >/dev/null"
+
+
+def test_commands_share_what_is_formatted_after_a_mere_probe(tmp_path: Path) -> None:
+    code, out, err = in_sandbox(
+        tmp_path, f"{PROBE}; {GUARD.format(id='own')}; {CLUSTER_ID}; kafka-topics --create --topic t"
+    )
+    assert (code, out, err) == (0, "Cluster ID: own\nCreated topic t.\n", "")
+
+
+def test_a_server_has_its_files_number_and_the_probes_cluster_id(tmp_path: Path) -> None:
+    start = "kafka-server-start -daemon server.properties"
+    described = "kafka-topics --create --topic t >/dev/null; kafka-topics --describe --topic t"
+    code, out, err = in_sandbox(tmp_path, f"{PROBE}; {CLUSTER_ID}; {start}; {CLUSTER_ID}; {described}")
+    assert (code, err) == (0, "")
+    before, after, _, partition = out.splitlines()
+    assert before == after
+    assert "Leader: 1\tReplicas: 1\t" in partition
+
+
+def test_a_directory_that_something_was_done_in_stays(tmp_path: Path) -> None:
+    done = "kafka-configs --alter --entity-type users --entity-name ann --add-config consumer_byte_rate=5 2>/dev/null"
+    shown = "kafka-configs --describe --entity-type users"
+    code, out, err = in_sandbox(tmp_path, f"{done}; {GUARD.format(id='own')}; {shown}")
+    assert code == 0
+    assert "consumer_byte_rate=5" in out
+    assert err.startswith("WARNING: the commands of this environment use ")
