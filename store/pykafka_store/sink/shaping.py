@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from pykafka_store.sink.arrays import fit_arrays
 from pykafka_store.sink.cells import Cells, columns_of
-from pykafka_store.sink.fitting import fit
 from pykafka_store.sink.kinds import Seen, kind_for
 from pykafka_store.sink.limits import cut_values
+from pykafka_store.sink.making import Makeable
 from pykafka_store.sink.options import SinkOptions, ValueType
 from pykafka_store.sink.parsing import Parsed, Problem, Row
 from pykafka_store.sink.statements import Group, folded, in_order
@@ -65,6 +65,7 @@ class Shaping:
         self._table = table
         self._options = options
         self._parsed = parsed
+        self._makeable = Makeable(parsed, refuses_nul=target.refuses_nul)
         self._exactly = exactly
         self._keeps_digits = False
         """Whether a column has numbers of which it keeps more digits than a double does, as far as types tell."""
@@ -84,6 +85,7 @@ class Shaping:
         self._look_at_rows()
         schema = self._schema()
         if schema is None:
+            self._refuse_all()
             return Shaped(self._pk, (), self._problems, ())
         statements = self._statements(schema)
         if self._exactly is not None and self._keeps_digits and not self._parsed.is_exact:
@@ -139,7 +141,7 @@ class Shaping:
             fields = self._fields()
             known = {name.lower(): name for name in schema.columns}
             new = [name for name in fields if name.lower() not in known]
-            allowed = new if self._options.alter else [name for name in new if name in schema.pending]
+            allowed = [name for name in new if self._may_add(name, schema)]
             added = self._kinds(allowed, room=self._target.max_columns - len(schema.columns))
             if added:
                 self._target.add_columns(self._table, added)
@@ -151,6 +153,9 @@ class Shaping:
         self._check_pk(schema)
         return schema
 
+    def _may_add(self, name: str, schema: TableSchema) -> bool:
+        return self._options.alter or name in schema.pending
+
     def _create(self) -> bool:
         fields = self._fields()
         pk = self._pk_of_new()
@@ -161,6 +166,8 @@ class Shaping:
             return False
         missing = [name for name in pk if name not in kinds]
         if missing:
+            if self._options.errors != "stop":
+                return False  # each of the records is bad for that
             raise SinkError(f"table {self._table} can't be made: no record has a value for {missing[0]} of --pk")
         pending = [name for name in fields if name not in kinds and self._target.check_name(name) is None]
         self._target.create_table(self._table, kinds, pk, pending)
@@ -197,12 +204,23 @@ class Shaping:
             kind = kind_for(values) or (Kind.TEXT if name in self._extra else None)
             if kind is not None and name in self._options.types:
                 kind = _KINDS_OF_TYPED[self._options.types[name]]
+            elif kind is not None and not self._makeable.has_fit(kind, values):
+                kind = None  # a column's type is not for a value to say that is not to be in it
             if self._options.raw and name in {"key", "value"}:
                 kind = Kind.TEXT if self._target.text_takes_bytes else Kind.BYTES
             if kind is not None:
                 kinds[name] = kind
                 lower.add(name.lower())
         return kinds
+
+    def _refuse_all(self) -> None:
+        """Note why none of these rows is one: there is no table, and no value that a column could be made of."""
+        rows: Sequence[Row | None] = self._rows
+        if self._cells is not None:
+            rows = [dict(zip(self._parsed.names, row, strict=True)) for row in self._cells]
+        for index, row in enumerate(rows):
+            if row is not None:
+                self._problems.setdefault(index, self._makeable.why_no_row(row, self._pk_of_new()))
 
     def _values(self, name: str) -> Sequence[object]:
         """What the rows have that have a field."""
@@ -285,7 +303,9 @@ class Shaping:
                 values = self._values(name)
             for index, value in zip(origin, values, strict=True):
                 if value is not None and index not in self._problems:
-                    self._problems[index] = Problem(self._why_not(name, schema), name)
+                    # What could have made the column itself is told first.
+                    unfit = self._makeable.why_unfit(value) if column is None and self._may_add(name, schema) else None
+                    self._problems[index] = Problem(unfit or self._why_not(name, schema), name)
         return tuple(usable)
 
     def _why_not(self, name: str, schema: TableSchema) -> str:
@@ -380,13 +400,7 @@ class Shaping:
             values, no_arrays = fit_arrays(values, column)
             untyped |= no_arrays
             seen = Seen(values)
-        fitted, unfit = fit(
-            kind,
-            values,
-            has_surrogates=self._parsed.has_surrogates,
-            refuses_nul=self._parsed.has_nul and self._target.refuses_nul,
-            seen=seen,
-        )
+        fitted, unfit = self._makeable.fit(kind, values, seen)
         unfit |= untyped
         if column is not None and column.is_limited and column.element is None:
             cut = cut_values(fitted, column)
