@@ -75,6 +75,16 @@ class CommandTarget:
     def enable_search(self, table: str, columns: Sequence[str]) -> None:
         """See :meth:`pykafka_store.sink.target.Target.enable_search`: there is nothing to make."""
 
+    def same_keys(
+        self,
+        table: str,  # noqa: ARG002 - the protocol's
+        schema: TableSchema,  # noqa: ARG002
+        columns: Sequence[str],  # noqa: ARG002
+        keys: Sequence[tuple[object, ...]],
+    ) -> Sequence[int]:
+        """See :meth:`pykafka_store.sink.target.Target.same_keys`: a command has no keys."""
+        return range(len(keys))
+
     def claim(
         self,
         group: Group,

@@ -34,7 +34,8 @@ _KINDS = {
 
 _COLUMNS = """
 SELECT attname, atttypid, atttypmod, format_type(atttypid, atttypmod), atthasdef OR attidentity != '',
-       attgenerated != '' OR attidentity = 'a'
+       attgenerated != '' OR attidentity = 'a',
+       EXISTS (SELECT FROM pg_collation c WHERE c.oid = attcollation AND NOT c.collisdeterministic)
 FROM pg_attribute WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 
@@ -52,6 +53,10 @@ SELECT t.typname, format_type(t.oid, modifier), is_element, t.typdelim::text,
 FROM within JOIN pg_type t ON t.oid = within.oid LEFT JOIN pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
 WHERE t.typtype != 'd' AND e.oid IS NULL
 """
+
+
+_COMPARED_AS_SENT = {"int8", "int4", "int2", "bool", "text", "varchar", "name", "bytea", "float8", "float4"}
+"""Types whose values are equal where they are as they are sent; of other types two texts may mean one value."""
 
 
 class Held(NamedTuple):
@@ -104,16 +109,17 @@ def read_table(
     if kind not in {"r", "p"}:
         raise SinkError(f"{label} is a view or the like and no table: name another one")
     columns = {}
-    for name, of_type, modifier, declared, has_default, generated in connection.execute(_COLUMNS, (oid,)).fetchall():
+    there = connection.execute(_COLUMNS, (oid,)).fetchall()
+    for name, of_type, modifier, declared, has_default, generated, loosely in there:
         if (of_type, modifier) not in types:
             (found,) = connection.execute(_HELD, (of_type, modifier)).fetchall()
             types[of_type, modifier] = Held(*found)
         held = types[of_type, modifier]
         kind = _KINDS.get(held.base, Kind.OTHER)
-        of_elements = (kind, held.delimiter) if held.is_element else ()
+        as_sent = held.base in _COMPARED_AS_SENT and not held.is_element and not loosely
         columns[name] = Column(
             name, Kind.OTHER if held.is_element else kind, declared, has_default, generated, *_limits(held),
-            *of_elements,
+            element=kind if held.is_element else None, delimiter=held.delimiter, compares="" if as_sent else declared,
         )  # fmt: skip
     primary: tuple[str, ...] = ()
     unique = set()

@@ -177,6 +177,33 @@ class PostgresTarget:
             f"{self.name}: --fts {','.join(columns)} of table {table} is SQLite's: make an index with --index"
         )
 
+    def same_keys(
+        self, table: str, schema: TableSchema, columns: Sequence[str], keys: Sequence[tuple[object, ...]]
+    ) -> Sequence[int]:
+        """See :meth:`pykafka_store.sink.target.Target.same_keys`. Those that are none of the columns' types are like
+        no other one: they are refused when they are written.
+        """
+        stage = self._stage(table, tuple(columns))
+        refused: set[int] = set()
+        binary = binary_types(columns, schema, stage.types)
+        jsonb = [number for number, name in enumerate(columns) if stage.types.get(name) == "jsonb"]
+        write = TableWrite(table, tuple(columns), (), lambda index, _reason, _column: refused.add(index), schema)
+        with self._session.transaction("compare keys") as connection:
+            self._write_rows(
+                connection,
+                write,
+                Statement("insert", tuple(columns), keys, range(len(keys))),
+                lambda rows: copy_rows(connection, stage.name, columns, rows, binary, jsonb),
+            )
+            names = ", ".join(map(quoted, columns))
+            found = connection.execute(
+                f"SELECT first_value(n) OVER (PARTITION BY {names} ORDER BY n) - 1 "
+                f"FROM (SELECT row_number() OVER (ORDER BY ctid) AS n, {names} FROM {stage.name}) AS k ORDER BY n"
+            ).fetchall()
+        numbers = [at for at in range(len(keys)) if at not in refused]
+        firsts = dict(zip(numbers, (numbers[first] for (first,) in found), strict=True))
+        return [firsts.get(at, at) for at in range(len(keys))]
+
     # --------------------------------------------------------------------------------------------------------- claims
 
     def claim(

@@ -12,6 +12,7 @@ two upserts is done before the second (statements.py). No key is in two statemen
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import compress
 from operator import itemgetter
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from pykafka_store.sink.limits import cut_values
 from pykafka_store.sink.making import Makeable
 from pykafka_store.sink.options import SinkOptions, ValueType
 from pykafka_store.sink.parsing import Parsed, Problem, Row
+from pykafka_store.sink.sameness import same_keys
 from pykafka_store.sink.statements import Group, folded, in_order
 from pykafka_store.sink.target import Kind, SinkError, Statement, TableSchema, Target
 from pykafka_store.sink.typed import typed
@@ -102,7 +104,9 @@ class Shaping:
         if self._options.mode in {"insert", "ignore"}:
             return list(in_order(groups, self._options.mode))
         deletions = self._fitted_deletions(schema)
-        return folded(groups, deletions, self._pk, self._options.mode)
+        compare = partial(self._target.same_keys, self._table)
+        same = same_keys(schema, self._pk, [*groups, deletions], compare)
+        return folded(groups, deletions, self._pk, self._options.mode, same)
 
     def _look_at_rows(self) -> None:
         """Begin with what was parsed: tell rows from deletions and problems."""

@@ -22,6 +22,7 @@ from pykafka_store.databases.sqlite import BUSY, SqliteFile, explained, quoted
 from pykafka_store.model import TopicPartition
 from pykafka_store.sink.cells import cells_of
 from pykafka_store.sink.offsets_table import OffsetsTable
+from pykafka_store.sink.sameness import OF_COLLATION, firsts_by
 from pykafka_store.sink.target import (
     NOTES_TABLE,
     OFFSETS_TABLE,
@@ -151,9 +152,12 @@ class SqliteTarget:
         unique = {frozenset(primary)} if primary else set()
         for _, index, is_unique, _, partial in ask(f"PRAGMA index_list({quoted(name)})").fetchall():
             if is_unique and not partial:
-                names = [row[2] for row in ask(f"PRAGMA index_info({quoted(index)})")]
-                if None not in names:  # an expression has no name, and no ON CONFLICT of ours can mean it
-                    unique.add(frozenset(names))
+                parts = [row for row in ask(f"PRAGMA index_xinfo({quoted(index)})") if row[5]]
+                if all(row[2] is not None for row in parts):  # an expression has no name, and no ON CONFLICT means it
+                    unique.add(frozenset(row[2] for row in parts))
+                    for *_, column, _, collation, _ in parts:
+                        if collation.upper() in OF_COLLATION:
+                            columns[column] = columns[column]._replace(compares=collation.upper())
         row = ask(f"SELECT value FROM {NOTES_TABLE} WHERE name = ?", (f"pending {table}",)).fetchone()
         return TableSchema(columns, primary, tuple(unique), frozenset(json.loads(row[0])) if row else frozenset())
 
@@ -212,6 +216,16 @@ class SqliteTarget:
         with self._file.transaction(f"make full-text search of {table}") as connection:
             # What is there already, and is the same, stays.
             Database(connection).table(table).enable_fts(list(columns), create_triggers=True, replace=True)
+
+    def same_keys(
+        self,
+        table: str,  # noqa: ARG002 - the protocol's
+        schema: TableSchema,
+        columns: Sequence[str],
+        keys: Sequence[tuple[object, ...]],
+    ) -> Sequence[int]:
+        """See :meth:`pykafka_store.sink.target.Target.same_keys`."""
+        return firsts_by([OF_COLLATION.get(schema.columns[name].compares) for name in columns], keys)
 
     # --------------------------------------------------------------------------------------------------------- claims
 

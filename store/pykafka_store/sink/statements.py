@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
 from pykafka_store.sink.cells import Cells
 from pykafka_store.sink.target import Statement
+
+Key = tuple[object, ...]
 
 
 class Group(NamedTuple):
@@ -40,28 +42,34 @@ def in_order(groups: Sequence[Group], kind: str) -> Iterator[Statement]:
         yield Statement(kind, group.columns, some, [index for index, _, _ in rows[begin:end]])  # type: ignore[arg-type]
 
 
-def folded(groups: Sequence[Group], deletions: Group, pk: tuple[str, ...], mode: str) -> list[Statement]:
-    """Statements in which no key comes twice: what the records of each key come to, in their order."""
+def folded(
+    groups: Sequence[Group], deletions: Group, pk: tuple[str, ...], mode: str, same: Mapping[Key, Key]
+) -> list[Statement]:
+    """Statements in which no key comes twice: what the records of each key come to, in their order. ``same``: keys
+    that are others to the database.
+    """
     filled = [group for group in groups if group.rows]
-    if len(filled) <= 1 and not deletions.rows:
+    if len(filled) <= 1 and not deletions.rows and not same:
         return [_last_of_each(group, pk, mode) for group in filled]
-    events: list[tuple[int, tuple[object, ...], dict[str, object] | None]] = []
+    events: list[tuple[int, Key, dict[str, object] | None]] = []
     for group in filled:
-        key_of = _key_getter(group.columns, pk)
+        key_of = key_getter(group.columns, pk)
         events += [
             (index, key_of(row), dict(zip(group.columns, row, strict=True)))
             for index, row in zip(group.origin, group.rows, strict=True)
         ]
     events += [(index, row, None) for index, row in zip(deletions.origin, deletions.rows, strict=True)]
     events.sort(key=itemgetter(0))
-    deleted: dict[tuple[object, ...], int] = {}
-    state: dict[tuple[object, ...], tuple[int, dict[str, object]]] = {}
-    for index, key, row in events:
+    deleted: dict[Key, int] = {}
+    state: dict[Key, tuple[int, dict[str, object]]] = {}
+    for index, given, row in events:
+        key = same.get(given, given)
         if row is None:
             deleted[key] = index
             state.pop(key, None)
         elif mode == "upsert" and key in state:
-            state[key] = index, state[key][1] | row
+            before = state[key][1]
+            state[key] = index, before | row | {name: before[name] for name in pk}
         else:
             state[key] = index, row
     statements = []
@@ -84,7 +92,7 @@ def _last_of_each(group: Group, pk: tuple[str, ...], mode: str) -> Statement:
         columns = [rows.column(group.columns.index(name)) for name in pk]
         keys = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
     else:
-        keys = map(_key_getter(group.columns, pk), rows)
+        keys = map(key_getter(group.columns, pk), rows)
     last = dict(zip(keys, range(len(rows)), strict=True))
     if len(last) < len(rows):
         kept, rows = sorted(last.values()), list(rows)
@@ -92,7 +100,8 @@ def _last_of_each(group: Group, pk: tuple[str, ...], mode: str) -> Statement:
     return Statement(mode, group.columns, rows, origin)  # type: ignore[arg-type]
 
 
-def _key_getter(columns: tuple[str, ...], pk: tuple[str, ...]) -> Callable[[tuple[object, ...]], tuple[object, ...]]:
+def key_getter(columns: tuple[str, ...], pk: tuple[str, ...]) -> Callable[[tuple[object, ...]], Key]:
+    """What takes a row's key out of it."""
     places = [columns.index(name) for name in pk]
     if len(places) == 1:
         place = places[0]

@@ -103,6 +103,9 @@ class Column(NamedTuple):
     delimiter: str = ","
     """What stands between an array's elements."""
 
+    compares: str = ""
+    """By what the database finds values equal that are not, in its words; nothing where it finds none."""
+
     @property
     def is_limited(self) -> bool:
         limits = (self.scale, self.length, self.size, self.last_field)
@@ -229,6 +232,11 @@ class Target(Protocol):
 
     def enable_search(self, table: str, columns: Sequence[str]) -> None:
         """Make full-text search of these columns, kept up by triggers. Raises SinkError where there is none."""
+
+    def same_keys(
+        self, table: str, schema: TableSchema, columns: Sequence[str], keys: Sequence[tuple[object, ...]]
+    ) -> Sequence[int]:
+        """For each of these keys, which differ, the number of the first one that is the same to the database."""
 
     def claim(
         self, group: Group, starts: Mapping[TopicPartition, tuple[str, int]], owner: str
