@@ -89,3 +89,11 @@ def test_a_session_that_is_frozen_in_a_transaction_is_ended_by_the_server(
     assert once.happens is None
     assert "idle-in-transaction timeout" in pg.notices[0]
     assert pg.sql("SELECT n FROM t ORDER BY n") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "ctid", "xmin", "tableoid"])
+def test_a_field_that_can_be_no_column_is_a_dead_letter(pg: PostgresLab, name: str) -> None:
+    pg.send({name: 1, "b": 1}, {"b": 2})
+    assert pg.sink(errors="dead-letter", alter=True).dead_letters == 1
+    assert pg.sql("SELECT b FROM t") == [(2,)]
+    assert pg.sql('SELECT "column" FROM _pykafka_dead_letters') == [(name.replace("\0", r"\x00"),)]

@@ -1,11 +1,16 @@
 """JSON arrays -> PostgreSQL's arrays, as the text that it reads. https://www.postgresql.org/docs/current/arrays.html
+A text that is one already is taken as it is, once its elements are known to fit.
 
 Each element is fitted as a value for a column of the element's type is, for PostgreSQL would round or cut what is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from math import isfinite
 
 from pykafka_store.sink.limits import what_is_cut
 from pykafka_store.sink.target import Column, Kind
@@ -20,6 +25,8 @@ def fit_arrays(values: Sequence[object], column: Column) -> tuple[list[object], 
     unfit: dict[int, str] = {}
     for index, value in enumerate(values):
         try:
+            if isinstance(value, str):
+                _check_text(value, column)
             fitted.append(_text(value, column) if isinstance(value, list) else value)
         except UnfitError as error:
             fitted.append(None)
@@ -50,6 +57,50 @@ def _text(array: list[object], column: Column) -> str:
                 raise UnfitError(f"an element {cut}")
             parts.append(_element(found))
     return f"{{{column.delimiter.join(parts)}}}"
+
+
+_KEPT = {
+    Kind.TEXT, Kind.JSON, Kind.BINARY, Kind.OTHER, Kind.BOOLEAN, Kind.INTEGER, Kind.INTEGER32, Kind.INTEGER16,
+}  # fmt: skip
+"""Types that keep all of a text, or refuse it, apart from what their lengths cut."""
+
+
+def _check_text(array: str, column: Column) -> None:
+    """Raises UnfitError for an array's text where the database would change an element in silence. Whether it is one
+    is for the database to say.
+    """
+    assert column.element is not None
+    for text in _elements(array, column.delimiter):
+        found: object = text
+        if column.element in {Kind.DOUBLE, Kind.REAL32}:
+            found = converted(column.element, _double(text))
+        elif column.element not in _KEPT:
+            found = converted(column.element, text)
+        if (cut := what_is_cut(found, column)) is not None:
+            raise UnfitError(f"an element {cut}")
+
+
+def _double(text: str) -> object:
+    """The number of a text, where a double keeps it; else the text."""
+    try:
+        number = float(text)
+        return number if isfinite(number) and Decimal(repr(number)) == Decimal(text) else text
+    except (ValueError, InvalidOperation):
+        return text
+
+
+def _elements(array: str, delimiter: str) -> Iterator[str]:
+    """What stands in an array's text, but for NULL."""
+    for found in _element_of(delimiter).finditer(array, array.find("{") + 1):
+        quoted, bare = found.groups()
+        if bare is None or bare.upper() != "NULL":
+            yield re.sub(r"\\(.)", r"\1", bare if quoted is None else quoted, flags=re.DOTALL)
+
+
+@cache
+def _element_of(delimiter: str) -> re.Pattern[str]:
+    some = rf'[^{{}}"\\\s{delimiter}]|\\.'
+    return re.compile(rf'"((?:[^"\\]|\\.)*)"|((?:{some})(?:(?:{some}|\s)*(?:{some}))?)', re.DOTALL)
 
 
 def _element(value: object) -> str:

@@ -59,8 +59,10 @@ class _TableBatch:
 
 
 def _encodable(text: str) -> str:
-    """A text of ours as UTF-8 has it: it may name a field, and a field's name may hold half a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """A text of ours as any database has it: it may name a field, whose name may hold half a surrogate pair, or
+    U+0000.
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 class Writer:

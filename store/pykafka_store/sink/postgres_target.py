@@ -45,6 +45,10 @@ _OF_A_ROW = ("22", "23", "54", "P0001")
 """Those that say that a row is what is wrong."""
 
 
+_SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+"""https://www.postgresql.org/docs/current/ddl-system-columns.html"""
+
+
 class _Stage(NamedTuple):
     """A temporary table of the session, which nobody else can change."""
 
@@ -113,7 +117,7 @@ class PostgresTarget:
 
     def _oid(self, connection: psycopg.Connection[Any], table: str) -> int | None:
         """The table of that name on the search path."""
-        if (reason := self.check_name(table)) is not None:
+        if (reason := why_not(table)) is not None:
             raise SinkError(f"{self.name}: {table!r} can't be a table: {reason}")
         (found,) = connection.execute("SELECT to_regclass(%s)::oid", (quoted(table),)).fetchone() or (0,)
         return int(found) if found else None
@@ -128,6 +132,8 @@ class PostgresTarget:
 
     def check_name(self, name: str) -> str | None:
         """See :meth:`pykafka_store.sink.target.Target.check_name`."""
+        if name in _SYSTEM_COLUMNS:
+            return "each table of PostgreSQL has a column of that name for itself"
         return why_not(name)
 
     def create_table(self, table: str, columns: Mapping[str, Kind], pk: Sequence[str], pending: Sequence[str]) -> None:
