@@ -306,3 +306,14 @@ def test_text_that_is_not_utf_8_is_named_in_one_line(lab: Lab) -> None:
         assert "\n" not in str(found.value)
     lab.sql("UPDATE t SET word = 'three' WHERE id = 3")
     assert lab.send(lab.query("SELECT id, word FROM t"), topic="SqliteQuery", name="SqliteQuery").records == 3
+
+
+@pytest.mark.parametrize("collation", ["NOCASE", "RTRIM"])
+def test_a_key_that_only_its_collation_takes_for_the_same_is_another_one(lab: Lab, collation: str) -> None:
+    other = {"NOCASE": "A", "RTRIM": "a "}[collation]
+    lab.sql(f"CREATE TABLE t (id TEXT COLLATE {collation} PRIMARY KEY, v int)")
+    lab.sql("INSERT INTO t VALUES ('a', 1)")
+    lab.send(lab.changes())
+    lab.sql("UPDATE t SET id = ?", other)
+    lab.send(lab.changes())
+    assert lab.topic()[1:] == [({"id": "a"}, None), ({"id": other}, {"id": other, "v": 1})]

@@ -81,3 +81,9 @@ def test_what_is_no_table_can_be_asked_for(both: Lab) -> None:
     assert sorted(both.topic(), key=str) == [
         ({"letter": "o"}, {"letter": "o", "n": 1, "s": "%"}), ({"letter": "t"}, {"letter": "t", "n": 2, "s": "%"})
     ]  # fmt: skip
+
+
+def test_a_query_may_end_with_a_comment(both: Lab) -> None:
+    both.sql("CREATE TABLE t (id int)")
+    both.sql("INSERT INTO t VALUES (1)")
+    assert both.send(both.query("SELECT * FROM t -- all of it")).records == 1

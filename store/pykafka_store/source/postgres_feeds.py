@@ -222,12 +222,12 @@ class PostgresQuery(PostgresFeed, PlainFeed):
         psycopg = self.session.psycopg
         with self.session.transaction("run the query") as connection:
             connection.execute("SET TRANSACTION READ ONLY")
-            described = connection.execute(f"SELECT * FROM ({self._query}) q LIMIT 0").description or []
+            described = connection.execute(f"SELECT * FROM ({self._query}\n) q LIMIT 0").description or []
             columns = [column.name for column in described]
             self._comparison.check_columns(columns, self._key)
             names = {psycopg.adapters.types[base].oid: base for base in ("numeric", "bytea")}
             types = {column.name: names.get(column.type_code, "") for column in described}
             rows = connection.execute(
-                f"SELECT {key_of(types, self._key, 'q')}, {value_of(types, 'q')} FROM ({self._query}) q"
+                f"SELECT {key_of(types, self._key, 'q')}, {value_of(types, 'q')} FROM ({self._query}\n) q"
             ).fetchall()
         return self._comparison.keyed((key.encode(), value.encode()) for key, value in rows)

@@ -141,7 +141,8 @@ class SqliteChanges(SqliteFeed, PlainFeed):
         new = ", ".join(f"NEW.{quoted(column)}" for column in table.columns)
         key_into = ", ".join(quoted(_PREFIX + column) for column in self._key)
         old_key = ", ".join(f"OLD.{quoted(column)}" for column in self._key)
-        moved = " OR ".join(f"OLD.{quoted(column)} IS NOT NEW.{quoted(column)}" for column in self._key)
+        # As the topic has keys: one that only a column's NOCASE takes for the same is another one there.
+        moved = " OR ".join(f"OLD.{quoted(column)} COLLATE BINARY IS NOT NEW.{quoted(column)}" for column in self._key)
         gone = f"INSERT INTO {self._changes} (shape, {key_into}) SELECT -1, {old_key}"
         here = f"INSERT INTO {self._changes} (shape, {into}) VALUES ({shape}, {new})"
         bodies = {"INSERT": f"{here};", "UPDATE": f"{gone} WHERE {moved}; {here};", "DELETE": f"{gone};"}
