@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource
 
 from pykafka_store.errors import StoreError
 from pykafka_store.settings.dynamic_configs import (
@@ -14,6 +14,7 @@ from pykafka_store.settings.dynamic_configs import (
     check_broker,
     describe_broker,
 )
+from pykafka_store.settings.server_configs import SHOWN, describe_server
 from tests.support.apache import Broker
 
 REFUSED = {
@@ -48,6 +49,19 @@ def test_what_has_no_effect_has_a_brokers_defaults(admin: AdminClient, broker: B
     ours = {each.name: each.value for each in describe_broker(BrokerConfigs.of({}, None))}
     names = WITHOUT_EFFECT.keys() - {"log.cleaner.threads"}
     assert {name: ours[name] for name in names} == {name: theirs[name].value for name in names}
+
+
+def test_what_is_shown_of_a_server_has_a_brokers_defaults(admin: AdminClient, broker: Broker) -> None:
+    theirs = _described(admin, broker)
+    shown = {each.name: each for each in describe_server(0, ["/logs"], {})}
+    assert {name for name in shown if not theirs[name].is_read_only} == {"listeners", "listener.security.protocol.map"}
+    defaults = {
+        name: [each for each in entry.synonyms.values() if each.source == ConfigSource.DEFAULT_CONFIG.value]
+        for name, entry in theirs.items()
+    }
+    for name, ours in shown.items():
+        expected = [each.value for each in defaults[name]] or [None]
+        assert [SHOWN[name].default] == ["null" if each is None else each for each in expected], ours
 
 
 @pytest.mark.parametrize("value", ["x", "-2", "-1", "0", "0.3", "true"])

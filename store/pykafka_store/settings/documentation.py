@@ -8,6 +8,7 @@ from typing import Final
 from pykafka_store.settings.client_metrics import CLIENT_METRICS
 from pykafka_store.settings.configs import SETTINGS, Setting
 from pykafka_store.settings.dynamic_configs import BROKER_SETTINGS, GROUP_SETTINGS, WITHOUT_EFFECT
+from pykafka_store.settings.server_configs import SHOWN
 
 _OF_TOPICS: Final[Mapping[str, str]] = {
     "segment.bytes": "The size in bytes at which a segment of the log is closed and a new one begun.",
@@ -57,20 +58,22 @@ _OF_OTHERS: Final[Mapping[str, str]] = {
 }
 
 _READ_ONLY: Final[Mapping[str, tuple[str, str]]] = {
-    "node.id": ("INT", "The broker's number."),
-    "log.dirs": ("LIST", "The directories of the broker's partitions."),
-    "advertised.listeners": ("LIST", "The addresses that clients are told."),
     "num.partitions": ("INT", "The partitions of a topic that is made without saying how many."),
     "default.replication.factor": ("INT", "The replicas of a topic that is made without saying how many."),
     "auto.create.topics.enable": ("BOOLEAN", "Whether a topic is made when a client first names it."),
     "offsets.topic.num.partitions": ("INT", "The partitions of the topic in which groups' commits are shown."),
     "group.min.session.timeout.ms": ("INT", "The shortest session.timeout.ms of a client in a classic group."),
     "group.max.session.timeout.ms": ("INT", "The longest session.timeout.ms of a client in a classic group."),
-    "delete.topic.enable": ("BOOLEAN", "Whether topics may be deleted."),
 }
 """Settings of a server's file: their type, and what they are for."""
+_OF_SERVERS: Final[Mapping[str, str]] = {
+    "node.id": "The broker's number.",
+    "log.dirs": "The directories of the broker's partitions.",
+    "advertised.listeners": "The addresses that clients are told.",
+    "delete.topic.enable": "Whether topics may be deleted.",
+}
 
-READ_ONLY = frozenset(_READ_ONLY)
+READ_ONLY = frozenset({*_READ_ONLY, *SHOWN})
 
 _BY_SYNONYM = {each.synonym: each.name for each in SETTINGS.values() if each.synonym is not None}
 
@@ -79,6 +82,8 @@ def documentation(name: str) -> str | None:
     """What a setting of a topic, a broker, a group or a subscription is for; None for one that is not known."""
     if name in _READ_ONLY:
         return _READ_ONLY[name][1]
+    if name in SHOWN:
+        return _OF_SERVERS.get(name, "What the server's file says of the server; shown here.")
     if name in WITHOUT_EFFECT:
         return "Tunes the process of a broker of Apache Kafka's; kept and shown here, and of no effect."
     return _OF_OTHERS.get(name) or _OF_TOPICS.get(_BY_SYNONYM.get(name, name))
@@ -86,7 +91,7 @@ def documentation(name: str) -> str | None:
 
 def setting(name: str) -> Setting | None:
     """A setting by its name, whatever has it: what has the same name is of the same kind."""
-    for known in (SETTINGS, BROKER_SETTINGS, GROUP_SETTINGS, CLIENT_METRICS):
+    for known in (SETTINGS, BROKER_SETTINGS, GROUP_SETTINGS, CLIENT_METRICS, SHOWN):
         if name in known:
             return known[name]
     return Setting(name, _READ_ONLY[name][0], "", None) if name in _READ_ONLY else None

@@ -24,6 +24,7 @@ from pykafka_store.settings.configs import (
     Setting,
     check_value,
 )
+from pykafka_store.settings.server_configs import SHOWN
 
 OFFSETS_PARTITIONS: Final = "offsets.topic.num.partitions"
 MIN_SESSION: Final = "group.min.session.timeout.ms"
@@ -114,11 +115,9 @@ there only.
 _STATIC = frozenset(
     {
         *READ_ONLY,
-        "broker.id", "controller.quorum.voters", "listeners.security.protocol.map", "log.dir", "log.dirs",
-        "log.retention.hours", "log.retention.minutes", "log.roll.hours", "log.roll.jitter.hours", "metadata.log.dir",
-        "node.id", "process.roles",
+        *(SHOWN.keys() - {"listeners", "listener.security.protocol.map"}),  # those a broker can change
     }
-)  # fmt: skip
+)
 """What Kafka knows and changes in its server.properties only."""
 
 _GROUP_BOUNDS = {

@@ -12,6 +12,7 @@ from typing import Final
 from pykafka_store.errors import InvalidConfigError
 from pykafka_store.settings.configs import BY_DEFAULT, Setting, check_value
 from pykafka_store.settings.dynamic_configs import BROKER_SETTINGS, READ_ONLY
+from pykafka_store.settings.server_configs import of_the_file
 
 _UNITS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
     "log.retention.ms": (("log.retention.minutes", 60_000), ("log.retention.hours", 3_600_000)),
@@ -22,11 +23,12 @@ _UNITS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
 
 
 def static_settings(properties: Mapping[str, str]) -> dict[str, str]:
-    """Those of a server's properties that a directory honours, checked, times in ms. Raises InvalidConfigError.
+    """Those of a server's properties that a directory honours, checked, times in ms, and those that it shows. Raises
+    InvalidConfigError.
 
     A time that the file has in another unit is there as a default (BY_DEFAULT).
     """
-    found: dict[str, str] = {}
+    found = of_the_file(properties)
     for setting in (*BROKER_SETTINGS.values(), *READ_ONLY.values()):
         if setting.name in properties:
             found[setting.name] = check_value(setting, properties[setting.name])

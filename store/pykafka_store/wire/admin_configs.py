@@ -11,6 +11,7 @@ from pykafka_store.errors import InvalidConfigError, InvalidRequestError, StoreE
 from pykafka_store.model import ConfigDescription, ConfigEntry, ConfigKind, ConfigResource
 from pykafka_store.settings.configs import SETTINGS
 from pykafka_store.settings.documentation import READ_ONLY, documentation, setting
+from pykafka_store.settings.server_configs import UNSET
 from pykafka_store.wire.admin_topics import CONFIG_SOURCES
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.long_work import LongRequest
@@ -45,7 +46,7 @@ class ConfigsApi:
                 self._require_broker(asked)
                 found: Sequence[ConfigDescription] = ()
             else:
-                found = [*self._all(asked), *self._static(asked)]
+                found = self._all(asked)
         except StoreError as error:
             return Reply(
                 error_code=code_of(error),
@@ -140,22 +141,15 @@ class ConfigsApi:
     def _all(self, asked: Any) -> Sequence[ConfigDescription]:
         """In a broker's order where that is seen: kafka-topics prints a topic's settings as they come."""
         found = self._broker.admin.describe_configs(_resource(asked))
-        return sorted(found, key=lambda each: _ORDER[each.name]) if asked.resource_type == _TOPIC else found
+        if asked.resource_type == _TOPIC:
+            return sorted(found, key=lambda each: _ORDER[each.name])
+        return [self._advertised() if each.name == "advertised.listeners" else each for each in found]
 
-    def _static(self, asked: Any) -> list[ConfigDescription]:
-        """What a broker reads in its server.properties only, of what a client may want to know of it."""
-        if asked.resource_type != _BROKER or not asked.resource_name:
-            return []
-        engine = self._broker.engine
+    def _advertised(self) -> ConfigDescription:
+        """Where the port is, whatever the file says."""
         host, port = self._broker.advertised
-        given = {
-            "node.id": asked.resource_name,
-            "log.dirs": ",".join(engine.brokers.paths(int(asked.resource_name))),
-            "advertised.listeners": f"PLAINTEXT://{host}:{port}",
-        }
-        found = [(name, value, "STATIC_BROKER_CONFIG") for name, value in given.items()]
-        found.append(("delete.topic.enable", "true", "DEFAULT_CONFIG"))
-        return [ConfigDescription(*each, (ConfigEntry(*each),)) for each in found]
+        address = ConfigEntry("advertised.listeners", f"PLAINTEXT://{host}:{port}", "STATIC_BROKER_CONFIG")
+        return ConfigDescription(*address, (address,))
 
     def _own(self, asked: Any) -> list[str]:
         """The names of the settings that were set on the resource itself."""
@@ -197,7 +191,7 @@ def _config(found: ConfigDescription, request: Any) -> Reply:
     synonyms = found.synonyms if request.include_synonyms else ()
     return Reply(
         name=found.name,
-        value=None if found.sensitive else found.value,
+        value=None if found.sensitive or (found.value == UNSET and not found.synonyms) else found.value,
         read_only=found.name in READ_ONLY,
         is_default=found.source == "DEFAULT_CONFIG",
         config_source=CONFIG_SOURCES.get(found.source, 5),

@@ -32,7 +32,12 @@ class ConfigAdmin:
                 row = self._engine.catalog.require_topic(resource.name)
                 return topic_descriptions.describe(row.configs, self._engine.broker_configs(row.first_leader))
             case "broker" if resource.name:
-                return dynamic_configs.describe_broker(self._engine.broker_configs(self._registered(resource.name)))
+                from pykafka_store.settings.server_configs import describe_server
+
+                broker = self._registered(resource.name)
+                configs = self._engine.broker_configs(broker)
+                of_server = describe_server(broker, self._engine.brokers.paths(broker), configs.static)
+                return tuple(sorted((*dynamic_configs.describe_broker(configs), *of_server)))
             case "broker":
                 return dynamic_configs.describe_cluster(self._engine.broker_configs(None).cluster)
             case "client-metrics" if not resource.name:
