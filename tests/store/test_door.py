@@ -19,7 +19,14 @@ ROOMS = ("access", "api", "directory", "errors", "model", "open")
 OF_LISTENERS = {"Listener", "Login", "Tls"}
 """What ``serve_data_directory`` takes; the rest of their room is for the command line alone."""
 
-FOR_ENGINES = {"bootstrap_servers", "not_hosted", "producer_closed", "serve_without_port", "unprepared"}
+FOR_ENGINES = {
+    "bootstrap_servers",
+    "not_hosted",
+    "producer_closed",
+    "serve_without_port",
+    "set_aside_unused",
+    "unprepared",
+}
 """What engines and the command line alone have a use for."""
 
 
