@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -97,3 +98,20 @@ def test_a_field_that_can_be_no_column_is_a_dead_letter(pg: PostgresLab, name: s
     assert pg.sink(errors="dead-letter", alter=True).dead_letters == 1
     assert pg.sql("SELECT b FROM t") == [(2,)]
     assert pg.sql('SELECT "column" FROM _pykafka_dead_letters') == [(name.replace("\0", r"\x00"),)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"a": object()}, {"a": datetime.now(UTC)}, {1: 2}, {"a": {"b": {1, 2}}}, {"a": [b"x"]}, {"a": (1, 2)}],
+    ids=["object", "time", "number as a name", "set within", "bytes within", "tuple"],
+)
+@pytest.mark.parametrize("made", ["is made", "is there"])
+def test_what_a_function_makes_that_no_column_holds_is_a_dead_letter(
+    both: Lab, row: dict[str, object], made: str
+) -> None:
+    if made == "is there":
+        both.sql("CREATE TABLE t (a text, b int)")
+    rows: list[dict[str, object]] = [{"a": "x", "b": 1}, row, {"a": "y", "b": 2}]
+    both.send(*rows[::2], {"b": 3})
+    assert both.sink(convert=lambda _run: rows, errors="dead-letter").dead_letters == 1
+    assert both.sql("SELECT a, b FROM t") == [("x", 1), ("y", 2)]

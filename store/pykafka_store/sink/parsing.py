@@ -14,6 +14,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -228,10 +229,27 @@ def _converted(run: Records, convert: Convert) -> list[Outcome]:
         return [row for at in range(len(run)) for row in _converted(run.slice(at, at + 1), convert)]
     if len(rows) != len(run):
         raise SinkError(f"--convert made {len(rows)} rows of {len(run)} records: it must yield one, or None, for each")
-    return [
-        row if row is None or isinstance(row, dict) else Problem(f"--convert made {type(row).__name__} and no dict")
-        for row in rows
-    ]
+    return [_made(row) for row in rows]
+
+
+_VALUES = {type(None), bool, int, float, Decimal, str, bytes, dict, list}
+"""What somebody's own function may put into a row: the parser's types, and bytes."""
+
+
+def _made(row: object) -> Outcome:
+    """What somebody's own function made of a record."""
+    if row is None:
+        return None
+    if not isinstance(row, dict):
+        return Problem(f"--convert made {type(row).__name__} and no dict")
+    for name, value in row.items():
+        if not isinstance(name, str):
+            return Problem(f"--convert made a field whose name is no text: {name!r}")
+        if type(value) not in _VALUES:
+            return Problem(
+                f"--convert made {type(value).__name__}, which JSON has not: make it text, or a number", name
+            )
+    return row
 
 
 def _flattened(row: Row) -> Row | Problem:

@@ -265,6 +265,8 @@ def _json(value: object) -> object:
         return json_of(value)
     except ValueError:
         raise UnfitError("a number in it is too large for a double, or too long") from None
+    except TypeError as error:  # somebody's own function made it
+        raise UnfitError(f"it can't be JSON: {error}") from None
 
 
 def _bytes(value: object) -> object:
