@@ -8,8 +8,10 @@ import textwrap
 import threading
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -398,3 +400,69 @@ def test_a_poll_without_a_subscription_says_so(cluster: EmbeddedCluster, config:
             consumer.poll(3600.0)
         consumer.assign({})
         assert consumer.poll() == []
+
+
+# ------------------------------------------------------------------------------------------------------------- Ctrl-C
+
+
+def struck(step: int, act: Callable[[], object]) -> bool:
+    """Have Ctrl-C strike before the line of that number that ``act`` runs where records wait: whether it did."""
+    left = step
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(("lingering.py", "outgoing.py")):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.parametrize("waits_already", [False, True])
+def test_ctrl_c_amid_a_send_leaves_each_record_whole_or_out(cluster: EmbeddedCluster, waits_already: bool) -> None:
+    headers = [[("h", b"1")], [("h", b"2")], [("h", b"3")]]
+    step = 0
+    is_struck = True
+    while is_struck:
+        step += 1
+        topic = f"t{step}"
+        cluster.admin().create_topic(topic, partitions=3)
+        with cluster.producer(LONG) as producer:
+            if waits_already:
+                producer.send(topic, [b"v0"], timestamps=0)
+            is_struck = struck(
+                step,
+                lambda topic=topic, producer=producer: producer.send(  # type: ignore[misc]
+                    topic, [b"v1", b"v2", b"v3"], keys=[b"k1", b"k2", b"k3"], headers=headers, timestamps=[1, 2, 3]
+                ),
+            )
+            producer.send(topic, [b"v4"], timestamps=4)
+        found = sorted((row.value, row.key, list(row.headers), row.timestamp) for row in read(cluster, topic))
+        whole = [(b"v%d" % n, b"k%d" % n, [("h", b"%d" % n)], n) for n in (1, 2, 3)]
+        expected = [*([(b"v0", None, [], 0)] if waits_already else []), (b"v4", None, [], 4)]
+        assert found in (sorted(expected), sorted(expected + whole)), step
+    assert step > 10
+
+
+def test_many_small_sends_are_joined_and_stay_in_their_order(cluster: EmbeddedCluster) -> None:
+    with cluster.producer(LONG) as producer:
+        for number in range(1000):
+            key = [b"k"] if number % 3 == 0 else None
+            headers = [[("n", b"%d" % number)]] if number % 5 == 0 else None
+            producer.send("t", [b"%d" % number], keys=key, headers=headers, timestamps=number, partitions=0)
+    found = read(cluster)
+    assert [row.value for row in found] == [b"%d" % number for number in range(1000)]
+    assert [row.timestamp for row in found] == list(range(1000))
+    assert [row.key for row in found] == [b"k" if number % 3 == 0 else None for number in range(1000)]
+    assert [len(row.headers) for row in found] == [int(number % 5 == 0) for number in range(1000)]

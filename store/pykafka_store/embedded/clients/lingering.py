@@ -142,6 +142,8 @@ class LingeringProducer(EmbeddedProducer):
             return
         self._size -= waits[1].size
         records, partitions = waits[1].records()
+        if not records.values:
+            return  # Ctrl-C struck before the first was taken in
         try:
             topic = self._topic(name)
         except StoreError as error:

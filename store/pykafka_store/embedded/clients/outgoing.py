@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import add, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from pykafka_store.columns import Columns, sendable_columns
 from pykafka_store.compiled import COMPILED
@@ -151,61 +151,92 @@ def dealt(column: Sequence[Any], numbers: list[int], count: int) -> Sequence[Seq
     return parts
 
 
+_Part = tuple[OutgoingRecords, Sequence[int | None] | int | None]
+"""Records that were sent, and the partitions that were asked for."""
+
+_MOST_LOOSE: Final = 256
+_NO_HEADERS: Final = b"\x00"
+"""What stands for no headers where others have some: their number."""
+
+
 class Waiting:
-    """Records that were sent to one topic and wait to be appended with others: columns that grow."""
+    """Records that were sent to one topic and wait to be appended with others.
+
+    They come in by a single step: Ctrl-C may strike between any two, and would leave columns of different lengths.
+    """
 
     def __init__(self, since: float) -> None:
         """``since``: when the first of them was sent."""
         self.since = since
-        self.values: list[bytes | None] = []
         self.size = 0
-        """Bytes of them, about."""
-        self._keys: list[bytes | None] | None = None
-        self._headers: list[Sequence[Header]] | None = None
-        self._timestamps: list[int] = []
-        self._lengths: list[int] = []
-        self._partitions: list[int | None] | None = None
+        """Bytes of them, about; too few once Ctrl-C has struck."""
+        self.is_spread = False
+        """Whether they may go to all of the topic's partitions at once."""
+        self._parts: list[_Part] = []
+        self._loose = 0
+        """How many of the last parts are as they were sent, about."""
 
     def add(self, records: OutgoingRecords, partitions: Sequence[int | None] | int | None) -> None:
-        """A column that all records so far did without is begun with what stands for that."""
-        before, count = len(self.values), len(records.values)
-        self.values += records.values
-        if records.keys is not None or self._keys is not None:
-            self._keys = _grown(self._keys, records.keys, None, before, count)
-        if records.headers is not None or self._headers is not None:
-            headers = None if records.headers is None else list(map(tuple, records.headers))
-            self._headers = _grown(self._headers, headers, (), before, count)
-        if partitions is not None or self._partitions is not None:
-            column = [partitions] * count if isinstance(partitions, int) else partitions
-            self._partitions = _grown(self._partitions, column, None, before, count)
+        """Take in what is the caller's own to change once this returns."""
         stamps = records.timestamps
-        self._timestamps += [stamps] * count if isinstance(stamps, int) else stamps
-        self._lengths += records.lengths
-        self.size += sum(records.lengths) + RECORD_OVERHEAD * count
+        part = records._replace(
+            values=_kept(records.values),
+            keys=None if records.keys is None else _kept(records.keys),
+            headers=None,  # the blocks stand for them
+            timestamps=stamps if isinstance(stamps, int) else list(stamps),
+        )
+        self.is_spread = self.is_spread or not (records.keys is None and partitions is None)
+        self._parts.append((part, list(partitions) if isinstance(partitions, Sequence) else partitions))
+        self.size += sum(records.lengths) + RECORD_OVERHEAD * len(records.lengths)
+        self._loose += 1
+        if self._loose >= _MOST_LOOSE:  # of single records what holds each would take more room than they do
+            self._parts[-_MOST_LOOSE:] = [_joined(self._parts[-_MOST_LOOSE:])]
+            self._loose = 0
 
-    @property
-    def is_spread(self) -> bool:
-        """Whether they may go to all of the topic's partitions at once."""
-        return self._keys is not None or self._partitions is not None
-
-    def records(self) -> tuple[OutgoingRecords, Sequence[int | None] | int | None]:
-        """All of them, and the partitions that were asked for. What all of them share is said once, which is faster to
-        encode.
-        """
-        first = self._timestamps[0]
-        stamps = first if self._timestamps.count(first) == len(self._timestamps) else self._timestamps
-        partitions: Sequence[int | None] | int | None = self._partitions
-        if self._partitions is not None and self._partitions.count(self._partitions[0]) == len(self._partitions):
-            partitions = self._partitions[0]
-        blocks = None if self._headers is None else header_blocks(self._headers)
-        records = OutgoingRecords(self.values, self._keys, self._headers, stamps, self._lengths, None, blocks)
-        return records, partitions
+    def records(self) -> _Part:
+        """All of them, and the partitions that were asked for."""
+        return _joined(self._parts)
 
 
-def _grown(column: list[T] | None, more: Sequence[T] | None, absent: T, before: int, count: int) -> list[T]:
-    grown = [absent] * before if column is None else column
-    grown += [absent] * count if more is None else more
-    return grown
+def _joined(parts: Sequence[_Part]) -> _Part:
+    """Columns behind one another. What all share is said once, which is faster to encode; a column that some do without
+    has what stands for that.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    values: list[bytes | None] = []
+    keys: list[bytes | None] = []
+    blocks: list[bytes] = []
+    stamps: list[int] = []
+    lengths: list[int] = []
+    chosen: list[int | None] = []
+    has_keys = any(part.keys is not None for part, _ in parts)
+    has_blocks = any(part.blocks is not None for part, _ in parts)
+    for part, partitions in parts:
+        count = len(part.values)
+        values += part.values
+        lengths += part.lengths
+        if has_keys:
+            keys += [None] * count if part.keys is None else part.keys
+        if has_blocks:
+            blocks += [_NO_HEADERS] * count if part.blocks is None else part.blocks
+        stamps += [part.timestamps] * count if isinstance(part.timestamps, int) else part.timestamps
+        chosen += [partitions] * count if partitions is None or isinstance(partitions, int) else partitions
+    times: Sequence[int] | int = _shared(stamps)
+    joined = OutgoingRecords(
+        values, keys if has_keys else None, None, times, lengths, None, blocks if has_blocks else None
+    )
+    return joined, _shared(chosen)
+
+
+def _kept(column: Sequence[bytes | None]) -> Sequence[bytes | None]:
+    """A column that nobody else changes."""
+    return column if isinstance(column, Fields) else list(column)
+
+
+def _shared(column: list[T]) -> list[T] | T:
+    """What all of the column are, or the column."""
+    return column[0] if column and column.count(column[0]) == len(column) else column
 
 
 def made_sendable(
