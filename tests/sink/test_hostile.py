@@ -12,6 +12,7 @@ from pykafka_store.databases import postgres as sessions
 from pykafka_store.databases.errors import DatabaseError
 from pykafka_store.sink.options import SinkOptions
 from pykafka_store.sink.sinking import Sink
+from pykafka_store.sink.target import SinkError
 from tests.sink.conftest import Lab, PostgresLab
 
 
@@ -115,3 +116,10 @@ def test_what_a_function_makes_that_no_column_holds_is_a_dead_letter(
     both.send(*rows[::2], {"b": 3})
     assert both.sink(convert=lambda _run: rows, errors="dead-letter").dead_letters == 1
     assert both.sql("SELECT a, b FROM t") == [("x", 1), ("y", 2)]
+
+
+def test_a_table_that_is_none_for_dead_letters_is_refused_before_there_are_any(both: Lab) -> None:
+    both.sql("CREATE TABLE orders (id int)")
+    both.send({"a": 1})
+    with pytest.raises(SinkError, match="orders is none for dead letters: name another one"):
+        both.sink(errors="dead-letter", dead_letters="orders")

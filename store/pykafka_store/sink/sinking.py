@@ -31,7 +31,7 @@ from pykafka_store.sink.commits import GroupCommits
 from pykafka_store.sink.letters import LetterTopic
 from pykafka_store.sink.options import SinkOptions, check_options
 from pykafka_store.sink.report import SinkReport
-from pykafka_store.sink.target import BATCH_BYTES, Claim, FencedError, Group, SinkError, Target
+from pykafka_store.sink.target import BATCH_BYTES, Claim, DeadLetter, FencedError, Group, SinkError, Target
 
 POLL = 0.2
 """Seconds that a poll waits at most, so that a wish to stop is heard."""
@@ -168,6 +168,8 @@ class Sink:
         while not stop():
             try:
                 self._target.prepare(letters)
+                if letters is not None:
+                    self._check_letters(letters)
             except DatabaseUnavailableError as error:
                 self._patience.failed(error)
                 time.sleep(POLL)
@@ -175,6 +177,12 @@ class Sink:
                 self._patience.succeeded()
                 return True
         return False
+
+    def _check_letters(self, table: str) -> None:
+        """Raise SinkError where a table for dead letters is there, and is for something else."""
+        schema = self._target.schema(table)
+        if schema is not None and tuple(schema.columns)[: len(DeadLetter._fields)] != DeadLetter._fields:
+            raise SinkError(f"{self._target.name}: table {table} is none for dead letters: name another one")
 
     def _refuse_shared_group(self) -> str:
         """This sink's client id. Raises SinkError where the group's members write into another database: they would
