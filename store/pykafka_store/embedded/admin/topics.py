@@ -35,7 +35,6 @@ from pykafka_store.model import (
 )
 from pykafka_store.settings import configs as topic_configs
 from pykafka_store.settings.configs import NUM_PARTITIONS, REPLICATION_FACTOR
-from pykafka_store.settings.topic_descriptions import entries
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_REPLICATION_FACTOR = 1
@@ -272,6 +271,8 @@ class TopicAdmin:
         }
 
     def _describe(self, row: TopicRow) -> TopicDescription:
+        from pykafka_store.settings.topic_descriptions import entries
+
         return TopicDescription(
             row.name,
             row.id,
