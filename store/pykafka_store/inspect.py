@@ -44,6 +44,19 @@ _MAX_INT = (1 << 31) - 1
 _CHUNK = 1 << 16
 
 
+def _is_unwritten(path: str) -> bool:
+    """Whether a file that is missing is the first segment of a replica that never had a record."""
+    from pykafka_store.format import state
+
+    if os.path.basename(path) != f"{0:020d}{LOG_SUFFIX}":
+        return False
+    try:
+        with open(os.path.join(os.path.dirname(path), state.FILE_NAME), "rb") as file:
+            return state.parse_state(file.read()).log_end_offset == 0
+    except (OSError, CorruptRecordError, UnsupportedVersionError):
+        return False
+
+
 def base_offset_of(path: str) -> int:
     """The offset that a segment's file name says. Raises CorruptRecordError for a name that says none."""
     stem = os.path.basename(path).split(".")[0]
@@ -53,11 +66,18 @@ def base_offset_of(path: str) -> int:
 
 
 class SegmentFile:
-    """A ``.log`` file, open for looking at. ``size`` is its length when it was opened."""
+    """A ``.log`` file, open for looking at. ``size`` is its length when it was opened. That of a partition that has no
+    record yet is made with the first one: it counts as an empty one, as a broker has it.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if not _is_unwritten(path):
+                raise
+            self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._fd).st_size
 
     def close(self) -> None:
