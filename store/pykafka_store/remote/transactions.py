@@ -39,6 +39,7 @@ class RemoteTransactionalProducer(RemoteProducer):
         config = {"delivery.timeout.ms": f"{TIMEOUT_MS}", **config}
         super().__init__(endpoint, config, admin, on_delivery, on_failure, None, own)
         self._begun = False
+        self._gave_up = False
         self._link.contact(self._max_block)
         self._try(self._client.init_transactions)
 
@@ -95,6 +96,14 @@ class RemoteTransactionalProducer(RemoteProducer):
             with suppress(KafkaException):
                 self._client.abort_transaction(LAST_CHANCE)
             self._begun = False
+            self._gave_up = True
             with suppress(StoreError):
                 self._tell()
         super().__exit__(kind, error, trace)
+
+    def _end(self) -> None:
+        if self._gave_up:
+            # librdkafka's client would abort once more as it is closed, wait for an answer, and warn if it gets none.
+            self._is_open = False
+        else:
+            super()._end()
