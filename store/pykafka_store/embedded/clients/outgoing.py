@@ -183,10 +183,10 @@ class Waiting:
             values=_kept(records.values),
             keys=None if records.keys is None else _kept(records.keys),
             headers=None,  # the blocks stand for them
-            timestamps=stamps if isinstance(stamps, int) else list(stamps),
+            timestamps=stamps if isinstance(stamps, int) else _shared(list(stamps)),
         )
         self.is_spread = self.is_spread or not (records.keys is None and partitions is None)
-        self._parts.append((part, list(partitions) if isinstance(partitions, Sequence) else partitions))
+        self._parts.append((part, _shared(list(partitions)) if isinstance(partitions, Sequence) else partitions))
         self.size += sum(records.lengths) + RECORD_OVERHEAD * len(records.lengths)
         self._loose += 1
         if self._loose >= _MOST_LOOSE:  # of single records what holds each would take more room than they do
