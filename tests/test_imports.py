@@ -21,7 +21,7 @@ HEAVY = {
 }  # fmt: skip
 """Modules that take milliseconds and that listing topics has no use for."""
 
-MODULES = 113
+MODULES = 112
 """Those that ``kafka-topics --list`` may import, ours and click's and the standard library's: 107 when this was
 written, half of them for click alone.
 """

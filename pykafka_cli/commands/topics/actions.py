@@ -15,7 +15,6 @@ from pykafka_cli.java.text import split, split_at, whole
 from pykafka_cli.output.forms import Result
 from pykafka_cli.output.hints import suggest, suggest_broker, suggest_topic
 from pykafka_cli.output.kafka_log import log_line
-from pykafka_cli.output.progress import shown_while
 from pykafka_cli.output.topic_results import DescribedTopics, ListedTopics
 from pykafka_cli.tool.frame import duplicates
 from pykafka_cli.tool.options import Options
@@ -148,6 +147,8 @@ def _alter_configs(env: Env, options: Options, admin: Admin) -> None:
 
 
 def _delete(env: Env, options: Options, admin: Admin) -> None:
+    from pykafka_cli.output.progress import shown_while
+
     def delete(name: str) -> None:
         # A slow disk takes a while for thousands of partitions.
         with _leaving_views(env, options, name), shown_while(env, f"kafka-topics: deleting {name}"):
