@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
+
+from tests.support.ready import has_come
 
 
 def take_sigint_back() -> None:
@@ -24,6 +25,6 @@ def has_ended(process: int, patience: float = 30.0) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([descriptor], [], [], patience)[0])
+        return has_come(descriptor, patience)
     finally:
         os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from pykafka_store.open import open_cluster, open_data_directory
 from pykafka_store.settings.static_configs import static_settings
 from tests.support.frames import ask, connect, receive, send
+from tests.support.ready import has_come
 from tests.support.served import PATIENCE, Served
 
 JOIN_GROUP, HEARTBEAT, LEAVE_GROUP, SYNC_GROUP = 11, 12, 13, 14
@@ -40,9 +40,7 @@ class Consumer:
 
     def is_answered(self, within: float = 0.0) -> bool:
         """``within`` so many seconds."""
-        waiting = select.poll()  # select() takes no descriptor above 1023, and a long run of tests has those
-        waiting.register(self.client, select.POLLIN)
-        return bool(waiting.poll(1000 * within))
+        return has_come(self.client, within)
 
     def end_joining(self, error: int = 0) -> None:
         answer = receive(self.client)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import signal
 import socket
 import struct
@@ -19,6 +18,7 @@ from pykafka_store.open import open_cluster, serve_data_directory
 from pykafka_store.settings.listeners import Listener
 from pykafka_store.wire import server as server_module
 from tests.support.frames import ask, connect, receive
+from tests.support.ready import has_come
 from tests.support.served import PATIENCE, Served
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA = 0, 1, 2, 3
@@ -192,9 +192,3 @@ def test_many_topics_of_one_request_hold_up_nobody_and_are_all_done(served: Serv
 def number_of_topics(served: Served) -> int:
     with open_cluster(served.directory) as cluster:
         return len(cluster.admin().list_topics())
-
-
-def has_come(client: socket.socket) -> bool:
-    poll = select.poll()  # not select(), which knows no number of a file over 1,023
-    poll.register(client, select.POLLIN)
-    return bool(poll.poll(0))

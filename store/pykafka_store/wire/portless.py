@@ -44,9 +44,11 @@ class PortlessServer:
 
     def run(self) -> None:
         """Wait for ``stop``."""
+        poll = select.poll()  # not select(), which knows no number of a file over 1,023
+        poll.register(self._waker.wakee, select.POLLIN)
         try:
             while not self._stopped:
-                select.select([self._waker.wakee], [], [])
+                poll.poll()
                 self._waker.drain()
         finally:
             self._waker.close()
