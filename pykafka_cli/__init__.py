@@ -1,9 +1,5 @@
 """Kafka's command line tools over a directory of Kafka-format logs, or over a cluster."""
 
-from pykafka_cli.later import put_off_clicks_imports
-
-put_off_clicks_imports()
-
 __version__ = "0.1.0"
 
 KAFKA_VERSION = "4.3.1"

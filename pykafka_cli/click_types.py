@@ -18,6 +18,9 @@ FILE = click.Path(dir_okay=False)
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_LONGEST = 100 * 365 * 86400.0
+"""What is longer than a century does not end either, and the system's clocks can't count so far."""
+
 
 class TopicName(click.ParamType[str]):
     """The name of a topic, completed from the data directory that the command line and the environment name."""
@@ -76,7 +79,7 @@ class Duration(click.ParamType[float]):
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?", str(value).strip())
         if match is None or float(match[1]) == 0:
             self.fail(f"{value!r} is no duration: write 30s, 5m or 1h", param, ctx)
-        return float(match[1]) * _UNITS[match[2] or "s"]
+        return min(float(match[1]) * _UNITS[match[2] or "s"], _LONGEST)
 
 
 TOPIC = TopicName()

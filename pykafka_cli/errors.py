@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _signal as signal  # without the module around it, which makes enums for 1 ms
+from time import monotonic
 from typing import Literal
 
 Stream = Literal["stdout", "stderr"]
@@ -68,3 +70,44 @@ class QuietFailure(Exception):  # noqa: N818 - as above
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM. A kind of KeyboardInterrupt, so that what is cleaned up after Ctrl-C is cleaned up after it too."""
+
+
+class HungUp(Terminated):
+    """SIGHUP: the terminal was closed. A Java machine ends by it in good order, too."""
+
+
+ENDS: dict[int, type[KeyboardInterrupt]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+    signal.SIGHUP: HungUp,
+}
+"""The signals that ask a program for its end, and what comes of them."""
+
+
+_MOMENT = 0.5
+"""Seconds in which signals that ask for an end are one wish."""
+
+
+class _Wish:
+    at = float("-inf")
+    """When the last one came."""
+
+
+def is_the_same_wish() -> bool:
+    """For a handler of such a signal: whether another came a moment ago, so that this one adds nothing to it.
+
+    Many send two of them: ``timeout`` to its command and then to the command's process group, a terminal to all that
+    run in it while the one that started the others passes Ctrl-C on to them. The second one would strike whatever the
+    first has made a command do in the end: a group's commit, the count line. (A Java machine ends once, however often
+    it is asked to.) Who asks again later means that the end takes too long.
+    """
+    now = monotonic()
+    if now - _Wish.at < _MOMENT:
+        return True
+    _Wish.at = now
+    return False
+
+
+def heard_ends() -> list[int]:
+    """All of these, but for a SIGHUP that ``nohup`` has had ignored."""
+    return [each for each in ENDS if each != signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]

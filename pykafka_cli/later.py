@@ -16,8 +16,9 @@ from typing import Any
 def put_off_clicks_imports() -> None:
     """To be called before click is imported. What is imported already stays as it is."""
     _put_off("inspect", cleandoc=_cleandoc)
-    _put_off("platform", system=lambda: os.uname().sysname)  # uuid, which click has a type for, asks on which one it is
+    _put_off("platform", system=lambda: os.uname().sysname)  # uuid asks on which one it is
     _put_off("gettext", gettext=_gettext, ngettext=_ngettext)
+    _put_off("uuid")
     if sys.version_info < (3, 12) and "datetime" not in sys.modules:
         # As from Python 3.12 on: before, the whole module in Python is run first, and then replaced by this one.
         sys.modules["datetime"] = import_module("_datetime")
@@ -29,7 +30,13 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name == "__path__":  # what ``from gettext import gettext`` asks for first; none of them is a package
             raise AttributeError(name)
+        if name == "UUID" and _click_declares_its_types():
+            return object  # ``class UUIDParameterType(ParamType[uuid.UUID])`` is for type checkers
         return getattr(_real(self.__name__), name)
+
+
+def _click_declares_its_types() -> bool:
+    return "click.types" in sys.modules and not hasattr(sys.modules["click.types"], "UUID")
 
 
 def _put_off(name: str, **known: object) -> None:

@@ -6,8 +6,8 @@ import contextlib
 import errno
 import gc
 import os
-import signal
 import sys
+from _signal import SIG_DFL, SIGHUP, SIGINT, SIGTERM, getsignal, signal  # as in errors.py
 from collections.abc import Callable
 from importlib import import_module
 from types import FrameType
@@ -17,7 +17,16 @@ import click
 
 from pykafka_cli import KAFKA_TOOLS, KAFKA_VERSION, __version__
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure, QuietFailure, Refusal, Terminated, UsageProblem
+from pykafka_cli.errors import (
+    ENDS,
+    CommandFailure,
+    HungUp,
+    QuietFailure,
+    Refusal,
+    Terminated,
+    UsageProblem,
+    is_the_same_wish,
+)
 from pykafka_cli.tool.options import examples
 
 COMMANDS = (
@@ -34,6 +43,7 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2  # click's own
 EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+EXIT_HUNG_UP = 129  # 128 + SIGHUP, as the next two
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as the JVM exits
 EXIT_TERMINATED = 143  # 128 + SIGTERM
 
@@ -44,6 +54,7 @@ EXIT_STATUS = (
         "makes no sense; or help was printed, as by Kafka's tools."),
     (EXIT_USAGE, "The command line of pykafka itself, or of a subcommand that Kafka does not have, makes no sense."),
     (EXIT_UNEXPECTED, "An error that nobody foresaw. PYKAFKA_DEBUG=1 shows its traceback."),
+    (EXIT_HUNG_UP, "Its terminal was closed (SIGHUP), after cleaning up."),
     (EXIT_INTERRUPTED, "Interrupted by Ctrl-C, after cleaning up."),
     (EXIT_TERMINATED, "Terminated by SIGTERM, after cleaning up."),
 )  # fmt: skip
@@ -147,10 +158,14 @@ def run(load: Callable[[], click.Command], program: str, arguments: list[str], e
 def _outcome(load: Callable[[], click.Command], program: str, arguments: list[str], env: Env) -> int:
     """The exit code of the command, whether or not all of its output could be printed."""
     try:
-        code = _run(load(), program, arguments, env)
+        if getsignal(SIGINT) is SIG_DFL:  # start.py's
+            signal(SIGINT, raise_its_end)
+        code = _run(load(), program, [*arguments], env)  # click takes words out of the list
         env.flush()
         if env.hint:
             env.err(env.hint)
+    except HungUp:
+        return EXIT_HUNG_UP
     except Terminated:
         return EXIT_TERMINATED
     except KeyboardInterrupt:
@@ -165,6 +180,12 @@ def _outcome(load: Callable[[], click.Command], program: str, arguments: list[st
         env.err(f"{_subject(program, arguments)}: {error.strerror or error}{where}")
         return EXIT_FAILED
     except Exception as error:
+        if (word := _word_that_is_no_text(error, arguments)) is not None:
+            env.err(f"{_subject(program, arguments)}: {word!r} is not UTF-8 text")
+            return EXIT_FAILED
+        if (lack := _lack(error)) is not None:
+            env.err(f"{_subject(program, arguments)}: {lack}")
+            return EXIT_FAILED
         if env.environ.get("PYKAFKA_DEBUG") == "1":
             import traceback
 
@@ -179,6 +200,25 @@ def _outcome(load: Callable[[], click.Command], program: str, arguments: list[st
     if code == EXIT_DONE and env.error_reported and env.environ.get("PYKAFKA_STRICT_EXIT") == "1":
         return EXIT_FAILED
     return code
+
+
+def _lack(error: Exception) -> str | None:
+    """What the machine does not give this process, if that is what the error complains of."""
+    if isinstance(error, MemoryError):
+        return "out of memory: raise the limit (ulimit -v, or the container's)"
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return f"{error}: raise the limit of processes (ulimit -u, or the container's)"
+    return None
+
+
+def _word_that_is_no_text(error: Exception, arguments: list[str]) -> str | None:
+    """The word of the command line whose bytes are no UTF-8, if that is what the error complains of: a file may have
+    such a name, and nothing else.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        return None
+    escaped = error.object[error.start : error.end]
+    return next((word for word in arguments if escaped in word), None)
 
 
 def _run(command: click.Command, program: str, arguments: list[str], env: Env) -> int:
@@ -222,12 +262,18 @@ def _main(program: str, load: Callable[[], click.Command]) -> NoReturn:
     """The whole of a program: run it in this process's world, and leave with its exit code."""
     env = Env.of_process()
     _raise_limit_of_open_files()
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _raise_terminated)
+    for number in (SIGTERM, SIGHUP):
+        if getsignal(number) is SIG_DFL:
+            signal(number, raise_its_end)
     complete_var = f"_{program.replace('-', '_').upper()}_COMPLETE"
     if complete_var in env.environ:
         load().main(prog_name=program, complete_var=complete_var, obj=env)
-    code = run(lambda: _loaded(load), program, sys.argv[1:], env)
+    try:
+        code = run(lambda: _loaded(load), program, sys.argv[1:], env)
+        if getsignal(SIGINT) is raise_its_end:  # all is done, and told: who still waits is only Python
+            signal(SIGINT, SIG_DFL)
+    except KeyboardInterrupt:  # once more, or amid the telling
+        code = EXIT_INTERRUPTED
     # Commands close what they open, so nothing is left to do; taking the interpreter apart would cost a short command
     # a tenth of its time, and would try once more to flush what could not be flushed.
     for stream in (sys.stdout, sys.stderr):
@@ -256,8 +302,9 @@ def _raise_limit_of_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def raise_its_end(number: int, _frame: FrameType | None) -> None:
+    if not is_the_same_wish():
+        raise ENDS[number]
 
 
 def pykafka() -> NoReturn:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import apache, postgres
 from tests.support.apache_tools import Tools
-from tests.support.signals import take_sigint_back
+from tests.support.signals import take_signals_back
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """In every process of the run: workers of xdist read this file, too."""
-    take_sigint_back()
+    take_signals_back()
     # How fast examples are drawn and run is the machine's matter, which does other things as well.
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")

@@ -18,7 +18,6 @@ from pykafka_cli.console.garbage import collect_rarely
 from pykafka_cli.console.printing import Printing
 from pykafka_cli.console.records_out import MessageFormatter, UnknownClassProblem
 from pykafka_cli.errors import CommandFailure, UsageProblem
-from pykafka_cli.java import regex as java_regex
 from pykafka_cli.output.kafka_log import exception_line
 from pykafka_cli.tool import properties
 from pykafka_cli.tool.frame import connection_options, directory_named, noticing_topic, open_cluster, require_topic
@@ -177,6 +176,7 @@ def console_consumer(env: Env, options: Options) -> None:
         return
     # The cluster gets no more time than the records (--timeout-ms), but a moment to be found at all.
     patience = None if plan.timeout is None else max(plan.timeout, LEAST_PATIENCE)
+    collect_rarely()
     with open_cluster(env, options, create=auto_create, config=config, patience=patience) as cluster:
         if not auto_create and plan.topic is not None:
             require_topic(env, cluster, plan.topic)
@@ -189,7 +189,6 @@ def console_consumer(env: Env, options: Options) -> None:
         with consumer:
             reading = (GroupReading if in_group else Reading)(env, cluster, consumer, config, plan)
             printing = Printing(env, formatter, options.has("skip-message-on-error"))
-            collect_rarely()
             consume(env, reading, printing, systest_events=options.has("enable-systest-events"))
 
 
@@ -365,6 +364,8 @@ def _pattern(options: Options) -> re.Pattern[str] | None:
         return None
     if not regex:
         raise IllegalArgument("java.lang.IllegalArgumentException: Topic pattern to subscribe to cannot be empty")
+    from pykafka_cli.java import regex as java_regex
+
     try:
         return java_regex.compile(regex)
     except ValueError as error:

@@ -130,6 +130,7 @@ def console_producer(env: Env, options: Options) -> None:
     auto_create = env.auto_create and not options.has("no-auto-create")
     config = properties.known_settings(env, "producer", _producer_config(options, auto_create=auto_create))
     topic, partition = options.maybe_text("topic"), options.maybe_integer("partition")
+    collect_rarely()
     with open_cluster(env, options, create=auto_create, config=config) as cluster:
         if not auto_create and topic is not None:
             require_topic(env, cluster, topic)
@@ -150,7 +151,6 @@ def console_producer(env: Env, options: Options) -> None:
             lines = Lines(env.stdin.fileno(), limit * growth, reader.lines_at_once)
             sending = Sending(producer, topic, partition, sync, report)
             try:
-                collect_rarely()
                 produce(env, lines, reader, sending)
             finally:
                 report.end_progress()

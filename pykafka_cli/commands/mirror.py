@@ -21,9 +21,12 @@ from pykafka_cli.tool.admin_config import read_admin_config
 from pykafka_cli.tool.frame import failing_as
 from pykafka_cli.tool.interrupts import Interrupts
 from pykafka_cli.tool.options import examples
+from pykafka_store.api import Cluster
 from pykafka_store.errors import StoreError
-from pykafka_store.mirror.mirroring import Mirror, Progress, Selection
+from pykafka_store.mirror.mirroring import Mirror
+from pykafka_store.mirror.selection import Selection
 from pykafka_store.mirror.targets import ClusterTarget, DirectoryTarget, Target
+from pykafka_store.mirror.telling import Progress
 from pykafka_store.open import is_cluster_address, open_cluster, open_data_directory, open_kafka_cluster
 
 SHOW_EVERY = 0.2
@@ -130,9 +133,14 @@ def mirror(
     progress = _Progress(env, follow=follow)
     with ExitStack() as stack:
         config = _config(env, from_config)
-        reading = stack.enter_context(
-            open_cluster(origin, create=False, config=config, on_notice=notice, on_waiting=env.on_waiting)
-        )
+        reading: Cluster
+        from_directory = None
+        if is_cluster_address(origin):
+            reading = stack.enter_context(
+                open_cluster(origin, create=False, config=config, on_notice=notice, on_waiting=env.on_waiting)
+            )
+        else:
+            reading = from_directory = stack.enter_context(open_data_directory(origin.removeprefix("file:")))
         config = _config(env, to_config)
         into: Target
         if is_cluster_address(goal):
@@ -146,7 +154,9 @@ def mirror(
             cluster_id = into.cluster.admin().cluster_id()
             if reading.admin().cluster_id() == cluster_id:
                 raise CommandFailure(f"mirror: --from and --to are the same: {goal} is cluster {cluster_id}, too")
-        mirror = stack.enter_context(Mirror(reading, into, wanted, on_notice=notice, on_error=error))
+        mirror = stack.enter_context(
+            Mirror(reading, into, wanted, source_directory=from_directory, on_notice=notice, on_error=error)
+        )
         mirror.prepare(follow=follow)
         with progress, Interrupts(progress.ending) as interrupts:
             mirror.run(lambda: interrupts.came, progress.show)

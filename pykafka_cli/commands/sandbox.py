@@ -18,7 +18,7 @@ import click
 
 from pykafka_cli.click_types import DIRECTORY
 from pykafka_cli.env import Env
-from pykafka_cli.errors import CommandFailure
+from pykafka_cli.errors import CommandFailure, heard_ends, is_the_same_wish
 from pykafka_cli.tool.home import write_home
 from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.sandbox_places import give_back, running_servers
@@ -136,7 +136,7 @@ def _sow(env: Env, seed: str, data: str, environ: Mapping[str, str]) -> None:
 
 def _run(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
     """The command's exit code, as a shell tells it. Ctrl-C strikes the command as well, which decides what it is worth;
-    SIGTERM strikes this process alone, and is passed on.
+    SIGTERM and SIGHUP strike this process alone, and are passed on as SIGTERM.
     """
     found = shutil.which(command[0], path=environ["PATH"])
     if found is None:
@@ -145,6 +145,8 @@ def _run(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
     asked: list[int] = []
 
     def pass_on(number: int, _frame: object) -> None:
+        if is_the_same_wish():
+            return
         asked.append(number)
         for process in processes:
             process.terminate()
@@ -152,7 +154,7 @@ def _run(command: tuple[str, ...], environ: Mapping[str, str]) -> int:
     # From before the command starts, so that none is left alone by a signal that comes early.
     before = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+        **{each: signal.signal(each, pass_on) for each in heard_ends() if each != signal.SIGINT},
     }
     try:
         processes.append(subprocess.Popen([found, *command[1:]], env=dict(environ)))

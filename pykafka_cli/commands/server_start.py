@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,9 +27,12 @@ from pykafka_cli.tool.server import serve_until_told
 from pykafka_cli.tool.server_listeners import listeners_of_properties, what_it_means
 from pykafka_cli.tool.server_properties import find_from_now_on, server_of, set_aside, stands_in
 from pykafka_store.errors import EngineUnavailableError
-from pykafka_store.open import RunningServer, open_data_directory, serve_data_directory, serve_without_port
+from pykafka_store.open import open_data_directory, serve_data_directory, serve_without_port
 from pykafka_store.settings.listeners import Listener
 from pykafka_store.settings.static_configs import static_settings
+
+if TYPE_CHECKING:
+    from pykafka_store.api import RunningServer
 
 USAGE = "USAGE: kafka-server-start [-daemon] server.properties [--override property=value]*"
 LOGGER = "kafka.server.KafkaRaftServer"

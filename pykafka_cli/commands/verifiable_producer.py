@@ -128,7 +128,7 @@ class _Sending:
         numbers = range(self.sent, self.sent + count)
         self.sent += count
         values = [f"{self._prefix}{number}" for number in numbers]
-        keys = [None if self._repeating_keys is None else str(number % self._repeating_keys) for number in numbers]
+        keys = [self._key(number) for number in numbers]
         partitions = self._chosen(keys)
         for partition, key, value in zip(partitions, keys, values, strict=True):
             self._waiting[partition].append((key, value))
@@ -144,6 +144,11 @@ class _Sending:
         except StoreError as error:
             for partition, waiting in self._waiting.items():
                 self.failed(SendFailure(self._topic, partition, len(waiting), None, None, error))
+
+    def _key(self, number: int) -> str | None:
+        """Kafka's tool counts on from 0 until it meets the number of keys, which one below 1 never is."""
+        keys = self._repeating_keys
+        return None if keys is None else str(number % keys if keys > 0 else number)
 
     def _chosen(self, keys: list[str | None]) -> list[int | None]:
         """Where Kafka's partitioner sends these keys: what has none goes together somewhere. None: not known yet."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pykafka_cli.console.records_out import FormatError
 from pykafka_cli.errors import CommandFailure, QuietFailure
@@ -32,25 +32,40 @@ LONG_WAIT, SHORT_WAIT = 1.0, 0.02
 """Seconds that one poll waits: for records that may come, and for such as are there. Between polls ends are noticed."""
 
 
-class Plan(NamedTuple):
+class Plan:
     """What to read, from where, and how far."""
 
-    topic: str | None
-    pattern: re.Pattern[str] | None
-    partition: int | None
-    start: int | OffsetAt | None
-    """None: there is no place to start from, because auto.offset.reset is none."""
-    duration_ms: int | None
-    """Start with the first record that is at most so old, where auto.offset.reset is by_duration (KIP-1106)."""
-    tail: int | None
-    exit_at_end: bool
-    max_messages: int
-    timeout: float | None
-    """Seconds without a record."""
-    from_ms: int | None = None
-    """Start with the first record that is not older: milliseconds since the epoch."""
-    to_ms: int | None = None
-    """Stop before the first record that is not older, or at the end that a partition had at the start."""
+    def __init__(
+        self,
+        *,
+        topic: str | None,
+        pattern: re.Pattern[str] | None,
+        partition: int | None,
+        start: int | OffsetAt | None,
+        duration_ms: int | None,
+        tail: int | None,
+        exit_at_end: bool,
+        max_messages: int,
+        timeout: float | None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+    ) -> None:
+        self.topic = topic
+        self.pattern = pattern
+        self.partition = partition
+        self.start = start
+        """None: there is no place to start from, because auto.offset.reset is none."""
+        self.duration_ms = duration_ms
+        """Start with the first record that is at most so old, where auto.offset.reset is by_duration (KIP-1106)."""
+        self.tail = tail
+        self.exit_at_end = exit_at_end
+        self.max_messages = max_messages
+        self.timeout = timeout
+        """Seconds without a record."""
+        self.from_ms = from_ms
+        """Start with the first record that is not older: milliseconds since the epoch."""
+        self.to_ms = to_ms
+        """Stop before the first record that is not older, or at the end that a partition had at the start."""
 
     @property
     def wants_records(self) -> bool:

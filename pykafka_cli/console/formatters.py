@@ -80,6 +80,9 @@ def unknown_properties(properties: Mapping[str, str]) -> list[str]:
     return [name for name in properties if name not in PROPERTIES and name not in _ENCODINGS]
 
 
+_PRINTED_KEPT = 4096
+
+
 class DefaultMessageFormatter:
     """The columns that the properties ask for, between separators."""
 
@@ -94,6 +97,10 @@ class DefaultMessageFormatter:
         self._header_separator = properties.get("headers.separator", ",").encode()
         self._null_literal = properties.get("null.literal", "null").encode()
         self._of_key, self._of_value, self._of_header = (_deserialize(properties, name) for name in _DESERIALIZERS)
+        self._printed: dict[int, tuple[Sequence[Header], bytes]] = {}
+        """Headers -> what is printed of them, by the very object, which is held here so that no other has its identity.
+        Only tuples, which do not change. Who decodes gives equal headers as one object.
+        """
 
     def format(self, records: Records) -> bytes:
         columns: list[Sequence[bytes]] = []
@@ -127,7 +134,7 @@ class DefaultMessageFormatter:
         if self._epoch:
             yield [b"Epoch:NOT_PRESENT"] * count
         if self._headers:
-            yield [self._header_block(headers) for headers in records.headers]
+            yield self._header_blocks(records.headers)
         if self._key:
             yield self._fields(records.keys, self._of_key)
         if self._value:
@@ -139,6 +146,21 @@ class DefaultMessageFormatter:
             column = [self._null_literal if field is None else field for field in column]
         fields: Sequence[bytes] = column  # type: ignore[assignment]  # no None is left
         return fields if deserialize is None else list(map(deserialize, fields))
+
+    def _header_blocks(self, column: Sequence[Sequence[Header]]) -> list[bytes]:
+        blocks: list[bytes] = []
+        for headers in column:
+            known = self._printed.get(id(headers))
+            if known is not None:
+                blocks.append(known[1])
+                continue
+            block = self._header_block(headers)
+            blocks.append(block)
+            if type(headers) is tuple and len(block) < 256:
+                if len(self._printed) >= _PRINTED_KEPT:
+                    self._printed.clear()
+                self._printed[id(headers)] = headers, block
+        return blocks
 
     def _header_block(self, headers: Sequence[Header]) -> bytes:
         if not headers:

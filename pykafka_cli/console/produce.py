@@ -13,7 +13,7 @@ from pykafka_cli.errors import CommandFailure
 from pykafka_store.errors import InvalidRequestError, InvalidTopicError, RecordTooLargeError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pykafka_cli.console.records_in import InputRecords, RecordReader
     from pykafka_cli.console.stdin import Lines
@@ -23,17 +23,33 @@ if TYPE_CHECKING:
     from pykafka_store.model import SendFailure
 
 
+_SOON = 0.004
+"""Seconds after an append in which the next bytes come, where a pipe brings a few lines again and again."""
+_OFTEN = 10
+"""Appends after which they came so soon, and since which a pipe is such a one."""
+_GATHER = 0.03
+"""Seconds that it is left after an append, to bring more."""
+
+
 def produce(env: Env, lines: Lines, reader: RecordReader, sending: Sending) -> None:
     """Send every line, as many at a time as have arrived, until the input ends.
+
+    An append costs as much as hundreds of lines. So a pipe that goes on to bring a few every other millisecond is left
+    some time to bring more; what comes by itself is appended at once.
 
     Raises BadLineError at a line that is no record, after the records before it are sent.
     """
     takes_text = isinstance(reader, LineMessageReader) and reader.takes_text
     prompt = env.stdin_is_terminal and env.stdout_is_terminal
+    flushed: float | None = None
+    often = 0
     while True:
         if prompt and lines.at_line_start():
             env.write(b">")
             env.flush()
+        if flushed is not None:
+            often = gather(lines, env.monotonic, flushed, often)
+            flushed = None
         try:
             arrived = lines.read_text() if takes_text else lines.read()
         except LineTooLongError as error:
@@ -52,7 +68,21 @@ def produce(env: Env, lines: Lines, reader: RecordReader, sending: Sending) -> N
             raise
         if not lines.more_is_waiting():
             sending.flush()
+            flushed = env.monotonic()
         sending.report.show_progress(lines.bytes_read)
+
+
+def gather(lines: Lines, monotonic: Callable[[], float], flushed: float, often: int) -> int:
+    """Wait for the next bytes; and for more, if they came soon after each of the last ``often`` appends, and these were
+    many. ``flushed``: when the last one was. Returns ``often`` for the next time.
+    """
+    lines.wait_for_more()
+    since = monotonic() - flushed
+    if since >= _SOON:
+        return 0
+    if often >= _OFTEN:
+        lines.let_gather(_GATHER - since)
+    return often + 1
 
 
 def _records(reader: RecordReader, arrived: bytes | list[bytes], first: int) -> Iterator[InputRecords]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 from pykafka_cli.errors import Refusal
 from pykafka_cli.java.text import is_true
 from pykafka_store.compiled import COMPILED
-from pykafka_store.fields import PLACE, Fields
+from pykafka_store.fields import PLACE, Fields, Repeated
 from pykafka_store.model import Header
 
 if TYPE_CHECKING:
@@ -133,17 +133,23 @@ class LineMessageReader:
 
     def records_of(self, text: bytes, first: int) -> Iterator[InputRecords]:
         """As ``records``, some at a time, of lines in one text, each with a newline behind it."""
-        from pykafka_store.field_loops import NONE, cut_lines, fields_of
+        from pykafka_store.field_loops import NONE, cut_lines, numbered
 
         delimiter = self._delimiter[0] if self._parse_headers else NONE
         separator = self._key_separator[0] if self._parse_key else NONE
         start = 0
         while start < len(text):
             heads, keys, values, end, are_cut = cut_lines(text, start, self.lines_at_once, delimiter, separator)
-            parsed = self._parsed_at_once(fields_of(text, heads)) if are_cut and self._parse_headers else None
-            if not are_cut or (self._parse_headers and parsed is None):
+            if not are_cut:
                 break  # a line that needs to be looked at by itself
-            yield InputRecords(Fields(text, values), Fields(text, keys) if self._parse_key else None, parsed)
+            headers = None
+            if self._parse_headers:
+                blocks, numbers = numbered(text, heads)
+                parsed = self._parsed_at_once(blocks)
+                if parsed is None:
+                    break
+                headers = Repeated(list(parsed), numbers)
+            yield InputRecords(Fields(text, values), Fields(text, keys) if self._parse_key else None, headers)
             first += len(values) // PLACE.size
             start = end
         lines = text[start:].split(b"\n")

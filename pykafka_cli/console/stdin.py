@@ -48,6 +48,9 @@ class Lines:
         self._ended = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
+        self._closing = select.poll()
+        self._closing.register(descriptor, 0)
+        """Tells only that the other end has closed a pipe."""
         self.first = 1
         """The number of the first line that the last ``read`` returned, counted from 1."""
         self._next = 1
@@ -85,6 +88,14 @@ class Lines:
     def more_is_waiting(self) -> bool:
         """Whether ``read`` would return without waiting for the other end of a pipe or a terminal."""
         return bool(self._text or self._ended or self._poll.poll(0))
+
+    def wait_for_more(self) -> None:
+        """Wait until ``read`` would return without waiting."""
+        self._poll.poll()
+
+    def let_gather(self, seconds: float) -> None:
+        """Leave the other end of a pipe so much time to write more, unless it has closed it."""
+        self._closing.poll(seconds * 1000)
 
     def at_line_start(self) -> bool:
         """Whether nothing of the next line has been read yet."""

@@ -5,7 +5,9 @@ Source: org.apache.kafka.server.util.Json and org.apache.kafka.server.util.json 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from typing import Any, NoReturn
 
 from pykafka_cli.errors import Refusal
@@ -22,10 +24,17 @@ class NotJsonError(JsonError):
     """The text is no JSON at all."""
 
 
+_MOST = 128 << 20
+"""Characters of a file: a move of a million partitions has fewer."""
+
+
 def read_text(path: str) -> str:
-    """A file of JSON. Raises OSError."""
+    """A file of JSON. Raises OSError, also for one without an end (/dev/zero): while it is read no signal is heard."""
     with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+        text = file.read(_MOST + 1)
+    if len(text) > _MOST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return text
 
 
 def parse(text: str) -> Any:

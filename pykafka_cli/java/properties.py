@@ -22,11 +22,15 @@ class PropertiesError(Refusal):
         """What Java prints of it, for tools that say that."""
 
 
+_MOST = 16 << 20
+"""Bytes of a file: one without an end (/dev/zero) is read until the memory is full, and no signal is heard."""
+
+
 def load_properties(path: str) -> dict[str, str]:
     """The properties of a file, read as ISO-8859-1 as java.util.Properties#load(InputStream) does."""
     try:
         with open(path, encoding="iso-8859-1", newline="") as file:
-            text = file.read()
+            text = file.read(_MOST + 1)
     except OSError as error:
         java = f"java.nio.file.NoSuchFileException: {path}"
         if not path or isinstance(error, IsADirectoryError):  # an empty path is the working directory
@@ -34,6 +38,8 @@ def load_properties(path: str) -> dict[str, str]:
         elif isinstance(error, PermissionError):
             java = f"java.nio.file.AccessDeniedException: {path}"
         raise PropertiesError(f"{path} can't be read: {error.strerror}", java) from error
+    if len(text) > _MOST:
+        raise PropertiesError(f"{path} has more than {_MOST >> 20} MiB: is it a properties file?")
     if text.startswith(BYTE_ORDER_MARK.encode().decode("iso-8859-1")):
         raise PropertiesError(f"{path} {BEGINS_WITH_MARK}")
     try:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pykafka_cli.output.forms import tabulated
-from pykafka_store.model import PartitionDescription, TopicDescription, TopicListing
+
+if TYPE_CHECKING:
+    from pykafka_store.model import PartitionDescription, TopicDescription, TopicListing
 
 
-class ListedTopics(NamedTuple):
+class ListedTopics:
     """The topics that ``--list`` names."""
 
-    topics: tuple[TopicListing, ...]
+    def __init__(self, topics: Sequence[TopicListing]) -> None:
+        self.topics = topics
 
     def text(self) -> Iterator[str]:
         # One line even where there is none: TopicCommand prints the names joined.
@@ -27,12 +30,15 @@ class ListedTopics(NamedTuple):
             yield {"topic": listing.name, "topicId": listing.topic_id, "internal": listing.internal}
 
 
-class DescribedTopics(NamedTuple):
+class DescribedTopics:
     """Descriptions, and which of their lines to show: a report shows only partitions, or only topics."""
 
-    topics: tuple[TopicDescription, ...]
-    show_topics: bool = True
-    show_partitions: bool = True
+    def __init__(
+        self, topics: Sequence[TopicDescription], *, show_topics: bool = True, show_partitions: bool = True
+    ) -> None:
+        self.topics = topics
+        self.show_topics = show_topics
+        self.show_partitions = show_partitions
 
     def text(self) -> Iterator[str]:
         """Source: TopicCommand.TopicDescription#printDescription and PartitionDescription#printDescription."""

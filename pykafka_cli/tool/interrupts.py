@@ -7,11 +7,11 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
-from pykafka_cli.errors import Terminated
+from pykafka_cli.errors import ENDS, heard_ends, is_the_same_wish
 
 
 class Interrupts:
-    """Ctrl-C and SIGTERM ask for an end, which is a tidy one; asked twice, it is at once."""
+    """Ctrl-C, SIGTERM and SIGHUP ask for an end, which is a tidy one; asked twice, it is at once."""
 
     def __init__(self, on_first: Callable[[], object]) -> None:
         self._on_first = on_first
@@ -23,7 +23,7 @@ class Interrupts:
         return self._kind is not None
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in heard_ends():
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -34,10 +34,11 @@ class Interrupts:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if is_the_same_wish():
+            return
         if self._kind is not None:
-            raise kind
-        self._kind = kind
+            raise ENDS[number]
+        self._kind = ENDS[number]
         self._on_first()
 
     def end(self) -> None:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from pykafka_cli.errors import CommandFailure, Terminated
+from pykafka_cli.errors import ENDS, CommandFailure, heard_ends
 
 if TYPE_CHECKING:
-    from pykafka_store.open import RunningServer
+    from pykafka_store.api import RunningServer
 
 ADDRESS_VARIABLES = ("PYKAFKA_BOOTSTRAP", "KAFKA_BOOTSTRAP_SERVERS", "SPRING_KAFKA_BOOTSTRAP_SERVERS")
 """Where the command of ``--exec`` finds the address: ours, and those that Quarkus, Micronaut and Spring read."""
@@ -32,14 +32,14 @@ def serve_until_told(server: RunningServer, child: Child | None = None) -> None:
         finally:
             code = child.end() if child is not None else 0
     if signals:
-        raise Terminated if signals[0] == signal.SIGTERM else KeyboardInterrupt
+        raise ENDS[signals[0]]
     if code:
         raise CommandFailure(f"serve: the command ended with exit code {code}", exit_code=code)
 
 
 @contextmanager
 def _stopped_by_signals(server: RunningServer) -> Iterator[list[int]]:
-    """Stop the server in good order at SIGINT and SIGTERM; the list has those that came."""
+    """Stop the server in good order at a signal that asks for that; the list has those that came."""
     came: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -49,7 +49,7 @@ def _stopped_by_signals(server: RunningServer) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield came  # signals are for the main thread, and so for whoever runs it
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in heard_ends()}
     # Python runs a handler between two of its steps: one that comes just before the server waits for its clients would
     # be heard of when that wait is over.
     woken = signal.set_wakeup_fd(server.wakes, warn_on_full_buffer=False)

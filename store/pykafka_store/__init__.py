@@ -51,10 +51,10 @@ else:
     _NAMES = {
         "open": """
             check_data_directory format_data_directory is_cluster_address open_cluster open_data_directory
-            open_kafka_cluster serve_data_directory server_of_directory RunningServer
+            open_kafka_cluster serve_data_directory server_of_directory
         """,
         "api": """
-            Admin Cluster Consumer KafkaAdmin KafkaCluster Producer TransactionalProducer
+            Admin Cluster Consumer KafkaAdmin KafkaCluster Producer RunningServer TransactionalProducer
         """,
         "access": """
             AccessAdmin Acl AclEntry AclFilter AclOperation AclPermission DelegationToken PatternType QuotaEntity
@@ -82,10 +82,11 @@ else:
             GroupIdNotFoundError GroupNotEmptyError GroupSubscribedToTopicError IllegalGenerationError IllegalStateError
             InconsistentGroupProtocolError InvalidConfigError InvalidGroupIdError InvalidPartitionsError
             InvalidPrincipalTypeError InvalidRecordError InvalidRegularExpressionError InvalidReplicaAssignmentError
-            InvalidReplicationFactorError InvalidRequestError InvalidTimestampError InvalidTopicError
-            InvalidUpdateVersionError LeaderNotAvailableError LogDirNotFoundError NoOffsetForPartitionError
-            NoReassignmentInProgressError NoSpaceError NotEnoughReplicasAfterAppendError NotEnoughReplicasError
-            OffsetOutOfRangeError PolicyViolationError PreferredLeaderNotAvailableError RecordTooLargeError
+            InvalidReplicationFactorError InvalidRequestError InvalidSessionTimeoutError InvalidTimestampError
+            InvalidTopicError InvalidUpdateVersionError LeaderNotAvailableError LogDirNotFoundError
+            NoOffsetForPartitionError NoReassignmentInProgressError NoSpaceError NotEnoughReplicasAfterAppendError
+            NotEnoughReplicasError OffsetOutOfRangeError PolicyViolationError PreferredLeaderNotAvailableError
+            RecordTooLargeError
             ResourceNotFoundError SecurityDisabledError StorageError StoreError TimeoutError TopicExistsError
             TransactionalIdNotFoundError UnacceptableCredentialError UnknownMemberIdError UnknownTopicIdError
             UnknownTopicOrPartitionError UnsupportedCompressionError UnsupportedSaslMechanismError

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from pykafka_store.access import AccessAdmin
 from pykafka_store.errors import StoreError
@@ -32,6 +32,9 @@ from pykafka_store.model import (
 )
 from pykafka_store.nodes import ApiVersion, NodeDescription
 from pykafka_store.operations import FeatureOperations, TransactionOperations
+
+if TYPE_CHECKING:
+    from pykafka_store.settings.listeners import Listener
 
 
 class _Closing(Protocol):
@@ -407,3 +410,20 @@ class KafkaCluster(Cluster, Protocol):
         on_failure: Callable[[SendFailure], None] | None = None,
     ) -> TransactionalProducer:
         """A producer whose transactions are its own: any open one under this id is aborted first."""
+
+
+class RunningServer(Protocol):
+    """A server of a data directory, which listens already."""
+
+    address: tuple[str, int]
+    """Host and port that clients connect to: those of the first listener."""
+    listeners: Sequence[Listener]
+    """Where it listens, with the ports that were free."""
+    wakes: int
+    """A descriptor that wakes ``run`` when something is written to it: for ``signal.set_wakeup_fd``."""
+
+    def run(self) -> None:
+        """Answer clients until ``stop``."""
+
+    def stop(self) -> None:
+        """End ``run`` soon; for signal handlers and other threads."""

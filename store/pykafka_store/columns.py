@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pykafka_store.compiled import COMPILED
-from pykafka_store.fields import Fields
-from pykafka_store.model import Header
+from pykafka_store.fields import Fields, Repeated
+
+if TYPE_CHECKING:
+    from pykafka_store.model import Header
 
 BYTES = (bytes, bytearray, memoryview)
 _USUAL = frozenset({bytes, type(None)})
@@ -21,14 +23,22 @@ _NUMBERS = frozenset({int, type(None)})
 T = TypeVar("T")
 
 
-class Columns(NamedTuple):
+class Columns:
     """Records to send, as ``Producer.send`` takes them."""
 
-    values: Sequence[bytes | None]
-    keys: Sequence[bytes | None] | None
-    headers: Sequence[Sequence[Header]] | None
-    timestamps: Sequence[int] | int | None
-    partitions: Sequence[int | None] | int | None
+    def __init__(
+        self,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None,
+        headers: Sequence[Sequence[Header]] | None,
+        timestamps: Sequence[int] | int | None,
+        partitions: Sequence[int | None] | int | None,
+    ) -> None:
+        self.values = values
+        self.keys = keys
+        self.headers = headers
+        self.timestamps = timestamps
+        self.partitions = partitions
 
 
 def sendable_columns(
@@ -50,7 +60,7 @@ def sendable_columns(
             )
     values = values if isinstance(values, Fields) else _sliceable("values", values)
     keys = keys if keys is None or isinstance(keys, Fields) else _sliceable("keys", keys)
-    headers = None if headers is None else _sliceable("headers", headers)
+    headers = headers if headers is None or isinstance(headers, Repeated) else _sliceable("headers", headers)
     stamps = None if timestamps is None else _numbers("timestamps", timestamps)
     chosen = None if partitions is None else _numbers("partitions", partitions)
     for name, sent in (("keys", keys), ("headers", headers), ("timestamps", stamps), ("partitions", chosen)):
@@ -106,6 +116,8 @@ def has_null(column: Sequence[object]) -> bool:
 
 def _headers(column: Sequence[object]) -> Sequence[Sequence[Header]]:
     """The headers of each record. Records that share the very object are looked at once, and go on sharing it."""
+    if isinstance(column, Repeated):
+        return Repeated(list(_headers(column.items)), column.numbers)
     distinct = dict(zip(map(id, column), column, strict=True))
     usual = _usual_names(list(distinct.values()))
     names: set[str] = set() if usual is None else usual

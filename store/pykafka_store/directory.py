@@ -67,6 +67,9 @@ class DataDirectory(Cluster, Protocol):
     def keep_lock(self, name: str) -> bool:
         """Take a lock that nobody else has, until ``close``; False where another process has it."""
 
+    def lock_is_kept(self, name: str) -> bool:
+        """Whether another process has such a lock."""
+
     # ----------------------------------------------------------------------------------------------------- brokers
 
     def brokers(self) -> list[BrokerDescription]:

@@ -21,23 +21,23 @@ import functools
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from io import IOBase
-from typing import Generic, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 ParametersT = ParamSpec("ParametersT")
 ValueT = TypeVar("ValueT")
 
 
-class _Held(IOBase, Generic[ValueT]):
+class _Held(IOBase):
     """A generator that has got something by its ``yield``, and lets go of it when it is closed."""
 
     __slots__ = ("_steps", "close")
     closed = True  # for IOBase's destructor, which would close it once more
 
-    def __init__(self, steps: Generator[ValueT, None, None]) -> None:
+    def __init__(self, steps: Generator[Any, None, None]) -> None:
         self._steps = steps
         self.close = steps.close  # type: ignore[method-assign]  # no function of Python's comes in between
 
-    def __enter__(self) -> ValueT:  # type: ignore[override]  # it is no file
+    def __enter__(self) -> Any:  # what is got: it is no file
         try:
             value = next(self._steps)
         except BaseException:

@@ -19,14 +19,9 @@ from typing import NamedTuple, Self
 from pykafka_store.errors import CorruptRecordError, UnsupportedCompressionError, UnsupportedVersionError
 from pykafka_store.format import names
 from pykafka_store.format.batch import HEADER, HEADER_SIZE, LOG_OVERHEAD, MAGIC, Batch, BatchHeader, decode_records
-from pykafka_store.format.index import (
-    OFFSET_ENTRY,
-    TIME_ENTRY,
-    AbortedTransaction,
-    aborted_transactions,
-    position_for_offset,
-)
+from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY, position_for_offset
 from pykafka_store.format.snapshot import ProducerSnapshotEntry, snapshot_entries
+from pykafka_store.format.transaction_index import AbortedTransaction, aborted_transactions
 from pykafka_store.model import NO_SEQUENCE, NO_TIMESTAMP, Records
 
 LOG_SUFFIX = names.LOG_SUFFIX

@@ -10,13 +10,13 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pykafka_store.errors import EngineUnavailableError, InvalidConfigError
 
 if TYPE_CHECKING:
     from pykafka_store.access import ScramUpsertion
-    from pykafka_store.api import Cluster, KafkaCluster
+    from pykafka_store.api import Cluster, KafkaCluster, RunningServer
     from pykafka_store.directory import DataDirectory
     from pykafka_store.embedded.unused import SetAside
     from pykafka_store.model import CheckReport, Finding, TopicPartition
@@ -115,7 +115,7 @@ def format_data_directory(
     something else, and InvalidRequestError for log directories that can't be.
     """
     from pykafka_store.embedded.cluster import EmbeddedCluster
-    from pykafka_store.embedded.open import NewDirectory
+    from pykafka_store.embedded.making import NewDirectory
 
     with EmbeddedCluster(os.fspath(directory), new=NewDirectory(cluster_id, broker, tuple(log_dirs))) as made:
         if settings:
@@ -209,23 +209,6 @@ def server_of_directory(directory: str | os.PathLike[str]) -> int | None:
         return None
     with EmbeddedCluster(path, create=False) as cluster:
         return cluster.engine.locks.kept_by(SERVER_LOCK)
-
-
-class RunningServer(Protocol):
-    """A server of a data directory, which listens already."""
-
-    address: tuple[str, int]
-    """Host and port that clients connect to: those of the first listener."""
-    listeners: Sequence[Listener]
-    """Where it listens, with the ports that were free."""
-    wakes: int
-    """A descriptor that wakes ``run`` when something is written to it: for ``signal.set_wakeup_fd``."""
-
-    def run(self) -> None:
-        """Answer clients until ``stop``."""
-
-    def stop(self) -> None:
-        """End ``run`` soon; for signal handlers and other threads."""
 
 
 def serve_data_directory(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pykafka_store.compiled import COMPILED
 from pykafka_store.errors import InvalidConfigError
-from pykafka_store.model import Partitioner
 
 if TYPE_CHECKING:
     from mypy_extensions import i64  # a machine's number where it is compiled; nothing asks for it when it runs
+
+    from pykafka_store.model import Partitioner
 
 _MASK: Final = 0xFFFFFFFF
 _M: Final = 0x5BD1E995
@@ -32,34 +33,51 @@ def murmur2(data: bytes) -> int:
 
 def _hash(data: bytes, begin: i64, end: i64) -> i64:
     """Murmur2 of a part of the data, as a number that is not negative. A product of 32 bits and _M fits into 63."""
-    hashed: i64 = (0x9747B28C ^ (end - begin)) & _MASK
+    hashed: i64 = first_hash(end - begin)
     word: i64 = 0
     place: i64 = begin
     while place + 4 <= end:
         word = data[place] | data[place + 1] << 8 | data[place + 2] << 16 | data[place + 3] << 24
-        word = (word * _M) & _MASK
-        word = ((word ^ (word >> 24)) * _M) & _MASK
-        hashed = ((hashed * _M) & _MASK) ^ word
+        hashed = next_hash(hashed, word)
         place += 4
+    word = 0
     if place < end:
         word = data[place]
         if place + 1 < end:
             word |= data[place + 1] << 8
         if place + 2 < end:
             word |= data[place + 2] << 16
-        hashed = ((hashed ^ word) * _M) & _MASK
+    return last_hash(hashed, word, end - place)
+
+
+def first_hash(size: i64) -> i64:
+    """What murmur2 begins with, for so many bytes."""
+    return (0x9747B28C ^ size) & _MASK
+
+
+def next_hash(hashed: i64, word: i64) -> i64:
+    """A step of murmur2: four more bytes, as a number."""
+    word = (word * _M) & _MASK
+    word = ((word ^ (word >> 24)) * _M) & _MASK
+    return ((hashed * _M) & _MASK) ^ word
+
+
+def last_hash(hashed: i64, rest: i64, size: i64) -> i64:
+    """The hash, after the last bytes, of which there are up to three."""
+    if size > 0:
+        hashed = ((hashed ^ rest) * _M) & _MASK
     hashed = ((hashed ^ (hashed >> 13)) * _M) & _MASK
     return hashed ^ (hashed >> 15)
 
 
-def partition_between(text: bytes, begin: i64, end: i64, partitions: i64) -> i64:
-    """``partition_for_key`` of the key that lies there in a text."""
-    return (_hash(text, begin, end) & 0x7FFFFFFF) % partitions
+def partition_of_hash(hashed: i64, partitions: i64) -> i64:
+    """The partition of a key with this hash, over all partitions of a topic."""
+    return (hashed & 0x7FFFFFFF) % partitions
 
 
 def partition_for_key(key: bytes, partitions: int) -> int:
     """The partition of a key, over all partitions of a topic."""
-    return (_hash(key, 0, len(key)) & 0x7FFFFFFF) % partitions
+    return partition_of_hash(_hash(key, 0, len(key)), partitions)
 
 
 _REMEMBERED = 1 << 15

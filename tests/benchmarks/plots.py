@@ -24,10 +24,10 @@ def draw(rows: Sequence[Row], path: Path) -> bool:
     bars = []
     for row in rows:
         measured, reach = _RATIO.match(row.measured), _RATIO.match(row.reach)
-        if measured and reach:
+        if measured and reach and row.good is not None:
             share = float(measured[1]) / float(reach[1])
-            # Of some rows more is better, as their verdicts show.
-            bars.append((row.what, share if row.good in {None, share <= 1} else 1 / share))
+            # Of some rows more is better, as their verdicts show; of one without a verdict nobody can tell.
+            bars.append((row.what, share if row.good is (share <= 1) else 1 / share))
     if not bars:
         return False
     figure, axes = plt.subplots(figsize=(10, 1 + 0.32 * len(bars)), layout="constrained")

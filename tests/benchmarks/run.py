@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pykafka_store.open import open_cluster, open_data_directory
 from tests.support import apache
-from tests.support.signals import take_sigint_back
+from tests.support.signals import take_signals_back
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -617,7 +617,7 @@ def main() -> int:
         "--write", action="store_true", help=f"put the table into README.md; another than README's into {RESULTS.name}"
     )
     options = parser.parse_args()
-    take_sigint_back()  # a follower is ended by it
+    take_signals_back()  # a follower is ended by it
     rows: list[Row] = []
     chosen = [name for name in ROWS if name not in (*LONG, *DECIDE[1:2])] if options.rows == "all" else None
     for name in chosen or options.rows.split(","):

@@ -112,9 +112,9 @@ def _typed_in_zsh(environ: dict[str, str], keys: str, until: str) -> str:
     if process == 0:
         os.execvpe("zsh", ["zsh", "-i"], environ)
     try:
-        _shown(terminal, until="ready> ", timeout=20)
+        _shown(terminal, until="ready> ", timeout=60)
         os.write(terminal, keys.encode())
-        return _shown(terminal, until=until, timeout=20)
+        return _shown(terminal, until=until, timeout=60)
     finally:
         os.kill(process, 9)
         os.waitpid(process, 0)

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import pytest
 
-from pykafka_cli.console.produce import Report
+from pykafka_cli.console.produce import Report, gather
+from pykafka_cli.console.stdin import Lines
 from pykafka_cli.env import Env
 from pykafka_store.errors import StorageError
 from pykafka_store.model import Delivery, Header, OffsetAt, SendFailure, TopicPartition
@@ -508,7 +509,7 @@ def test_a_slow_pipe_is_appended_line_by_line(directory: Path) -> None:
         assert wait_for(consumer, 1) == [b"no newline"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_what_was_said_before_a_signal_is_kept(directory: Path, number: signal.Signals, code: int) -> None:
     with (
         open_cluster(directory) as cluster,
@@ -608,3 +609,39 @@ def test_memory_does_not_grow_with_the_input(
     with path.open("rb") as stdin:
         _, peak = measured(directory, "console-producer", "--topic", "t", *arguments, stdin=stdin)
     assert peak <= 64 * 1024
+
+
+class Drips:
+    """A pipe that brings lines, each so many milliseconds after the last append."""
+
+    def __init__(self, delays: Sequence[int]) -> None:
+        self.now = 0.0
+        self.left: list[float] = []
+        """For each line, how many milliseconds its pipe was left to bring more."""
+        self._delays = iter(delays)
+
+    def wait_for_more(self) -> None:
+        self.now += next(self._delays) / 1000
+        self.left.append(0.0)
+
+    def let_gather(self, seconds: float) -> None:
+        self.left[-1] = round(seconds * 1000)
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("delays", "left"),
+    [
+        ([50] * 30, [0] * 30),
+        ([5] * 30, [0] * 30),
+        ([2] * 13, [0] * 10 + [28] * 3),
+        ([2] * 12 + [5] + [2] * 12, [0] * 10 + [28] * 2 + [0] + [0] * 10 + [28] * 2),
+    ],
+)
+def test_only_a_pipe_that_goes_on_to_bring_lines_soon_after_an_append_is_left_time(
+    delays: list[int], left: list[int]
+) -> None:
+    pipe, often = Drips(delays), 0
+    for _ in delays:
+        often = gather(cast("Lines", pipe), lambda: pipe.now, pipe.now, often)
+    assert pipe.left == left

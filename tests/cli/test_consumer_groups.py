@@ -469,6 +469,11 @@ def without_uuids(text: str) -> str:
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "x" * 36, text)
 
 
+def has_read_all(member: Consumer) -> bool:
+    ends = member.end_offsets(member.assignment())
+    return all(member.position(partition) == end for partition, end in ends.items())
+
+
 def test_live_members_of_a_classic_group(groups: Groups) -> None:
     """The member with the most partitions first; a static member by its instance; a commit that nobody owns last."""
     groups.commit("g", {"empty-0": 0})
@@ -477,7 +482,11 @@ def test_live_members_of_a_classic_group(groups: Groups) -> None:
         groups.member("g", "two", "t", **names) as one,
         groups.member("g", "two", "t", **names, group_instance_id="an-instance-id-of-26-chars") as two,
     ):
-        for _ in range(5):
+        deadline = time.monotonic() + 60
+        while sorted(len(member.assignment()) for member in (one, two)) != [1, 2] or not all(
+            map(has_read_all, (one, two))
+        ):
+            assert time.monotonic() < deadline
             for member in (one, two):
                 member.poll(0.05)
         for member in (one, two):

@@ -196,6 +196,18 @@ def test_the_void_deserializer_never_gets_a_null(data: bytes | None) -> None:
     assert error.value.java_class == "java.lang.IllegalArgumentException"
 
 
+def test_headers_that_are_one_object_are_printed_alike_and_those_that_change_as_they_are() -> None:
+    shared: Sequence[Header] = (("h", b"1"),)
+    changing: list[Header] = [("h", b"1")]
+    formatter = DefaultMessageFormatter({"print.headers": "true", "print.value": "false"})
+    assert formatter.format(run_of((None, None, shared), (None, None, changing), (None, None, shared))) == b"h:1\n" * 3
+    changing[0] = ("h", b"2")
+    many = [(None, None, (("h", b"%d" % number),)) for number in range(10_000)]  # more than are remembered
+    expected = b"".join(b"h:%d\n" % number for number in range(10_000))
+    assert formatter.format(run_of((None, None, changing), (None, None, shared))) == b"h:2\nh:1\n"
+    assert formatter.format(run_of(*many, (None, None, shared))) == expected + b"h:1\n"
+
+
 def test_keys_and_headers_have_deserializers_of_their_own() -> None:
     run = run_of((b"\x00\x01", b"v", (("h", b"\x01"), ("i", b"\x00"))))
     properties = {"key.deserializer": f"{SERIALIZATION}ShortDeserializer"}

@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 
-from pykafka_cli import KAFKA_TOOLS
+from pykafka_cli import KAFKA_TOOLS, errors, main
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, Stream
 from pykafka_cli.main import run
+from pykafka_cli.tool.interrupts import Interrupts
 from pykafka_store.errors import InvalidTopicError
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -47,6 +49,27 @@ def test_an_error_of_the_store_has_kafkas_name() -> None:
 
 def test_an_error_of_the_system_names_the_file() -> None:
     assert ended(FileNotFoundError(2, "No such file", "/f")) == (1, "", "tool: No such file (/f)\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(MemoryError(), "memory"), (RuntimeError("can't start new thread"), "processes")]
+)
+def test_what_the_machine_does_not_give_is_no_bug(error: Exception, told: str) -> None:
+    code, out, err = ended(error)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert told in err
+    assert "bug" not in err
+
+
+def test_a_line_that_memory_has_no_room_for_is_no_bug(tmp_path: Path) -> None:
+    limited = f"ulimit -v 400000; head -c 1000000000 /dev/zero | {SCRIPTS / 'kafka-console-producer'} --topic t"
+    settings = "--command-property max.request.size=2000000000"
+    environ = {**os.environ, "PYKAFKA_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(["bash", "-c", f"{limited} {settings}"], env=environ, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "kafka-console-producer: out of memory: raise the limit (ulimit -v, or the container's)\n"
+    )
 
 
 def test_an_unforeseen_error_is_one_line_and_70_and_its_traceback_only_on_request() -> None:
@@ -115,7 +138,7 @@ def test_a_closed_stdout_or_stdin_is_no_error(environ: dict[str, str]) -> None:
     assert bash(environ, "kafka-topics --list <&-").stdout == "t\n"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_consumer_cleanly(environ: dict[str, str], number: signal.Signals, code: int) -> None:
     command = [str(SCRIPTS / "kafka-console-consumer"), "--topic", "t", "--from-beginning"]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -124,12 +147,70 @@ def test_a_signal_ends_a_consumer_cleanly(environ: dict[str, str], number: signa
         if line == "150000\n":
             break
     process.send_signal(number)
-    rest, err = process.communicate(timeout=10)
+    rest, err = process.communicate(timeout=60)
     assert (process.returncode, rest, err) == (code, "", "Processed a total of 150000 messages\n")
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets how long signals are one wish, and forgets those that came."""
+
+    def is_long(seconds: float) -> None:
+        monkeypatch.setattr(errors, "_MOMENT", seconds)
+        monkeypatch.setattr(errors._Wish, "at", float("-inf"))
+
+    return is_long
+
+
+ALL_ENDS = [(signal.SIGTERM, errors.Terminated), (signal.SIGINT, KeyboardInterrupt), (signal.SIGHUP, errors.HungUp)]
+
+
+@pytest.mark.parametrize(("number", "end"), ALL_ENDS)
+def test_a_signal_that_comes_twice_at_once_does_not_strike_the_end_that_it_asked_for(
+    number: signal.Signals, end: type[KeyboardInterrupt], moment: Callable[[float], None]
+) -> None:
+    """``timeout`` signals its command, and then the command's process group: of 40 consumers in a group 7 ended without
+    their count line, and without the commit.
+    """
+    before = signal.signal(number, main.raise_its_end)
+    try:
+        for seconds, is_struck in ((3600.0, False), (0.0, True)):
+            moment(seconds)
+            cleaned = False
+            with pytest.raises(end):
+                try:
+                    signal.raise_signal(number)
+                finally:
+                    signal.raise_signal(number)
+                    cleaned = True
+            assert cleaned is not is_struck
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_that_comes_twice_at_once_asks_for_a_tidy_end_once(moment: Callable[[float], None]) -> None:
+    asked = []
+    moment(3600.0)
+    with pytest.raises(errors.Terminated), Interrupts(lambda: asked.append("an end")) as interrupts:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked == ["an end"]
+        interrupts.end()
+    moment(0.0)
+    with pytest.raises(errors.Terminated), Interrupts(lambda: asked.append("an end")):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        asked.append("never")
+    assert asked == ["an end", "an end"]
 
 
 def test_a_program_that_is_told_to_ignore_sigterm_does(environ: dict[str, str]) -> None:
     script = f"trap '' TERM; {CONSUME} --timeout-ms 1500 > /dev/null 2>&1 & sleep 0.7; kill -TERM $!; wait $!; echo $?"
+    assert bash(environ, script).stdout == "0\n"
+
+
+def test_a_program_that_nohup_started_does_not_hear_of_its_terminal(environ: dict[str, str]) -> None:
+    script = f"trap '' HUP; {CONSUME} --timeout-ms 1500 > /dev/null 2>&1 & sleep 0.7; kill -HUP $!; wait $!; echo $?"
     assert bash(environ, script).stdout == "0\n"
 
 

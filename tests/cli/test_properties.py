@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_cli.java import json
 from pykafka_cli.java.properties import PropertiesError, load_properties, parse_properties
 from pykafka_cli.java.text import is_true
 from pykafka_cli.tool.properties import parse_key_values
@@ -86,3 +87,13 @@ def test_an_argument_is_split_at_its_first_equals_sign_and_the_last_one_wins() -
 def test_a_flag_is_on_if_it_says_true_in_any_case(value: str, expected: bool) -> None:
     assert is_true({"flag": value}, "flag") is expected
     assert is_true({}, "flag", default=True) is True
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
+def test_a_file_without_an_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was read until the memory was full, and SIGTERM was not heard meanwhile."""
+    with pytest.raises(PropertiesError, match="/dev/zero has more than 16 MiB"):
+        load_properties("/dev/zero")
+    monkeypatch.setattr(json, "_MOST", 1000)
+    with pytest.raises(OSError, match="File too large"):
+        json.read_text("/dev/zero")

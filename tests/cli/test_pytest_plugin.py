@@ -104,4 +104,4 @@ def test_reading_the_plugin_costs_no_run_more_than_pytest_does() -> None:
         "import pykafka_cli.pytest_plugin; print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["pykafka_cli", "pykafka_cli.later", "pykafka_cli.pytest_plugin"]
+    assert done.stdout.split() == ["pykafka_cli", "pykafka_cli.pytest_plugin"]

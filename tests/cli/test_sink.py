@@ -27,7 +27,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_what_was_read_is_written_when_it_is_interrupted(tmp_path: Path, number: int, code: int) -> None:
     """Three of four records are a batch. The fourth, read with them, waits for others when the signal comes."""
     data, database = str(tmp_path / "kafka"), str(tmp_path / "x.db")

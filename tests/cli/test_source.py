@@ -24,7 +24,7 @@ def made(path: Path) -> str:
 
 
 @pytest.mark.parametrize("how", [["--cursor", "id"], ["--changes"]], ids=["cursor", "changes"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_it_follows_until_it_is_interrupted(tmp_path: Path, how: list[str], number: int, code: int) -> None:
     data, database = str(tmp_path / "kafka"), made(tmp_path / "x.db")
     with open_cluster(data) as cluster, cluster.consumer() as consumer:

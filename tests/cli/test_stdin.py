@@ -122,6 +122,17 @@ def test_whether_more_is_waiting(pipe: tuple[int, int]) -> None:
     assert lines.at_line_start()
 
 
+def test_nobody_is_left_time_who_has_closed_the_pipe(pipe: tuple[int, int]) -> None:
+    lines = Lines(pipe[0], MIB, 1)
+    os.write(pipe[1], b"a\nb\n")
+    lines.wait_for_more()
+    lines.let_gather(0.001)  # what is there already is no reason to stop waiting, nor to wait longer
+    os.close(pipe[1])
+    lines.let_gather(10 * 60)
+    lines.wait_for_more()
+    assert [lines.read(), lines.read(), lines.read()] == [[b"a"], [b"b"], []]
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 def test_a_line_above_the_limit_is_told_and_skipped(pipe: tuple[int, int], end: bytes) -> None:
     lines = Lines(pipe[0], 10, 100)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from pykafka_cli.commands.topics import topics as command
 from pykafka_store.errors import UnknownTopicOrPartitionError
 from pykafka_store.model import ConfigEntry, PartitionDescription, TopicDescription, TopicListing
-from tests.support import apache
+from tests.support import apache, terminal
 from tests.support.apache_tools import Tools
 from tests.support.in_process import Done, run
 
@@ -713,14 +712,9 @@ def test_apache_kafkas_own_tool_prints_the_same(topics: Topics) -> None:
 
 def test_a_deletion_says_on_a_terminal_what_it_is_at_and_nothing_elsewhere(topics: Topics) -> None:
     topics.make("first", "second")
-    ours, theirs = os.openpty()
     tool = os.path.join(sysconfig.get_path("scripts"), "kafka-topics")
     command = [tool, "--data-dir", str(topics.directory), "--delete", "--topic"]
-    environ = {**os.environ, "COLUMNS": "60"}
-    done = subprocess.run([*command, "first"], env=environ, stdout=subprocess.PIPE, stderr=theirs)
-    os.close(theirs)
-    said = os.read(ours, 10_000).decode()
-    os.close(ours)
-    assert (done.returncode, done.stdout) == (0, b"")
-    assert said == f"\r{'kafka-topics: deleting first':<59}\r{'':<59}\r"
+    code, out, said = terminal.run([*command, "first"])
+    assert (code, out) == (0, b"")
+    assert said == terminal.line("kafka-topics: deleting first") + terminal.GONE
     assert topics("--delete", "--topic", "second") == Done("", "", 0)

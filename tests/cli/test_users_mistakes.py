@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from pykafka_cli.click_types import DURATION
 from pykafka_store.errors import InvalidConfigError, UnsupportedVersionError
 from pykafka_store.numbers import whole_number
 from pykafka_store.open import open_cluster
@@ -78,6 +82,44 @@ def test_a_number_of_any_length_is_a_mistake_of_the_users(tmp_path: Path, line: 
     done = run(f"kafka-{name}" if name not in {"wait", "brokers"} else name, *arguments, data_dir=tmp_path / "data")
     assert done.code in {0, 1, 2}
     assert "unexpected" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "kafka-console-producer --topic {}",
+        "kafka-console-consumer --topic {}",
+        "kafka-console-consumer --topic t --from-beginning --exit-at-end --formatter-property key.separator={}",
+        "kafka-configs --alter --entity-type groups --entity-name {} --add-config consumer.session.timeout.ms=50000",
+        "kafka-configs --alter --entity-type client-metrics --entity-name {} --add-config interval.ms=1000",
+        "kafka-client-metrics --alter --name {} --interval 1000",
+        "kafka-leader-election --election-type preferred --topic {} --partition 0",
+        "kafka-producer-perf-test --topic {} --num-records 1 --record-size 1 --throughput -1",
+        "kafka-consumer-perf-test --topic {} --num-records 1 --timeout 1",
+        "kafka-verifiable-producer --topic {} --max-messages 1",
+        "kafka-verifiable-consumer --topic {} --group-id g --max-messages 1",
+        "kafka-storage format -t {} -c /dev/null",
+        "wait --topic {} --timeout 1ms",
+        "expect --topic {} --values /dev/null --timeout 1ms",
+        "sink --topic {} x.db --exit-at-end",
+        "source x.db dishes --topic {} --changes --exit-at-end",
+        "source x.db {} --topic q --changes --exit-at-end",
+        "brokers add --log-dir {}",
+    ],
+)
+def test_a_word_that_is_no_text_is_a_mistake_of_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_cluster(tmp_path / "data").admin().create_topic("t")
+    with sqlite3.connect("x.db") as database:
+        database.execute("CREATE TABLE dishes (id INTEGER PRIMARY KEY, name TEXT)")
+    tool, *arguments = line.split()
+    name = os.fsdecode(b"a\xff")
+    done = run(tool, *(word.replace("{}", name) for word in arguments), data_dir=tmp_path / "data")
+    assert done.code in {0, 1}
+    assert "unexpected" not in done.stderr
+    assert sorted(os.listdir()) == ["data", "x.db"]  # nothing is made before it is refused
 
 
 @pytest.mark.parametrize("where", ["layout.version", "node.id"])
@@ -173,3 +215,16 @@ def test_a_partitioner_that_does_not_choose(tmp_path: Path, body: str, message: 
     assert done.returncode == 1
     assert message in done.stderr
     assert "unexpected" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", LONG, "40000d"])
+def test_a_time_that_no_clock_counts_to_is_a_long_one(text: str) -> None:
+    assert 36500 * 86400 == DURATION.convert(text, None, None) < threading.TIMEOUT_MAX
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_a_number_of_keys_that_is_never_met(tmp_path: Path, number: str) -> None:
+    made = ["--topic", "t", "--max-messages", "3"]
+    run("kafka-verifiable-producer", *made, "--repeating-keys", number, data_dir=tmp_path / "data")
+    read = ["--topic", "t", "--from-beginning", "--exit-at-end", "--formatter-property", "print.key=true"]
+    assert run("kafka-console-consumer", *read, data_dir=tmp_path / "data").stdout == "0\t0\n1\t1\n2\t2\n"

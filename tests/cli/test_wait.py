@@ -17,6 +17,7 @@ from pykafka_store.api import Cluster
 from pykafka_store.errors import StorageError
 from pykafka_store.model import INTERNAL_TOPICS, TopicPartition
 from pykafka_store.open import open_cluster
+from tests.support import terminal
 from tests.support.console import PATIENCE, Tool
 from tests.support.in_process import run
 
@@ -217,52 +218,30 @@ def test_options_that_make_no_sense(data: Path, words: str, told: str) -> None:
 
 def on_a_terminal(data: Path, *words: str) -> tuple[subprocess.Popen[bytes], int]:
     """A waiter whose stderr is a terminal, and the terminal's other end."""
-    ours, theirs = os.openpty()
     pykafka = os.path.join(sysconfig.get_path("scripts"), "pykafka")
-    environ = {**os.environ, "PYKAFKA_DATA_DIR": str(data), "COLUMNS": "60"}
-    process = subprocess.Popen([pykafka, "wait", *words, *LATE], env=environ, stdin=subprocess.DEVNULL, stderr=theirs)
-    os.close(theirs)
-    return process, ours
-
-
-def hear(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 1000)
-    except OSError:  # as Linux says that the other end is closed
-        return b""
-
-
-def hear_until(terminal: int, expected: bytes) -> bytes:
-    said = b""
-    while expected not in said:
-        more = hear(terminal)
-        assert more, said
-        said += more
-    return said
+    return terminal.start([pykafka, "wait", *words, *LATE], PYKAFKA_DATA_DIR=str(data))
 
 
 def test_progress_on_a_terminal_is_one_line_that_goes_away(cluster: Cluster, data: Path) -> None:
-    process, terminal = on_a_terminal(data, "--topic", "t", "--records", "4")
-    said = hear_until(terminal, b"topic t holds 3 of 4 records")
+    process, ours = on_a_terminal(data, "--topic", "t", "--records", "4")
+    terminal.hear_until(ours, "topic t holds 3 of 4 records")
     with cluster.producer() as producer:
         producer.send("t", [b"4"])
-    while more := hear(terminal):
-        said += more
-    os.close(terminal)
-    assert process.wait(PATIENCE) == 0
-    assert b"\n" not in said
-    assert said.endswith(b"\r" + b" " * 59 + b"\r")
+    said = terminal.hear_all(ours)
+    process.communicate()
+    assert process.returncode == 0
+    assert "\n" not in said
+    assert said.endswith(terminal.GONE)
 
 
 def test_ctrl_c_ends_it(cluster: Cluster, data: Path) -> None:
-    process, terminal = on_a_terminal(data, "--topic", "x")
-    said = hear_until(terminal, b"topic x does not exist")
+    process, ours = on_a_terminal(data, "--topic", "x")
+    terminal.hear_until(ours, "topic x does not exist")
     process.send_signal(signal.SIGINT)
-    while more := hear(terminal):
-        said += more
-    os.close(terminal)
-    assert process.wait(PATIENCE) == 130
-    assert said.endswith(b" \r")
+    said = terminal.hear_all(ours)
+    process.communicate()
+    assert process.returncode == 130
+    assert said.endswith(" \r")
 
 
 def test_a_topic_may_come_and_go_beside_it(data: Path) -> None:

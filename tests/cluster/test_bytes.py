@@ -80,7 +80,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         with open_cluster(broker.bootstrap) as cluster:
             for topic, configs in TOPICS.items():
                 cluster.admin().create_topic(topic, configs=configs)
-        plain = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0, "linger.ms": 1000})
+        plain = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0, "linger.ms": 60_000})
         for topic in TOPICS:
             if topic.startswith(("codec-", "stamped")):
                 fill(plain, topic)

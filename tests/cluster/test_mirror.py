@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -133,8 +133,15 @@ def test_killed_on_the_way_into_a_directory(broker: apache.Broker, cluster: Clus
     """Nothing is missing and nothing is there twice."""
     topic = fresh()
     cluster.admin().create_topic(topic, partitions=2, configs=KEPT)
-    for number in range(10):
-        fill(cluster, topic, number * 3000, (number + 1) * 3000, number % 2)
+    pieces = 0
+
+    def fill_more() -> None:
+        nonlocal pieces
+        for number in range(pieces, pieces + 10):
+            fill(cluster, topic, number * 3000, (number + 1) * 3000, number % 2)
+        pieces += 10
+
+    fill_more()
     chosen = random.Random()
     kills = 0
 
@@ -149,37 +156,56 @@ def test_killed_on_the_way_into_a_directory(broker: apache.Broker, cluster: Clus
             time.sleep(chosen.uniform(0, 0.05))
             process.kill()
             _, told = process.communicate()
-        if process.returncode == 0:
+        if process.returncode == 0 and kills:
             break
+        if process.returncode == 0:  # it was through before it was looked at
+            fill_more()
+            continue
         assert (process.returncode, told) == (-signal.SIGKILL, "")
         kills += 1
-    assert kills
     for partition in (0, 1):
         assert placed(directory, topic, partition) == there(cluster, topic, partition)
+
+
+def kill_two(arguments: Sequence[object], end: Callable[[], int], fill_more: Callable[[], None]) -> None:
+    """Two mirrors, each on its way. There is more to copy where one was through before that was seen."""
+    kills = 0
+    while kills < 2:
+        before = end()
+        with start(*arguments) as process:
+            until(lambda before=before, process=process: end() > before or process.poll() is not None)
+            process.kill()
+            _, told = process.communicate()
+        if process.returncode == 0:
+            fill_more()
+            continue
+        assert (process.returncode, told) == (-signal.SIGKILL, "")
+        kills += 1
 
 
 def test_killed_on_the_way_into_the_cluster(broker: apache.Broker, cluster: Cluster, directory: Path) -> None:
     """Nothing is missing and nothing out of order; records may be there twice. Groups are put where they were."""
     topic = fresh()
     where = TopicPartition(topic, 0)
+    filled = 0
     with open_cluster(directory) as opened:
         opened.admin().create_topic(topic, configs=KEPT)
-        for number in range(20):
-            fill(opened, topic, number * 3000, (number + 1) * 3000)
-        opened.admin().alter_group_offsets(topic, {where: 59_000})
+
+    def fill_more() -> None:
+        nonlocal filled
+        with open_cluster(directory) as opened:
+            for _ in range(20):
+                fill(opened, topic, filled, filled + 3000)
+                filled += 3000
+            opened.admin().alter_group_offsets(topic, {where: filled - 1000})
 
     def end() -> int:
         found = cluster.admin().list_offsets({where: OffsetAt.LATEST})[where]
         return found if isinstance(found, int) else 0
 
+    fill_more()
     arguments = ("--from", directory, "--to", broker.bootstrap, "--topic", topic, "--group", topic)
-    for _ in range(2):
-        before = end()
-        with start(*arguments) as process:
-            until(lambda before=before, process=process: end() > before or process.poll() is not None)
-            process.kill()
-            _, told = process.communicate()
-        assert (process.returncode, told) == (-signal.SIGKILL, "")
+    kill_two(arguments, end, fill_more)
     done = mirror(*arguments)
     assert (done.stderr, done.returncode) == ("", 0)
     theirs = records(directory, topic)
@@ -204,37 +230,37 @@ def test_killed_on_the_way_into_the_cluster_in_transactions(
     where = TopicPartition(topic, 0)
     with open_cluster(directory) as opened:
         opened.admin().create_topic(topic, configs=KEPT)
-        for number in range(20):
-            fill(opened, topic, number * 3000, (number + 1) * 3000)
+        filled = 0
+
+        def fill_more() -> None:
+            nonlocal filled
+            for _ in range(20):
+                fill(opened, topic, filled, filled + 3000)
+                filled += 3000
 
         def end() -> int:
             found = cluster.admin().list_offsets({where: OffsetAt.LATEST})[where]
             return found if isinstance(found, int) else 0
 
         arguments = ("--from", directory, "--to", broker.bootstrap, "--topic", topic, "--exactly-once")
-        for _ in range(2):
-            before = end()
-            with start(*arguments) as process:
-                until(lambda before=before, process=process: end() > before or process.poll() is not None)
-                process.kill()
-                _, told = process.communicate()
-            assert (process.returncode, told) == (-signal.SIGKILL, "")
+        fill_more()
+        kill_two(arguments, end, fill_more)
         with start(*arguments, "--follow") as process:
             until(lambda: there(cluster, topic)[-1:] == [(records(directory, topic)[-1], end() - 2)])
             # On another machine: it has other locks.
             other = {"XDG_STATE_HOME": str(tmp_path / "other")}
             done = run("pykafka", "mirror", *map(str, arguments), environ=other)
             assert (done.stdout, done.returncode) == (f"{topic}: 0 records of 1 partition copied, 0 bytes\n", 0)
-            fill(opened, topic, 60_000, 60_003)
+            fill(opened, topic, filled, filled + 3)
             _, told = process.communicate(timeout=PATIENCE)
             assert (process.returncode, told.count("\n")) == (1, 1), told
             assert "Fenced" in told
-        opened.admin().alter_group_offsets(topic, {where: 60_001})
+        opened.admin().alter_group_offsets(topic, {where: filled + 1})
     assert mirror(*arguments, "--group", topic).returncode == 0
     ours = there(cluster, topic)
     assert [record for record, _ in ours] == records(directory, topic)
     assert len(there(cluster, topic, level="read_uncommitted")) > len(ours)
-    assert cluster.admin().group_offsets(topic)[where].offset == ours[60_001][1]
+    assert cluster.admin().group_offsets(topic)[where].offset == ours[filled + 1][1]
 
 
 def test_transactions(broker: apache.Broker, cluster: Cluster, directory: Path) -> None:

@@ -244,7 +244,7 @@ def test_nobody_listens() -> None:
             producer.send("t", [b"x"])
         with pytest.raises(StoreError), cluster.consumer() as consumer:
             consumer.subscribe(["t"])
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # and not the minute that each would be given
 
 
 def test_what_can_not_be_interrupted_is_waited_for_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,11 +256,10 @@ def test_what_can_not_be_interrupted_is_waited_for_in_turns(monkeypatch: pytest.
 
         def silence(seconds: float) -> None:
             turns.append(seconds)
-            time.sleep(seconds)
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
         with pytest.raises(StoreError, match="Timed out"):
-            link.patiently(silence, 0.1)
+            link.patiently(silence, 60.0)
         assert turns[:3] == [0.01, 0.02, 0.04]
 
         def refusal(seconds: float) -> None:

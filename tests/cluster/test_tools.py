@@ -120,7 +120,7 @@ def test_nobody_listens(tmp_path: Path, tool: str, arguments: list[str], config_
     strict = {"PYKAFKA_STRICT_EXIT": "1"}
     done = run(tool, "--bootstrap-server", address, *arguments, config_option, str(config), input="x\n", environ=strict)
     assert done.returncode == 1
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30  # and not the minute that is given otherwise
     said = f"{address} did not answer within"
     assert said in done.stderr + done.stdout
     # One report; Kafka's tools print some on stdout and log them on stderr, with a stamp and a class.

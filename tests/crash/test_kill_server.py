@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pykafka_store.open import open_cluster
+from tests.support.apache import free_port
 from tests.support.console import values
 from tests.support.served import PATIENCE, Served
 
@@ -86,7 +87,7 @@ def test_no_acknowledged_record_is_lost_doubled_or_reordered(tmp_path: Path) -> 
         cluster.admin().create_topic("killed", partitions=PARTITIONS, configs={"segment.bytes": "1048576"})
     seed = int(os.environ.get("PYKAFKA_SEED", random.randrange(1 << 32)))
     chance = random.Random(seed)
-    server = Served(directory)
+    server = Served(directory, listen=f"127.0.0.1:{free_port()}")  # nobody else is given it while it restarts
     producers = [_Producing(server.address, number) for number in range(2)]
     try:
         for _ in range(ROUNDS):

@@ -18,7 +18,17 @@ from pykafka_cli.java import properties, re2_syntax, regex
 from pykafka_cli.java.time import TimeError, parse_date_time
 from pykafka_cli.tool.json_files import partition_of, versioned
 from pykafka_store.errors import StoreError
-from pykafka_store.format import checkpoint, compression, coordinator_records, index, names, snapshot, sqlite, state
+from pykafka_store.format import (
+    checkpoint,
+    compression,
+    coordinator_records,
+    index,
+    names,
+    snapshot,
+    sqlite,
+    state,
+    transaction_index,
+)
 from pykafka_store.format.batch import crc_of, decode_records, encode_batch, parse_header, split_batches
 from pykafka_store.format.varint import decode_varint
 from pykafka_store.settings.configs import validate
@@ -78,7 +88,7 @@ def indexes(data: bytes) -> None:
         pass
     for _ in index.time_entries(data, 5):
         pass
-    for _ in index.aborted_transactions(data):
+    for _ in transaction_index.aborted_transactions(data):
         pass
 
     def read_at(count: int, position: int) -> bytes:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE = 30.0
+DEADLINE = 60.0
 """Seconds that a condition is waited for, unless told otherwise: far more than any promise, for a busy machine."""
 
 

@@ -26,6 +26,7 @@ from pykafka_store.errors import (
     InvalidConfigError,
     InvalidGroupIdError,
     NoOffsetForPartitionError,
+    StorageError,
     UnknownMemberIdError,
     UnknownTopicOrPartitionError,
 )
@@ -106,7 +107,7 @@ def read(consumer: EmbeddedConsumer, count: int, *others: EmbeddedConsumer, seco
 
 
 def until_assigned(consumer: EmbeddedConsumer, *partitions: TopicPartition) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while consumer.assignment() != partitions:
         assert time.monotonic() < deadline, consumer.assignment()
         assert not consumer.poll(0.01)
@@ -462,7 +463,7 @@ def test_callbacks_tell_what_comes_and_goes_in_order(room: Room) -> None:
     first.subscribe(["t"])
     until_assigned(first, T0, T1)
     second.subscribe(["t"])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not two.told:
         assert time.monotonic() < deadline
         first.poll(0.01), second.poll(0.01)
@@ -494,6 +495,33 @@ def test_an_expired_consumer_is_told_that_it_lost_everything_and_goes_on(room: R
     room.expire(consumer)
     assert read(consumer, 4) == numbers(0, 4)  # nothing of it was committed
     assert events.told == [("assigned", "t-0 t-1"), ("lost", "t-0 t-1"), ("assigned", "t-0 t-1")]
+
+
+def test_a_consumer_of_a_group_waits_for_a_data_directory_that_went_away(room: Room) -> None:
+    room.admin.create_topic("t")
+    room.produce(2)
+    consumer = room.consumer(enable_auto_commit="false")
+    consumer.subscribe(["t"])
+    read(consumer, 2)
+    consumer.commit()
+    away = room.directory.with_name("away")
+    room.directory.rename(away)
+    consumer.seek(TopicPartition("t", 0), 0)
+    assert not consumer.poll(0.4)
+    assert not room.directory.exists()
+    away.rename(room.directory)
+    room.produce(2, first=2)
+    assert read(consumer, 2) == numbers(2, 4)
+
+
+def test_who_joins_where_the_data_directory_has_gone_is_told_so(room: Room) -> None:
+    room.admin.create_topic("t")
+    consumer, away = room.consumer(), room.directory.with_name("away")
+    room.directory.rename(away)
+    with pytest.raises(StorageError, match="data does not exist: is its disk mounted"):
+        consumer.subscribe(["t"])
+    assert not room.directory.exists()
+    away.rename(room.directory)
 
 
 def test_an_expired_consumer_that_closes_was_not_asked_to_give_up(room: Room) -> None:

@@ -485,6 +485,54 @@ def test_an_expired_member_loses_what_it_owned_and_joins_again(world: World) -> 
     assert len(watching.owned) == len(frozen.owned) == 1
 
 
+def test_a_member_whose_data_directory_is_away_makes_none_in_its_place_and_joins_again(world: World) -> None:
+    """Else it could not be moved back, or mounted over what is there: ``mv`` would put it inside of that."""
+    world.admin.create_topic("t", partitions=2)
+    member = world.member("t")
+    world.settle(member)
+    had, away = tuple(sorted(member.owned)), world.directory.with_name("away")
+    world.directory.rename(away)
+
+    assert not member.check_held()
+    world.clock.sleep(0.2)
+    assert member.look_at_group() == Change(lost=had)
+    for _ in range(3):
+        world.clock.sleep(0.2)
+        assert member.look_at_group() == Change()
+    assert not world.directory.exists()
+
+    away.rename(world.directory)
+    assert member.look_at_group() == Change()
+    world.settle(member)
+    assert tuple(sorted(member.owned)) == had
+
+
+def test_others_are_not_taken_for_dead_where_the_directory_goes_away_amid_a_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their leases can't be seen, nor can one's own: they have their partitions still when it is back."""
+    world.admin.create_topic("t", partitions=2)
+    first, second = world.member("t"), world.member("t")
+    world.settle(first, second)
+    theirs, away = tuple(second.owned), world.directory.with_name("away")
+    judged = first._watch.is_gone
+
+    def meanwhile(name: str, timeout: float, *, static: bool) -> bool:
+        if world.directory.exists():
+            world.directory.rename(away)
+        return judged(name, timeout, static=static)
+
+    monkeypatch.setattr(first._watch, "is_gone", meanwhile)
+    world.clock.sleep(0.2)
+    first.look_at_group()
+    away.rename(world.directory)
+    assert second.check_held()
+    assert not set(theirs) & set(first.owned)
+    monkeypatch.undo()
+    world.settle(first, second)
+    assert tuple(second.owned) == theirs
+
+
 def commit(
     world: World, member: Member, offsets: Mapping[TopicPartition, int], epochs: Mapping[TopicPartition, int]
 ) -> None:
@@ -564,6 +612,20 @@ def test_a_static_member_that_comes_back_in_time_finds_its_partitions(world: Wor
     assert owned(again) == had
     assert world.row() == before
     assert world.leases() == sorted([world.lease(other).name, world.lease(again).name])
+
+
+def test_a_static_member_that_comes_back_leaves_to_others_what_is_theirs_by_now(world: World) -> None:
+    """Nobody else could take it as long as it was away, and it does not know that it had it."""
+    world.admin.create_topic("t", partitions=2)
+    static = world.member("t", instance="one")
+    world.settle(static)
+    static.leave()
+    other = world.member("t")
+    world.settle(other)
+    assert owned(other) == ""
+    again = world.member("t", instance="one")
+    world.settle(other, again)
+    assert {owned(other), owned(again)} == {"t-0", "t-1"}
 
 
 def test_a_static_members_partitions_go_after_its_session_timeout(world: World) -> None:

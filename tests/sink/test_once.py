@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -341,3 +342,31 @@ def test_many_rows_in_many_batches(both: Lab) -> None:
         order = "rowid" if type(both) is Lab else "ctid"
         found = both.sql(f"SELECT n FROM t WHERE p = {partition} ORDER BY {order}")
         assert found == [(number,) for number in range(1000)]
+
+
+def test_a_disk_that_is_away_for_a_moment_is_waited_for_and_told_once(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The topic's only one: as by the console consumer. It was the end, where the group had just given a partition."""
+    lab.send({"n": 1})
+    disk, away = tmp_path / "kafka" / "brokers" / "0", tmp_path / "away"
+    disk.rename(away)
+    monkeypatch.setattr("pykafka_store.embedded.replication.reader.SETTLE_POLL", 0.0)
+    target = lab.target()
+    sink = Sink(lab.cluster, ["t"], target, "g", options=SinkOptions(), on_notice=lab.notices.append)
+    rounds = []
+
+    def stop() -> bool:
+        """Bring the disk back once the sink has found it away, and looked once more."""
+        rounds.append(sink.lag() if rounds else 0)
+        assert len(rounds) < 1000
+        if not disk.exists() and lab.notices and len(rounds) > 3:
+            away.rename(disk)
+        return bool(sink.report().messages)
+
+    assert sink.run(stop).messages == 1
+    target.close()
+    (told,) = lab.notices
+    assert "t-0" in told
+    assert told.endswith(": waiting for it")
+    assert lab.sql("SELECT n FROM t") == [(1,)]

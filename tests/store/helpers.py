@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from pykafka_store.embedded.catalog import Catalog, PartitionRow, ReplicaRow
+from pykafka_store.embedded.catalog import Catalog
+from pykafka_store.embedded.catalog_rows import PartitionRow, ReplicaRow
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.engine import Engine

@@ -265,12 +265,12 @@ def test_index_entries_of_kafka_are_packed_to_the_same_bytes_again() -> None:
         ends = {batch.header.last_offset: batch for batch in split_batches(log.read_bytes())}
         data = log.with_suffix(".index").read_bytes()
         found = list(offset_entries(data, base))
-        assert b"".join(pack_offset_entry(base, *entry) for entry in found) == data != b""
-        assert all(ends[offset].position == position for offset, position in found)
+        assert b"".join(pack_offset_entry(base, each.offset, each.position) for each in found) == data != b""
+        assert all(ends[each.offset].position == each.position for each in found)
         data = log.with_suffix(".timeindex").read_bytes()
         times = list(time_entries(data, base))
-        assert b"".join(pack_time_entry(base, *entry) for entry in times) == data != b""
-        assert all(ends[offset].header.max_timestamp == timestamp for timestamp, offset in times)
+        assert b"".join(pack_time_entry(base, each.timestamp, each.offset) for each in times) == data != b""
+        assert all(ends[each.offset].header.max_timestamp == each.timestamp for each in times)
 
 
 # ------------------------------------------------------------------------------------------------------- partitioner

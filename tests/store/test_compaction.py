@@ -27,7 +27,7 @@ from pykafka_store.embedded.replication.upkeep import Upkeep, upkeep_of
 from pykafka_store.errors import CorruptRecordError
 from pykafka_store.format.batch import EncodedBatch, encode_batch, parse_header
 from pykafka_store.format.cleaning import empty_batch, filtered_batch, scan_records
-from pykafka_store.format.index import ABORTED_ENTRY
+from pykafka_store.format.transaction_index import ABORTED_ENTRY
 from pykafka_store.model import OffsetAt, TopicPartition
 from pykafka_store.open import open_cluster
 from pykafka_store.settings.configs import TopicConfig
@@ -282,7 +282,25 @@ def test_what_is_young_is_left_alone() -> None:
     segments = [segment(0, 10), segment(10, 30), segment(20, 20), segment(30, 40)]
     for lag, now, expected in [(0, 0, 30), (10, 39, 10), (10, 40, 30), (10, 20, 10), (10, 19, 0), (1, 1, 0)]:
         config = TopicConfig.of({"min.compaction.lag.ms": str(lag)})
-        assert cleanable_until(segments, 0, config, now) == expected
+        assert cleanable_until(segments, 0, config, now, 40) == expected
+
+
+def test_what_is_not_stable_yet_is_left_alone() -> None:
+    segments = [segment(0, 10), segment(10, 30), segment(20, 20), segment(30, 40)]
+    for stable, expected in [(40, 30), (35, 30), (30, 30), (29, 20), (20, 20), (11, 10), (9, 0), (0, 0)]:
+        assert cleanable_until(segments, 0, TopicConfig.of({}), 0, stable) == expected
+
+
+def test_a_transaction_that_is_not_ended_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path, **SMALL).create()
+    for value in ("committed", "open"):
+        put(log, ("a", value))
+        seal(log)
+    at = "pykafka_store.embedded.log.compaction.first_open_transaction"
+    monkeypatch.setattr(at, lambda *_what: 1)
+    assert compact(log).records == 0
+    monkeypatch.setattr(at, lambda *_what: None)
+    assert compact(log).records > 0
 
 
 def test_small_neighbours_become_one_segment(tmp_path: Path) -> None:

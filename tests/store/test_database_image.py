@@ -79,7 +79,10 @@ def test_an_image_holds_what_sqlite_recovers(
                 connection.execute("ROLLBACK")
         file, wal = Path(path).read_bytes(), Path(f"{path}-wal").read_bytes()
         assert _of(image(file, wal)) == _rows(connection)
-    torn = wal[: cut % (len(wal) + 1)]
+    # What a checkpoint has copied is in the log for sure, which it syncs first: older pages over newer ones are no
+    # state that a crash leaves, and SQLite may refuse to read it.
+    is_copied = image(file, wal)[100:] == file[100:]
+    torn = wal if is_copied else wal[: cut % (len(wal) + 1)]
     for name, data in (("b.db", file), ("b.db-wal", torn)):
         (directory / name).write_bytes(data)
     found = image(file, torn)

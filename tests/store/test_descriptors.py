@@ -20,6 +20,7 @@ from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.errors import UnknownTopicOrPartitionError
 from pykafka_store.model import OffsetAt, TopicPartition
+from tests.support import descriptors
 
 PARTITIONS = 150
 LIMIT = 96
@@ -106,7 +107,7 @@ def test_locks_that_nobody_holds_are_closed_and_those_that_are_held_are_not(
     (tmp_path / "locks").mkdir()
     locks = Locks(str(tmp_path / "locks"), Disk(), Clock())
     others = Locks(str(tmp_path / "locks"), Disk(), Clock())
-    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    before = descriptors.open_below(tmp_path) if descriptors.OURS.exists() else None
     assert locks.keep("mine")
     with locks.cluster():
         for number in range(50):
@@ -116,7 +117,7 @@ def test_locks_that_nobody_holds_are_closed_and_those_that_are_held_are_not(
                 assert not others.keep(f"topic-{number}")
         others.close()
         if before is not None:
-            assert len(os.listdir("/proc/self/fd")) <= before + 6
+            assert descriptors.open_below(tmp_path) <= before + 6
     locks.close()
 
 

@@ -235,3 +235,20 @@ def test_one_full_disk_of_three_is_left_behind_until_it_has_room(place: Place, f
         assert set(described.partitions[0].isr) == {0, 1, 2}
     assert "no problems" in place.done("doctor")
     assert place.read("--from-beginning") == [*known, *lines]
+
+
+def test_a_lack_of_inodes_is_told_as_that(tmp_path: Path) -> None:
+    """It was told that all bytes were free."""
+    path = tmp_path / "few"
+    path.mkdir()
+    _mounted("mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=32", "tmpfs", str(path))
+    try:
+        with EmbeddedCluster(str(path / "data")) as cluster:
+            text = r"\(\d+ of 32 inodes are free: it has no room for more files\): make room"
+            with pytest.raises(NoSpaceError, match=text):
+                for number in range(32):
+                    cluster.admin().create_topic(f"t{number}")
+            cluster.admin().delete_topic("t0")
+            cluster.admin().create_topic("again")
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)

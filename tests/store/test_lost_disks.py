@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.partitions import hosted
@@ -127,6 +128,43 @@ def test_a_disk_that_goes_while_a_replica_comes_back_takes_nothing_from_it(
     assert lost_at > 40
 
 
+class Hasty(Clock):
+    """Seconds pass from one look at it to the next, so that whatever is looked for ever so often is looked for."""
+
+    def __init__(self) -> None:
+        self._seconds = count(step=10)
+
+    def monotonic(self) -> float:
+        return next(self._seconds)
+
+
+@pytest.mark.parametrize("verbs_away", [1, 2, 5])
+def test_a_reader_waits_for_the_only_disk_there_is(tmp_path: Path, verbs_away: int) -> None:
+    """A directory that was away for a moment was taken for that of a topic that was deleted, and the reader ended."""
+    directory = str(tmp_path / "d")
+    sent = [b"%d" % number * 40 for number in range(6)]
+    with EmbeddedCluster(directory) as cluster:
+        cluster.admin().create_topic("t", configs={"internal.segment.bytes": "200"})
+        with cluster.producer(AT_ONCE) as producer:
+            for value in sent:
+                producer.send("t", [value])
+    for lost_at in count():
+        disk = LosesOne(tmp_path / "d" / "brokers" / "0")
+        with EmbeddedCluster(directory, disk=disk, clock=Hasty()) as cluster, cluster.consumer() as consumer:
+            consumer.assign({T: OffsetAt.EARLIEST})
+            found: list[bytes | None] = []
+            disk.begin(lost_at, verbs_away)
+            for _ in range(20):
+                found += [value for run in consumer.poll(timeout=0, max_records=1) for value in run.values]
+            verbs = disk.end()
+            for _ in range(20):
+                found += [value for run in consumer.poll(timeout=0, max_records=1) for value in run.values]
+            assert found == sent, lost_at
+        if verbs <= lost_at:
+            break
+    assert lost_at > 20
+
+
 @pytest.mark.parametrize("verbs_away", [1, 2])
 def test_a_disk_that_goes_under_an_append_does_not_bring_back_what_was_deleted(tmp_path: Path, verbs_away: int) -> None:
     """A state that could not be seen for a moment was taken for a lost one, and only it knows where the log starts."""
@@ -158,6 +196,24 @@ def test_a_disk_that_goes_under_an_append_does_not_bring_back_what_was_deleted(t
         if verbs <= lost_at:
             break
     assert lost_at > 5
+
+
+def test_a_disk_that_goes_under_a_roll_is_told_in_words(tmp_path: Path) -> None:
+    """Who looks for a file or lists a directory learns of it by an OSError, whose text is the system's."""
+    told: list[str] = []
+    for lost_at in count():
+        three = Three(tmp_path / str(lost_at), internal_segment_bytes="200")
+        three.send(b"a" * 100)
+        three.close()
+        disk = LosesOne(tmp_path / str(lost_at) / "d" / "brokers" / "1")
+        with EmbeddedCluster(three.directory, disk=disk) as cluster:
+            with cluster.producer(AT_ONCE, on_notice=told.append) as producer:
+                disk.begin(lost_at, 1000)
+                producer.send("t", [b"b" * 100], partitions=0)
+            if disk.end() <= lost_at:
+                break
+    assert len(told) > 5
+    assert all("Errno" not in line for line in told), told
 
 
 def test_a_disk_that_goes_under_compaction_leaves_no_segment_whose_records_are_in_another(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pykafka_store.errors import InvalidRequestError, StoreError, UnsupportedVer
 from pykafka_store.features import METADATA_VERSION, SUPPORTED, FeatureUpdate, UpgradeType, metadata_version
 from pykafka_store.format.batch import split_batches
 from pykafka_store.format.snapshot import snapshot_entries
-from pykafka_store.model import TopicPartition
+from pykafka_store.model import OffsetAt, TopicPartition
 from pykafka_store.transactions import ProducerState
 
 THEIRS = Path(__file__).resolve().parents[1] / "data" / "segments" / "tx-0"
@@ -112,3 +112,28 @@ def test_levels_are_changed_all_or_none_and_stay(tmp_path: Path) -> None:
 def test_versions_of_the_metadata_by_name(text: str, found: tuple[str, int] | None) -> None:
     """As Apache's kafka-features version-mapping takes and refuses them."""
     assert metadata_version(text) == found
+
+
+def test_the_newest_record_is_one_that_is_there(tmp_path: Path) -> None:
+    """KIP-734. It was answered by nothing where the newest of all was deleted, or was a mark of a transaction."""
+    newest = {HERE: OffsetAt.MAX_TIMESTAMP}
+    with opened(tmp_path / "broker") as cluster:
+        (found,) = cluster.admin().list_offsets(newest).values()
+        assert isinstance(found, int)
+        with cluster.consumer() as consumer:
+            consumer.assign({HERE: OffsetAt.EARLIEST})
+            stamps = {
+                offset: stamp
+                for run in consumer.poll()
+                for offset, stamp in zip(run.offsets, run.timestamps, strict=True)
+            }
+        assert stamps[found] == max(stamps.values())
+    with EmbeddedCluster(str(tmp_path / "ours")) as cluster:
+        cluster.admin().create_topic("tx", configs={"retention.ms": "-1"})
+        with cluster.producer() as producer:
+            producer.send("tx", [b"", b"", b"", b""], timestamps=[5000, 1000, 3000, 2000])
+        assert cluster.admin().list_offsets(newest) == {HERE: 0}
+        cluster.admin().delete_records({HERE: 1})
+        assert cluster.admin().list_offsets(newest) == {HERE: 2}
+        cluster.admin().delete_records({HERE: 4})
+        assert cluster.admin().list_offsets(newest) == {HERE: -1}

@@ -17,8 +17,10 @@ import pytest
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.layout import RESERVE_FILE
+from pykafka_store.embedded.partitions import hosted
+from pykafka_store.embedded.replication.upkeep import upkeep_of
 from pykafka_store.embedded.reserve import RESERVE
-from pykafka_store.errors import InvalidReplicaAssignmentError, StorageError, StoreError
+from pykafka_store.errors import InvalidReplicaAssignmentError, NotEnoughReplicasError, StorageError, StoreError
 from pykafka_store.format.state import FILE_NAME, pack_state, parse_state
 from pykafka_store.model import ConfigResource, TopicPartition
 from tests.store.helpers import AT_ONCE
@@ -577,22 +579,27 @@ def test_an_index_that_was_copied_while_a_roll_was_taken_back_is_copied_again_by
     three.close()
 
 
-@pytest.mark.parametrize("how", ["delete_records", "retention"])
+@pytest.mark.parametrize("how", ["delete_records", "retention", "a follower's retention"])
 def test_where_a_log_starts_never_goes_back_whoever_dies_and_whoever_leads_next(tmp_path: Path, how: str) -> None:
-    """Found by the storm (seed 306): killed between two replicas, then the leader's disk was gone."""
+    """Found by the storm (seed 306): killed between two replicas, then the leader's disk was gone. And once more (seed
+    1201): a clock that had been put forward since the leader's pass had a follower's find more to take.
+    """
     for kill_at in range(8):  # in the first three the starts are raised, then files go
         (place := tmp_path / str(kill_at)).mkdir()
         three = Three(place, internal_segment_bytes="200", file_delete_delay_ms="0")
         for number in range(6):
             three.send(b"%d" % number * 50)
-        if how == "retention":
+        if how != "delete_records":
             three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"retention.bytes": "300"})
         disk = DyingDisk(kill_at)
         with suppress(Killed), EmbeddedCluster(three.directory, disk=disk) as cluster:
             if how == "retention":
                 cluster.maintain()
-            else:
+            elif how == "delete_records":
                 cluster.admin().delete_records({T: 4})
+            else:
+                followers = upkeep_of(hosted(cluster.engine, T))[1:]
+                assert [follower.run().removed.segments for follower in followers] == [4, 4]
         seen = three.state(0).log_start_offset
         for leader in (1, 2):
             three.broker(leader - 1).rename(place / f"away-{leader}")
@@ -602,3 +609,107 @@ def test_where_a_log_starts_never_goes_back_whoever_dies_and_whoever_leads_next(
             seen = three.state(leader).log_start_offset
         three.close()
     assert seen >= 3
+
+
+@pytest.mark.parametrize("how", ["delete_records", "retention"])
+@pytest.mark.parametrize("away", [True, False], ids=["away", "stopped"])
+def test_what_was_deleted_does_not_come_back_with_an_eligible_leader(tmp_path: Path, how: str, away: bool) -> None:
+    """One that is out of sync has all that was shown when it left, and where the log starts was told to the others."""
+    three = Three(tmp_path, min_insync_replicas="3", internal_segment_bytes="200", file_delete_delay_ms="0")
+    for number in range(6):
+        three.send(b"%d" % number * 50)
+    gone = three.broker(2).with_name("away")
+    if away:
+        three.broker(2).rename(gone)
+    else:
+        three.cluster.stop_broker(2)
+    assert isinstance(three.refused(b"x"), NotEnoughReplicasError)
+    assert three.row().elr == (2,)
+    if how == "delete_records":
+        three.admin.delete_records({T: 4})
+    else:
+        three.admin.incremental_alter_configs(ConfigResource("topic", "t"), {"retention.bytes": "300"})
+        three.cluster.maintain()
+    start = three.state(0).log_start_offset
+    assert start >= 3
+    assert three.read() == three.sent[start:]
+
+    for broker in (0, 1):
+        three.broker(broker).rename(tmp_path / f"gone-{broker}")
+    assert three.row().leader is None
+    if away:
+        gone.rename(three.broker(2))
+    else:
+        three.cluster.start_broker(2)
+    assert three.row().leader == 2
+    assert three.read() == three.sent[start:]
+    for broker in (0, 1):
+        (tmp_path / f"gone-{broker}").rename(three.broker(broker))
+    three.admin.delete_topic("t")
+    assert three.cluster.engine.catalog.configs("log start") == {}
+    three.close()
+
+
+def test_what_was_shown_is_shown_by_whoever_leads_next_though_too_few_are_in_sync(tmp_path: Path) -> None:
+    """The high watermark was raised at the leader alone where a replica came back into sync, and where one took over:
+    the follower that led next went back to its own, for as long as min.insync.replicas was not met.
+    """
+    three = Three(tmp_path, min_insync_replicas="2")
+    three.send(b"a")
+    three.cluster.stop_broker(2)
+    away = three.broker(1).with_name("away")
+    three.broker(1).rename(away)
+    with three.cluster.producer({**AT_ONCE, "acks": "1"}) as producer:
+        producer.send("t", [b"b"], partitions=0)
+    assert (three.row().isr, three.read()) == ((0,), [b"a"])
+    away.rename(three.broker(1))
+    three.cluster.maintain()
+    assert (three.row().isr, three.read()) == ((0, 1), [b"a", b"b"])
+    three.cluster.stop_broker(0)
+    assert (three.row().leader, three.row().isr, three.read()) == (1, (1,), [b"a", b"b"])
+    three.close()
+
+
+@pytest.mark.parametrize("leader", ["same", "another"])
+def test_a_kill_amid_the_showing_takes_nothing_back(tmp_path: Path, leader: str) -> None:
+    """The followers are told before the leader is, as whoever takes over may be the only one in sync."""
+    for kill_at in range(6):
+        (place := tmp_path / str(kill_at)).mkdir()
+        three = Three(place, min_insync_replicas="2")
+        three.send(b"a", b"b")
+        logs = [three.replica(broker) for broker in range(3)]
+        for log in logs:  # killed before the records were shown
+            (log / FILE_NAME).write_bytes(
+                pack_state(parse_state((log / FILE_NAME).read_bytes())._replace(high_watermark=0))
+            )
+        three.close()
+        if leader == "another":
+            logs[0].parent.rename(place / "gone")
+        with suppress(Killed), EmbeddedCluster(three.directory, disk=DyingDisk(kill_at)) as cluster:
+            cluster.maintain()
+        leads = 0 if leader == "same" else 1
+        seen = parse_state((logs[leads] / FILE_NAME).read_bytes()).high_watermark
+        for lost in {leads, 2} if leader == "same" else {leads}:
+            logs[lost].parent.rename(place / f"lost-{lost}")
+        with EmbeddedCluster(three.directory) as cluster:
+            cluster.admin().describe_topics(["t"])
+        assert len(read(three.directory)) >= seen, kill_at
+
+
+def test_compaction_takes_nothing_away_for_a_record_that_is_not_shown(tmp_path: Path) -> None:
+    """A value went that everybody had seen, for a newer one that ``acks=1`` appended while too few were in sync: nobody
+    sees that one, and it goes with its leader where another leads next. Source: LogCleanerManager#cleanableOffsets.
+    """
+    small = {"internal_segment_bytes": "150", "min_cleanable_dirty_ratio": "0", "cleanup_policy": "compact"}
+    three = Three(tmp_path, min_insync_replicas="3", **small)
+    three.producer.send("t", [b"seen"], keys=[b"k"], partitions=0)
+    three.cluster.stop_broker(2)
+    with three.cluster.producer({**AT_ONCE, "acks": "1"}) as producer:
+        for number in range(4):
+            producer.send("t", [b"%d" % number * 50], keys=[b"k"], partitions=0)
+    three.cluster.maintain()
+    assert three.read() == [b"seen"]
+    three.cluster.start_broker(2)
+    three.cluster.maintain()
+    assert three.read() == [b"2" * 50, b"3" * 50]  # the last is in the active segment
+    three.close()

@@ -40,6 +40,7 @@ from pykafka_store.format.state import PublishedState, pack_state, parse_state
 from pykafka_store.model import ElectionType, OffsetAt, PartitionDescription, SendFailure, TopicPartition
 from pykafka_store.open import format_data_directory
 from tests.store.helpers import AT_ONCE, of_another_boot
+from tests.support import descriptors
 from tests.support.faulty_disk import FaultyDisk
 
 T = TopicPartition("t", 0)
@@ -296,13 +297,13 @@ def test_a_disk_that_is_full_read_only_or_unmounted_is_left_behind(tmp_path: Pat
 
 def test_descriptors_do_not_pile_up_over_fail_overs(three: Three) -> None:
     three.send(b"0")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors.open_below(three.directory)
     for number in range(6):
         back = _renamed(three, number % 3)
         three.send(b"%d" % number)
         back()
         three.cluster.maintain()
-    assert len(os.listdir("/proc/self/fd")) <= before + 3
+    assert descriptors.open_below(three.directory) <= before + 3
 
 
 # -------------------------------------------------------------------------------------------------- min.insync.replicas

@@ -16,7 +16,8 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 
 /**
  * A member of the mixed group: says in a file what it was given and has read, commits what it has said, until the file
- * `stop` is there. Arguments: the bootstrap address, the group's protocol, the file, the file whose being there ends it.
+ * `stop` is there. Arguments: the bootstrap address, `consumer` for KIP-848 or what classic members assign by, the file,
+ * the file whose being there ends it.
  */
 public class Member implements ConsumerRebalanceListener {
     private final KafkaConsumer<String, String> consumer;
@@ -25,11 +26,13 @@ public class Member implements ConsumerRebalanceListener {
 
     public static void main(String[] arguments) throws Exception {
         Map<String, Object> settings = new HashMap<>(Map.of("bootstrap.servers", arguments[0], "group.id", "mixed",
-            "group.protocol", arguments[1], "auto.offset.reset", "earliest", "enable.auto.commit", false,
+            "group.protocol", arguments[1].equals("consumer") ? "consumer" : "classic", "auto.offset.reset", "earliest", "enable.auto.commit", false,
             "max.poll.records", 50));
-        if (arguments[1].equals("classic"))
+        if (!arguments[1].equals("consumer")) {
+            Class<?> strategy = arguments[1].equals("range") ? RangeAssignor.class : CooperativeStickyAssignor.class;
             settings.putAll(Map.of("session.timeout.ms", 6000, "heartbeat.interval.ms", 500,
-                "partition.assignment.strategy", RangeAssignor.class.getName()));
+                "partition.assignment.strategy", strategy.getName()));
+        }
         new Member(settings, arguments[2]).run(Path.of(arguments[3]));
         Runtime.getRuntime().halt(0);
     }

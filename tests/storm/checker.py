@@ -9,8 +9,9 @@ any.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tests.storm.records import Name, name_of
@@ -154,10 +155,13 @@ class Checker:
         shown, and shows no more while there are fewer replicas in sync than min.insync.replicas (KIP-966).
         """
         latest: dict[tuple[str, str], int] = {}
+        leaders: dict[str, deque[object]] = defaultdict(partial(deque, maxlen=4))
+        """Who led a partition lately, for whoever has to find out why: leader, epoch, in sync, eligible."""
 
         def forwards(kind: str, where: str, at: int, who: str) -> None:
             before = latest.get((kind, where), 0)
-            self._require(at >= before, f"backwards: {kind} of {where} was {before}, then {at} ({who})")
+            led = f"; led by {[*leaders[where]]}" if leaders[where] else ""
+            self._require(at >= before, f"backwards: {kind} of {where} was {before}, then {at} ({who}{led})")
             latest[kind, where] = at
 
         for event in self._events:
@@ -167,6 +171,10 @@ class Checker:
                     latest["end", where] = max(end, latest.get(("end", where), 0))
                     self._require(start <= end, f"backwards: {where} from {start} to {end}")
                     self.counts["looks"] += 1
+            elif event.what == "led":
+                for where, led in event.words[0].items():
+                    if not leaders[where] or leaders[where][-1] != led:
+                        leaders[where].append(led)
             elif event.what == "committed":
                 group, found = event.words
                 for where, offset in found.items():

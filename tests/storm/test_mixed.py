@@ -16,7 +16,10 @@ SEED = 2
 @pytest.mark.apache
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_members_of_all_kinds_share_a_group(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    found, done = storm(SECONDS, SEED, tmp_path)
+@pytest.mark.parametrize("kind", ["mixed", "cooperative"])
+def test_members_of_all_kinds_share_a_group(
+    tmp_path: Path, record_property: Callable[[str, object], None], kind: str
+) -> None:
+    found, done = storm(SECONDS, SEED, tmp_path, kind)
     assert found == []
-    record_property("figure", f"mixed storm: {done}")
+    record_property("figure", f"storm of {kind} members: {done}")

@@ -25,7 +25,7 @@ from pykafka_store.model import ConfigResource, Delivery, OffsetAt, Records, Sen
 from tests.crash.forks import Said, serve
 from tests.storm.faults import Faults, arm
 from tests.storm.records import Name, name_of, value_of
-from tests.support.signals import take_sigint_back
+from tests.support.signals import take_signals_back
 
 STEADY = ("steady-one", "steady-three")
 """Topics that nothing is ever taken from."""
@@ -214,7 +214,9 @@ def member(*where: object) -> None:
 
 
 def observer(*where: object) -> None:
-    """Says ``offsets {partition: [first, end]}`` and ``committed group {partition: offset}``, again and again."""
+    """Says ``offsets {partition: [first, end]}``, ``led {partition: [leader, epoch, in sync, eligible]}`` and
+    ``committed group {partition: offset}``, again and again.
+    """
     *common, groups = where
     worker = Worker("observer", *common)  # type: ignore[arg-type]
     assert isinstance(groups, list)
@@ -231,6 +233,12 @@ def observer(*where: object) -> None:
                 name: span for name, span in found.items() if not any(isinstance(each, Exception) for each in span)
             }
             worker.say("offsets", known)
+            led = {
+                f"{topic.name}-{each.partition}": [each.leader, each.leader_epoch, each.isr, each.elr]
+                for topic in admin.describe_topics(TOPICS)
+                for each in topic.partitions
+            }
+            worker.say("led", led)
             for group in groups:
                 committed = admin.group_offsets(group)
                 worker.say("committed", group, {str(each): at.offset for each, at in committed.items()})
@@ -300,7 +308,7 @@ def maker(*where: object) -> None:
 
 def tool(directory: str, number: int, seed: int, faults: list[int], words: list[str], stdin: str) -> None:
     """One of the command line's tools, ending as it ends. ``stdin`` is a file's name."""
-    take_sigint_back()
+    take_signals_back()
     worker = Worker("tool", directory, number, seed, faults)
     worker.say("tool", words)
     out, err = worker.place.output(number)

@@ -19,6 +19,7 @@ import functools
 import hashlib
 import io
 import os
+import random
 import re
 import shutil
 import signal
@@ -291,10 +292,16 @@ def start(
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nothing listens on, nor will until it is asked for by its number.
+
+    It is below those that systems give to whoever asks for any port: as one of these, it would be another test's by the
+    time that a broker is formatted, started and binds it.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)  # pytest-randomly seeds all workers' ``random`` alike
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class ResolveError(Exception):

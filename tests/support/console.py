@@ -19,7 +19,7 @@ from pykafka_store.model import OffsetAt, Records, TopicPartition
 from pykafka_store.open import open_cluster
 from tests.support.in_process import NOW, Done, FakeClusterEnv
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a test that waits for something gives up."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from pykafka_cli.env import Env
 from pykafka_store.api import Cluster
 
 NOW = 1_700_000_000.25
+NOWHERE = Path("/dev/null/no-data-directory")
 
 
 class Done(NamedTuple):
@@ -41,14 +43,16 @@ def run(
     cluster: Cluster | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run ``tool`` over a data directory, or over a cluster that a test made up. The clock stands still."""
+    """Run ``tool`` over a data directory, over a cluster that a test made up, or over none, where a directory can't be
+    made either. The clock stands still.
+    """
     streams = io.BytesIO(), io.BytesIO(), io.StringIO()
     world = FakeClusterEnv if cluster is not None else Env
     env = world(
         stdin=streams[0],
         stdout=streams[1],
         stderr=streams[2],
-        environ={"PYKAFKA_DATA_DIR": str(data_dir), **(environ or {})},
+        environ={"PYKAFKA_DATA_DIR": os.fspath(data_dir or NOWHERE), **(environ or {})},
         clock=lambda: NOW,
     )
     if isinstance(env, FakeClusterEnv) and cluster is not None:

@@ -46,6 +46,10 @@ class Served:
         """End it with a signal: its exit code, and what it told on stderr."""
         if self.process.poll() is None:
             self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """When it ends: its exit code, and what it told on stderr."""
         _, told = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, told.decode()
 

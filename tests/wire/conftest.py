@@ -1,4 +1,4 @@
-"""A server for the tests of one client."""
+"""A server for the tests of one client; and what answers requests, without one, for the tests of answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.requests import World
 from tests.support.served import Served
 
 
@@ -18,3 +19,10 @@ def served(tmp_path: Path) -> Iterator[Served]:
         code, told = server.stop()
         assert "unexpected" not in told, told
         assert code == 143, (code, told)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path / "data")
+    yield made
+    made.close()

@@ -11,6 +11,7 @@ import pytest
 
 from pykafka_store.open import open_cluster, open_data_directory
 from pykafka_store.settings.static_configs import static_settings
+from pykafka_store.wire.protocol import pack_assignment
 from tests.support.frames import ask, connect, receive, send
 from tests.support.ready import has_come
 from tests.support.served import PATIENCE, Served
@@ -27,10 +28,9 @@ class Consumer:
     """A consumer with one connection, which speaks of the group ``tellers`` and the topic ``told``."""
 
     def __init__(self, address: str, name: str) -> None:
-        """The first by name is given the first partition."""
         self.name = name
         self.client: socket.socket = connect(address)
-        self.generation, self.member = -1, ""
+        self.generation, self.member, self.leads = -1, "", False
 
     def begin_to_join(self, session: int = 30_000) -> None:
         subscription = struct.pack(">hi", 0, 1) + text("told") + struct.pack(">i", 0)
@@ -54,10 +54,16 @@ class Consumer:
             names.append(answer[at + 2 : at + 2 + size].decode())
             at += 2 + size
         self.member = names[2]
+        (members,) = struct.unpack_from(">i", answer, at)
+        assert error or (members > 0) == (self.member == names[1])
+        self.leads = members > 0
 
     def sync(self) -> bytes:
-        """Its assignment."""
-        body = text("tellers") + struct.pack(">i", self.generation) + text(self.member) + struct.pack(">i", 0)
+        """Its assignment: who leads takes all."""
+        body = text("tellers") + struct.pack(">i", self.generation) + text(self.member)
+        share = pack_assignment([("told", 0)])
+        mine = struct.pack(">i", 1) + text(self.member) + struct.pack(">i", len(share)) + share
+        body += mine if self.leads else struct.pack(">i", 0)
         answer = ask(self.client, SYNC_GROUP, 0, body)
         assert answer is not None and struct.unpack_from(">h", answer) == (0,)
         return answer[6:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 
@@ -80,12 +81,19 @@ def test_what_was_appended_between_two_polls_is_in_the_second(served: Served, po
 
 
 def test_what_is_appended_while_it_waits_again_ends_the_wait(served: Served, poller: Poller) -> None:
-    for _ in range(2):
+    rounds = 0
+    while rounds < 2:
         assert poller.poll(1000) == (EMPTY, 0)
+        asked = time.monotonic()
         poller.send(poller.ask(1000))  # if it were not woken, it would be answered with what was remembered
         assert produce(served.directory, "one\n", "--topic", "polled").code == 0
+        in_time = time.monotonic() - asked < 1  # else this machine stood still, and the wait may have been over
         error, size = poller.hear()
-        assert error == 0 and size > 0
+        if size or in_time:
+            assert error == 0 and size > 0
+            rounds += 1
+        else:
+            assert poller.poll(60_000)[1] > 0
         poller.at += 1
 
 

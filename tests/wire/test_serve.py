@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import struct
@@ -15,8 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store.model import TopicPartition
+from pykafka_store.open import open_cluster
+from pykafka_store.wire.doors import SEND_BUFFER, listen_on
 from tests.support.console import produce, values
+from tests.support.frames import ask, connect
 from tests.support.served import PATIENCE, Served
+
+JOIN_GROUP, API_VERSIONS = 11, 18
 
 
 def _run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -28,7 +35,7 @@ def _run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_in_good_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with Served(tmp_path / "data") as server:
         assert server.stop(number) == (code, "")
@@ -219,3 +226,31 @@ def test_what_is_written_beside_it_and_without_it_is_one_log(tmp_path: Path) -> 
         server.stop()
     assert produce(directory, "after\n", "--topic", "log").code == 0
     assert values(directory, "log") == [b"before", b"through it", b"beside it", b"after"]
+
+
+def test_a_client_is_sent_to_by_as_large_a_buffer_as_a_broker_has() -> None:
+    with listen_on("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as client:
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+        with accepted, socket.socket() as asked:
+            asked.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            sizes = [each.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) for each in (accepted, asked, client)]
+    assert sizes[0] == sizes[1] != sizes[2]
+
+
+def test_it_ends_where_its_directory_was_removed_and_made_anew(tmp_path: Path) -> None:
+    """It would go on to acknowledge what nobody finds."""
+    with Served(tmp_path / "data") as server, connect(server.address) as client:
+        joining = struct.pack(">h1sih", 1, b"g", 30_000, 0) + struct.pack(">h8si", 8, b"consumer", 1)
+        subscription = struct.pack(">hii", 0, 0, 0)
+        joining += struct.pack(">h5si", 5, b"range", len(subscription)) + subscription
+        answer = ask(client, JOIN_GROUP, 0, joining)
+        assert answer is not None and struct.unpack_from(">h", answer) == (0,)
+        shutil.rmtree(tmp_path / "data")
+        with open_cluster(tmp_path / "data") as cluster:
+            cluster.admin().create_topic("anew")
+            cluster.admin().alter_group_offsets("g", {TopicPartition("anew", 0): 0})
+        assert ask(client, API_VERSIONS, 0) is None
+        code, told = server.ended()
+    assert code == 1
+    assert told.count("\n") == 1 and "its directory was made anew" in told

@@ -22,7 +22,10 @@ def served_with(directory: Path, *lines: str) -> Served:
     """A server of a directory that was formatted with a server.properties of these lines."""
     file = directory.with_suffix(".properties")
     file.write_text("\n".join(("process.roles=broker,controller", "node.id=0", f"log.dirs={directory}", *lines)))
-    assert run("kafka-storage", "format", "--standalone", "-t", "x" * 22, "-c", os.fspath(file)).code == 0
+    formatted = run(
+        "kafka-storage", "format", "--standalone", "-t", "x" * 22, "-c", os.fspath(file), data_dir=directory
+    )
+    assert formatted.code == 0
     return Served(directory)
 
 

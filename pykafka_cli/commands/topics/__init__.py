@@ -15,7 +15,6 @@ from pykafka_cli.commands.topics.actions import PARTITION_REPORTS, changes_by_zo
 from pykafka_cli.env import Env
 from pykafka_cli.errors import CommandFailure, Refusal, UsageProblem
 from pykafka_cli.output.forms import show
-from pykafka_cli.output.kafka_log import log_line
 from pykafka_cli.tool.frame import (
     check_output,
     command_config_option,
@@ -30,7 +29,6 @@ from pykafka_cli.tool.frame import (
 )
 from pykafka_cli.tool.options import INTEGER, KafkaCommand, Options, examples
 from pykafka_store.errors import StoreError
-from pykafka_store.settings import configs
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -53,12 +51,24 @@ class ConfigAssignment(click.ParamType[str]):
     ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
+        from pykafka_store.settings import configs
+
         name, equals, _value = incomplete.partition("=")
         if not equals:
             return [CompletionItem(f"{known}=") for known in configs.names() if known.startswith(name)]
         setting = configs.SETTINGS.get(name)
         words = ("true", "false") if setting and setting.kind == "BOOLEAN" else setting.words if setting else ()
         return [CompletionItem(f"{name}={word}") for word in words if f"{name}={word}".startswith(incomplete)]
+
+
+class ConfigOption(click.Option):
+    """An option whose help names all configs once it is asked for: most runs have no use for them."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from pykafka_store.settings import configs
+
+        record = super().get_help_record(ctx)
+        return record and (record[0], f"{record[1]} The names: {', '.join(configs.names())}.")
 
 
 @click.command(
@@ -92,12 +102,11 @@ class ConfigAssignment(click.ParamType[str]):
 @click.option("--topic-id", metavar="ID", help="The topic id to describe.")
 @click.option(
     "--config",
+    cls=ConfigOption,
     metavar="NAME=VALUE",
     type=ConfigAssignment(),
     multiple=True,
-    help="A topic configuration override for the topic being created; may be repeated. The names: "
-    + ", ".join(configs.names())
-    + ".",
+    help="A topic configuration override for the topic being created; may be repeated.",
 )
 @click.option("--delete-config", metavar="NAME", multiple=True, help="No longer supported since Kafka 4.0.")
 @click.option(
@@ -168,6 +177,8 @@ def _failure(env: Env, error: Refusal | StoreError) -> CommandFailure:
     Java exceptions with a stack trace.
     """
     if isinstance(error, StoreError):
+        from pykafka_cli.output.kafka_log import log_line
+
         named = f"org.apache.kafka.common.errors.{error.kafka_name}: {error}\n"
         env.err(log_line(env.clock(), "ERROR", named, LOGGER))
     return CommandFailure(f"Error while executing topic command : {error}", stream="stdout")

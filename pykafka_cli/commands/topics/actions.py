@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pykafka_cli.env import Env
 from pykafka_cli.errors import Refusal
-from pykafka_cli.java.text import split, split_at, whole
-from pykafka_cli.output.forms import Result
-from pykafka_cli.output.hints import suggest, suggest_broker, suggest_topic
-from pykafka_cli.output.kafka_log import log_line
 from pykafka_cli.output.topic_results import DescribedTopics, ListedTopics
 from pykafka_cli.tool.frame import duplicates
 from pykafka_cli.tool.options import Options
-from pykafka_cli.tool.topic_filter import TopicFilter
 from pykafka_store.errors import (
     InvalidReplicaAssignmentError,
     InvalidRequestError,
@@ -26,18 +21,12 @@ from pykafka_store.errors import (
     StoreError,
     TopicExistsError,
 )
-from pykafka_store.model import (
-    OFFSETS_TOPIC,
-    ZERO_TOPIC_ID,
-    ConfigResource,
-    PartitionDescription,
-    TopicDescription,
-    TopicListing,
-)
-from pykafka_store.settings import configs
+from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, ZERO_TOPIC_ID
 
 if TYPE_CHECKING:
+    from pykafka_cli.output.forms import Result
     from pykafka_store.api import Admin
+    from pykafka_store.model import PartitionDescription, TopicDescription, TopicListing
 
 PARTITION_REPORTS = (
     "under-replicated-partitions",
@@ -53,7 +42,7 @@ _Item = TypeVar("_Item")
 def run(env: Env, options: Options, admin: Admin) -> Result | None:
     """Do the one action that the options name. Returns the topics that it lists or describes, else None."""
     if options.has("list"):
-        return ListedTopics(tuple(_matching(options, admin)))
+        return ListedTopics(_matching(options, admin))
     if options.has("describe"):
         return _describe(env, options, admin)
     if options.has("create"):
@@ -96,6 +85,8 @@ def _create(env: Env, options: Options, admin: Admin) -> None:
             configs=overrides,
         )
     except InvalidReplicaAssignmentError:
+        from pykafka_cli.output.hints import suggest_broker
+
         suggest_broker(env, admin)
         raise
     except TopicExistsError:
@@ -135,6 +126,8 @@ def changes_by_zookeeper(options: Options) -> bool:
 
 def _alter_configs(env: Env, options: Options, admin: Admin) -> None:
     """Source: kafka.admin.TopicCommand.ZookeeperTopicService#alterTopic of Kafka 2.4."""
+    from pykafka_store.model import ConfigResource
+
     changes = _overrides(env, options)
     deletions = [name.strip() for name in options.texts("delete-config")]
     for name in _existing(env, options, admin):
@@ -200,22 +193,24 @@ def _describe(env: Env, options: Options, admin: Admin) -> DescribedTopics:
         described = [_without_elr(topic) for topic in admin.describe_topics(names)] if names else []
 
     if options.has("topics-with-overrides"):
-        return DescribedTopics(tuple(topic for topic in described if topic.configs), show_partitions=False)
+        return DescribedTopics([topic for topic in described if topic.configs], show_partitions=False)
     if not any(options.has(report) for report in PARTITION_REPORTS):
-        return DescribedTopics(tuple(described))
+        return DescribedTopics(described)
     live_brokers = admin.live_brokers()
     reported = []
     for topic in described:
         partitions = tuple(part for part in topic.partitions if _is_reported(options, topic, part, live_brokers))
         if partitions:
             reported.append(topic._replace(partitions=partitions))
-    return DescribedTopics(tuple(reported), show_topics=False)
+    return DescribedTopics(reported, show_topics=False)
 
 
 def _is_reported(
     options: Options, topic: TopicDescription, partition: PartitionDescription, live_brokers: Sequence[int]
 ) -> bool:
     """Whether one of the reports that were asked for has this partition."""
+    from pykafka_store.settings import configs
+
     in_sync = len(partition.isr)
     minimum = next(
         (int(entry.value) for entry in topic.configs if entry.name == "min.insync.replicas"),
@@ -241,9 +236,14 @@ def _without_elr(topic: TopicDescription) -> TopicDescription:
 def _matching(options: Options, admin: Admin) -> list[TopicListing]:
     """The topics that ``--topic`` names, all without it, sorted by name."""
     pattern = options.maybe_text("topic")
-    topic_filter = TopicFilter(".*" if pattern is None else pattern)
     exclude_internal = options.has("exclude-internal")
-    return [listing for listing in admin.list_topics() if topic_filter.allows(listing.name, exclude_internal)]
+    if pattern is None:
+        listings = admin.list_topics()
+        return [each for each in listings if not (exclude_internal and each.name in INTERNAL_TOPICS)]
+    from pykafka_cli.tool.topic_filter import TopicFilter
+
+    topic_filter = TopicFilter(pattern)
+    return [each for each in admin.list_topics() if topic_filter.allows(each.name, exclude_internal)]
 
 
 def _existing(env: Env, options: Options, admin: Admin) -> list[str]:
@@ -251,6 +251,8 @@ def _existing(env: Env, options: Options, admin: Admin) -> list[str]:
     names = [listing.name for listing in _matching(options, admin)]
     pattern = options.maybe_text("topic")
     if pattern and not names and not options.has("if-exists"):
+        from pykafka_cli.output.hints import suggest_topic
+
         suggest_topic(env, admin, pattern)
         raise Refusal(f"Topic '{pattern}' does not exist as expected")
     return names
@@ -258,6 +260,11 @@ def _existing(env: Env, options: Options, admin: Admin) -> list[str]:
 
 def _overrides(env: Env, options: Options) -> dict[str, str]:
     """The configs given by ``--config``, checked. Source: TopicCommand#parseTopicConfigsToBeAdded."""
+    from pykafka_cli.java.text import split_at
+    from pykafka_cli.output.hints import suggest
+    from pykafka_cli.output.kafka_log import log_line
+    from pykafka_store.settings import configs
+
     given = {}
     for text in options.texts("config"):
         parts = split_at(text, r"\s*=\s*")  # by whose rules neither "k=" nor "k==" has a value
@@ -280,6 +287,8 @@ def _assignments(options: Options) -> list[list[int]] | None:
     text = options.maybe_text("replica-assignment")
     if not text:
         return None
+    from pykafka_cli.java.text import split, whole
+
     assignments: list[list[int]] = []
     for number, part in enumerate(split(text, ",")):
         replicas = [whole(broker.strip()) for broker in split(part, ":")]

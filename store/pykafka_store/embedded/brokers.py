@@ -6,12 +6,17 @@ A broker is a number and some log directories. There is no process behind it: it
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from pykafka_store.embedded.catalog import BrokerRow, Catalog
+from pykafka_store.embedded.catalog import Catalog
 from pykafka_store.embedded.disk import Disk
-from pykafka_store.embedded.layout import read_meta
+from pykafka_store.embedded.layout import is_elsewhere, read_meta
 from pykafka_store.errors import BrokerIdNotRegisteredError, StorageError
 from pykafka_store.format.checkpoint import META_PROPERTIES_FILE
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.catalog_rows import BrokerRow
 
 
 class Brokers:
@@ -27,12 +32,26 @@ class Brokers:
         """The catalogue's version, and what it said: in one, as threads look at once."""
 
     def all(self) -> dict[int, BrokerRow]:
+        """By id. Raises StorageError where a log directory is that of another data directory, which has locks of its
+        own: nobody writes then.
+        """
         version = self._catalog.version()
         seen, rows = self._seen
         if version != seen:
             rows = self._catalog.brokers()
+            if not self._read_only:
+                self._claim(rows.values())
             self._seen = version, rows
         return rows
+
+    def _claim(self, rows: Iterable[BrokerRow]) -> None:
+        for log_dir in (log_dir for row in rows for log_dir in row.log_dirs):
+            path = os.path.join(self._root, log_dir.path)
+            # What is away, or an empty mount point, is not written to.
+            if is_elsewhere(path, log_dir.path) and self._fault(path, log_dir.directory_id) is None:
+                from pykafka_store.embedded.owner import claim
+
+                claim(self._disk, path, self._root)
 
     def require(self, broker: int) -> None:
         """Raises BrokerIdNotRegisteredError."""
@@ -47,6 +66,20 @@ class Brokers:
 
     def problem(self, path: str) -> str | None:
         """Why a log directory can't be used, or None."""
+        rows = (log_dir for row in self.all().values() for log_dir in row.log_dirs)
+        row = next((row for row in rows if os.path.join(self._root, row.path) == path), None)
+        fault = self._fault(path, None if row is None else row.directory_id)
+        if fault is not None or row is None or self._read_only or not is_elsewhere(path, row.path):
+            return fault
+        from pykafka_store.embedded.owner import other_owner
+
+        try:
+            other = other_owner(self._disk, path, self._root)
+        except StorageError as error:
+            return str(error)
+        return None if other is None else f"{path} belongs to the data directory {other}"
+
+    def _fault(self, path: str, directory_id: str | None) -> str | None:
         if not self._disk.exists(path):
             return f"{path} does not exist"
         if self._read_only:
@@ -54,8 +87,6 @@ class Brokers:
                 return f"{path} can't be read"
         elif not self._disk.may_write(path):
             return f"{path} can't be written to"
-        rows = (log_dir for row in self.all().values() for log_dir in row.log_dirs)
-        directory_id = next((row.directory_id for row in rows if os.path.join(self._root, row.path) == path), None)
         if directory_id is None:
             return None
         try:

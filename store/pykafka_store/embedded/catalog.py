@@ -3,18 +3,23 @@
 Topics are keyed by id, so that a topic made again under its old name is another topic.
 """
 
+from __future__ import annotations
+
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from pykafka_store.embedded import reserve
 from pykafka_store.embedded.database import Database
 from pykafka_store.embedded.layout import CATALOG_FILE
 from pykafka_store.errors import StorageError, UnknownTopicOrPartitionError
 from pykafka_store.format.names import collision_key
-from pykafka_store.model import TopicPartition
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.catalog_rows import BrokerRow, LogDirRow, PartitionRow, ReplicaRow, TopicRow
+    from pykafka_store.model import TopicPartition
 
 _MIGRATIONS: tuple[str, ...] = (
     """
@@ -59,97 +64,15 @@ _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 """What SQLite says where there is no room: for the database or its WAL, and for what lies beside them."""
 
 
-class LogDirRow(NamedTuple):
-    path: str
-    """A relative one is below the data directory."""
-    directory_id: str | None = None
-    """What its meta.properties must say, so that an empty mount point is not taken for it. None: it has none."""
-
-
-class BrokerRow(NamedTuple):
-    id: int
-    running: bool
-    log_dirs: tuple[LogDirRow, ...]
-
-
 _DELETION = "deletion"
 """The type under which ``configs`` has what is still to be taken away of a deleted topic: a table of its own would be
 another version of the catalogue, which older programs refuse.
 """
 
-OUT_OF_SYNC, IN_SYNC, ELIGIBLE, LED_LAST = range(4)
-"""What replicas.in_sync says. ELIGIBLE: left when too few stayed, so it has all that readers saw (KIP-966's ELR).
-LED_LAST: eligible, and the leader until no replica was left that could lead.
+_LOG_START = "log start"
+"""The type under which ``configs`` has, by topic id and partition, where a log starts of which a replica that may lead
+next was not told so.
 """
-
-
-class ReplicaRow(NamedTuple):
-    broker: int
-    sync: int = IN_SYNC
-    log_dir: int = 0
-    """The position of the broker's log directory that holds it."""
-    future_log_dir: int | None = None
-    """The one that it is on its way to."""
-    change: str | None = None
-    """``adding`` or ``removing``, while the partition is on its way to other brokers."""
-
-    @property
-    def log_dirs(self) -> set[int]:
-        """The positions of the log directories that may have a directory of it."""
-        return {self.log_dir} if self.future_log_dir is None else {self.log_dir, self.future_log_dir}
-
-
-class PartitionRow(NamedTuple):
-    partition: int
-    leader: int | None
-    leader_epoch: int
-    hosts: tuple[ReplicaRow, ...]
-    """In the order of the replica list."""
-    isr_sorted: bool = False
-    """Whether the ISR is told by number, and not in the order of the replica list: a broker does once it has grown."""
-
-    @property
-    def replicas(self) -> tuple[int, ...]:
-        return tuple(each.broker for each in self.hosts)
-
-    @property
-    def isr(self) -> tuple[int, ...]:
-        brokers = (each.broker for each in self.hosts if each.sync == IN_SYNC)
-        return tuple(sorted(brokers)) if self.isr_sorted else tuple(brokers)
-
-    @property
-    def elr(self) -> tuple[int, ...]:
-        return tuple(each.broker for each in self.hosts if each.sync in {ELIGIBLE, LED_LAST})
-
-    @property
-    def last_leader(self) -> int | None:
-        """The broker that led last, while none does."""
-        return next((each.broker for each in self.hosts if each.sync == LED_LAST), None)
-
-    @property
-    def adding(self) -> tuple[int, ...]:
-        return tuple(each.broker for each in self.hosts if each.change == "adding")
-
-    @property
-    def removing(self) -> tuple[int, ...]:
-        return tuple(each.broker for each in self.hosts if each.change == "removing")
-
-    def host(self, broker: int) -> ReplicaRow | None:
-        return next((each for each in self.hosts if each.broker == broker), None)
-
-
-class TopicRow(NamedTuple):
-    id: str
-    name: str
-    partitions: tuple[PartitionRow, ...]
-    """By partition number, 0 … n-1."""
-    configs: dict[str, str]
-    """Only the topic's own overrides."""
-
-    @property
-    def first_leader(self) -> int | None:
-        """The leader of its first partition. Where settings come from brokers, this one's stand for the whole topic."""
-        return self.partitions[0].leader
 
 
 class Catalog(Database):
@@ -192,12 +115,14 @@ class Catalog(Database):
 
     def brokers(self) -> dict[int, BrokerRow]:
         """All brokers, stopped ones too, by id."""
+        from pykafka_store.embedded.catalog_rows import BrokerRow, LogDirRow
+
         with self.snapshot():
             paths: dict[int, list[LogDirRow]] = {}
             for broker, *row in self._connection.execute(
                 "SELECT broker, path, directory_id FROM log_dirs ORDER BY broker, position"
             ):
-                paths.setdefault(broker, []).append(LogDirRow._make(row))
+                paths.setdefault(broker, []).append(LogDirRow(*row))
             rows = self._connection.execute("SELECT id, running FROM brokers ORDER BY id").fetchall()
         return {id: BrokerRow(id, bool(running), tuple(paths[id])) for id, running in rows}
 
@@ -219,6 +144,8 @@ class Catalog(Database):
         return dict(self.topic_names())
 
     def topic_id(self, name: str) -> str | None:
+        if not name.isascii():
+            return None  # as below
         with self._explained():
             row = self._connection.execute("SELECT id FROM topics WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
@@ -233,6 +160,8 @@ class Catalog(Database):
             )
 
     def topic(self, name: str) -> TopicRow | None:
+        if not name.isascii():
+            return None  # no topic has such a name, and SQLite takes no bytes that are no Unicode text
         return next(iter(self.topics("WHERE topics.name = ?", (name,))), None)
 
     def require_topic(self, name: str) -> TopicRow:
@@ -244,10 +173,14 @@ class Catalog(Database):
 
     def partitions(self) -> list[tuple[TopicPartition, PartitionRow]]:
         """All partitions of all topics, sorted."""
+        from pykafka_store.model import TopicPartition
+
         return [(TopicPartition(topic.name, row.partition), row) for topic in self.topics() for row in topic.partitions]
 
     def topics(self, where: str = "", parameters: Sequence[str] = ()) -> list[TopicRow]:
         """Topics with all that belongs to them, sorted by name, in four queries whatever their number."""
+        from pykafka_store.embedded.catalog_rows import PartitionRow, ReplicaRow, TopicRow
+
         with self.snapshot():
             connection = self._connection
             names = connection.execute(f"SELECT id, name FROM topics {where} ORDER BY name", parameters).fetchall()  # noqa: S608
@@ -279,6 +212,8 @@ class Catalog(Database):
 
     def partition(self, topic_id: str, number: int) -> tuple[PartitionRow, dict[str, str]] | None:
         """One partition, and its topic's overrides; None if the topic is gone, or never had it."""
+        from pykafka_store.embedded.catalog_rows import PartitionRow, ReplicaRow
+
         with self.snapshot():
             connection = self._connection
             key = (topic_id, number)
@@ -320,6 +255,15 @@ class Catalog(Database):
         found = self.configs(_DELETION)
         return {topic_id: (next(iter(said)), int(next(iter(said.values())))) for topic_id, said in found.items()}
 
+    def log_start(self, topic_id: str, partition: int) -> int:
+        """What ``note_log_start`` was told last; 0 where it was told nothing."""
+        with self._explained():
+            row = self._connection.execute(
+                "SELECT value FROM configs WHERE type = ? AND name = ? AND key = ?",
+                (_LOG_START, topic_id, str(partition)),
+            ).fetchone()
+        return int(row[0]) if row else 0
+
     def colliding_topic(self, name: str) -> str | None:
         """The topic whose name equals this one but for ``.`` against ``_`` (itself, if it exists)."""
         with self._explained():
@@ -335,7 +279,7 @@ class Catalog(Database):
         self._connection.execute("INSERT OR IGNORE INTO brokers (id) VALUES (?)", (broker,))
         self._connection.executemany(
             "INSERT OR IGNORE INTO log_dirs VALUES (?, ?, ?, ?)",
-            ((broker, position, *log_dir) for position, log_dir in enumerate(log_dirs)),
+            ((broker, position, each.path, each.directory_id) for position, each in enumerate(log_dirs)),
         )
 
     def set_running(self, broker: int, running: bool) -> None:
@@ -362,6 +306,8 @@ class Catalog(Database):
 
     def add_partitions(self, topic_id: str, assignments: Iterable[tuple[int, Sequence[int | ReplicaRow]]]) -> None:
         """(partition, replicas) pairs. The first replica that is in sync leads; a bare broker stands for one."""
+        from pykafka_store.embedded.catalog_rows import IN_SYNC, ReplicaRow
+
         for partition, replicas in assignments:
             hosts = [each if isinstance(each, ReplicaRow) else ReplicaRow(each) for each in replicas]
             leader = next((each.broker for each in hosts if each.sync == IN_SYNC), None)
@@ -415,8 +361,13 @@ class Catalog(Database):
         """Inside a transaction: all of it was taken away."""
         self._connection.execute("DELETE FROM configs WHERE type = ? AND name = ?", (_DELETION, topic_id))
 
+    def note_log_start(self, topic_id: str, partition: int, offset: int) -> None:
+        """Inside a transaction: the partition's log starts there, also with a leader whose own does not."""
+        self.change_entity_configs(_LOG_START, topic_id, {str(partition): str(offset)}, ())
+
     def remove_topic(self, topic_id: str) -> None:
         """Inside a transaction: the topic and all that belongs to it."""
+        self._connection.execute("DELETE FROM configs WHERE type = ? AND name = ?", (_LOG_START, topic_id))
         self._connection.execute("DELETE FROM topics WHERE id = ?", (topic_id,))
 
 

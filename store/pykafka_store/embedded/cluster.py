@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.engine import Engine
-from pykafka_store.embedded.open import NewDirectory, open_engine
+from pykafka_store.embedded.open import open_engine
 from pykafka_store.embedded.parts import Part
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pykafka_store.embedded.clients.consumer import EmbeddedConsumer
     from pykafka_store.embedded.clients.copier import EmbeddedCopier
     from pykafka_store.embedded.clients.producer import EmbeddedProducer
+    from pykafka_store.embedded.making import NewDirectory
     from pykafka_store.model import CopiedRun, Delivery, MaintenanceReport, SendFailure, TopicPartition
 
 
@@ -133,6 +134,9 @@ class EmbeddedCluster:
     def keep_lock(self, name: str) -> bool:
         self.engine.require_writable()
         return self.engine.locks.keep(name)
+
+    def lock_is_kept(self, name: str) -> bool:
+        return self.engine.locks.is_kept(name)
 
     # -------------------------------------------------------------------------------------------- the whole directory
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pykafka_store.embedded import reserve
 from pykafka_store.embedded.disk import ADVICE, Disk, is_nearly_full, no_space
 from pykafka_store.embedded.forks import carried_over, keep_out_of_forks
-from pykafka_store.errors import StorageError, UnsupportedVersionError
+from pykafka_store.errors import InvalidRequestError, StorageError, StoreError, UnsupportedVersionError
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.database_image import DatabaseImage
@@ -69,6 +69,8 @@ class Database:
         """Whether this is the copy of it that a forked process has."""
         self._image: DatabaseImage | None = None
         """What the connection is to, where it is not to the file."""
+        self._file: tuple[int, int] | None = None
+        """The file that it was last connected to."""
         with self._explained():
             self._connection, self._image = self._opened()
         try:
@@ -89,6 +91,17 @@ class Database:
         """Raises StorageError in a process that was forked off by the one that opened this."""
         if self._forsaken:
             raise carried_over(self.path)
+
+    def require_in_place(self) -> None:
+        """Raises StorageError where another file has this one's name by now. What is known here is of a directory that
+        was removed: in the one that was made in its place it would set aside and overwrite what is not its own, and
+        what it writes to this file nobody finds. A file that is missing may come back, as its disk may.
+        """
+        if self._image is None and _file_at(self.path) not in {None, self._file}:
+            raise StorageError(
+                f"{self.path} is another file by now: its directory was made anew since this program began: start it "
+                "again"
+            )
 
     def forsake(self) -> None:
         """See :class:`pykafka_store.embedded.forks.Forsaking`. Not closed: SQLite does not want that of a child."""
@@ -129,6 +142,7 @@ class Database:
             if self._mode != "ro":
                 connection.execute(f"PRAGMA synchronous = {self.SYNCHRONOUS}")
             connection.execute("PRAGMA foreign_keys = ON")
+        self._file = _file_at(self.path)
         return connection
 
     def _connected_to_image(self) -> tuple[sqlite3.Connection, DatabaseImage]:
@@ -235,6 +249,7 @@ class Database:
             self._turn = turn = self._turn + 1
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                self.require_in_place()
                 changes = self._connection.total_changes
                 yield
                 # Counted before COMMIT, out of which a signal may come as well: one too many costs a look.
@@ -279,6 +294,12 @@ class Database:
                 yield
         except sqlite3.Error as error:
             raise self._told(error) from error
+        except UnicodeEncodeError as error:
+            raise self._not_text(error) from error
+
+    def _not_text(self, error: UnicodeEncodeError) -> StoreError:
+        """What a user is told of a name or a value that SQLite can't keep: so Python has bytes that are no UTF-8."""
+        return InvalidRequestError(f"{error.object!r} is not Unicode text")
 
     def _told(self, error: sqlite3.Error) -> StorageError:
         """What a user is told of an error of SQLite's. Raises StorageError where there are no descriptors left."""
@@ -286,6 +307,8 @@ class Database:
             return no_space(self.path, str(error))
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN:
             _require_descriptors(self.path)
+            if not os.path.isdir(directory := os.path.dirname(self.path)):
+                return StorageError(f"{directory} does not exist: is its disk mounted?")
         if _is_busy(error):
             return StorageError(
                 f"{self.path} was held by another process for {BUSY_TIMEOUT:g} s: it may be frozen "
@@ -296,6 +319,15 @@ class Database:
 
 _never_closed: list[sqlite3.Connection] = []
 """Connections of a parent process."""
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    """Which file has that name; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connected(uri: str) -> sqlite3.Connection:

@@ -324,6 +324,10 @@ def is_nearly_full(path: str) -> bool:
     return bool(found.f_blocks and free * found.f_frsize < NEARLY_FULL) or bool(found.f_files and not found.f_ffree)
 
 
+FEW_FILES = 16
+"""Inodes that are left where it is they that are lacking: some file systems keep a few for themselves."""
+
+
 def no_space(path: str, what: str) -> NoSpaceError:
     """The error for a file that could not be made or could not grow, which is ``what``: how full it is, and what
     helps.
@@ -336,6 +340,8 @@ def no_space(path: str, what: str) -> NoSpaceError:
         found = os.statvfs(parent)
         free, total = found.f_frsize * found.f_bavail, found.f_frsize * found.f_blocks
         left = f" ({free:,} of {total:,} bytes are free)"
+        if found.f_files and found.f_ffree < FEW_FILES:
+            left = f" ({found.f_ffree:,} of {found.f_files:,} inodes are free: it has no room for more files)"
     return NoSpaceError(
         f"{path}: {what}{left}: make room (a lower retention.bytes and pykafka maintain, kafka-delete-records, "
         "kafka-topics --delete) and run it again; what was acknowledged is safe"
@@ -357,8 +363,8 @@ def boot_id() -> bytes:
     All zeros where the system does not tell: logs are then verified by every writer that opens them.
     """
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return bytes.fromhex(file.read().strip().replace("-", ""))
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return bytes.fromhex(file.read().decode().strip().replace("-", ""))
     except (OSError, ValueError):
         pass
     import subprocess
@@ -415,3 +421,15 @@ def network_file_system(path: str, mounts: Callable[[], str] | None = None) -> s
         if inside and len(mount_point) >= len(best):
             best, kind = mount_point, found
     return kind if kind in _NETWORK_FILE_SYSTEMS else None
+
+
+def refuse_network_file_system(root: str) -> None:
+    """Raises StorageError for a data directory whose locks can't be trusted, unless the user insists."""
+    if os.environ.get("PYKAFKA_ALLOW_NETWORK_FS") == "1":
+        return
+    kind = network_file_system(root)
+    if kind:
+        raise StorageError(
+            f"{root} lies on a network file system ({kind}), where locks can't be trusted: use a local "
+            "disk, or set PYKAFKA_ALLOW_NETWORK_FS=1 if only one host uses it"
+        )

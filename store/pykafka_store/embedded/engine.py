@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pykafka_store.embedded import reserve
 from pykafka_store.embedded.brokers import Brokers
@@ -14,14 +14,15 @@ from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk, is_nearly_full
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.errors import StorageError
-from pykafka_store.settings.configs import BrokerConfigs, TopicConfig, static_name
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from pykafka_store.embedded.groups.database import GroupDatabase
+    from pykafka_store.settings.configs import BrokerConfigs, TopicConfig
 
-
-class Client(Protocol):
-    def close(self) -> None: ...
+    class Client(Protocol):
+        def close(self) -> None: ...
 
 
 class Engine:
@@ -66,12 +67,16 @@ class Engine:
 
     def broker_configs(self, broker: int | None) -> BrokerConfigs:
         """The settings that were given to a broker, or with None to all brokers."""
+        from pykafka_store.settings.configs import BrokerConfigs
+
         return BrokerConfigs.of(self.catalog.configs("broker"), broker)
 
     def server_setting(self, name: str) -> str | None:
         """What a server.properties says of topics that are made, and of clients: that of the first broker that has one;
         None if none has.
         """
+        from pykafka_store.settings.configs import static_name
+
         stored = self.catalog.configs("broker")
         for broker in self.brokers.all() if stored else ():
             value = stored.get(static_name(broker), {}).get(name)
@@ -81,6 +86,8 @@ class Engine:
 
     def topic_config(self, overrides: Mapping[str, str], leader: int | None) -> TopicConfig:
         """The settings in force for a topic with these overrides, for a partition that this broker leads."""
+        from pykafka_store.settings.configs import BrokerConfigs, TopicConfig
+
         stored = self.catalog.configs("broker")
         return TopicConfig.of(overrides, BrokerConfigs.of(stored, leader)) if stored else TopicConfig.of(overrides)
 

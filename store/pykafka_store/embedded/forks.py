@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from pykafka_store.errors import StorageError
 
+if TYPE_CHECKING:
+    from typing import Protocol
 
-class Forsaking(Protocol):
-    """What belongs to the process that made it."""
+    class Forsaking(Protocol):
+        """What belongs to the process that made it."""
 
-    def forsake(self) -> None:
-        """Close what may be closed without an effect on the parent, and refuse all work from now on. Called in the
-        child, where there is only one thread, and locks between threads are as the others left them.
-        """
+        def forsake(self) -> None:
+            """Close what may be closed without an effect on the parent, and refuse all work from now on. Called in the
+            child, where there is only one thread, and locks between threads are as the others left them.
+            """
 
 
 _kept: weakref.WeakSet[Forsaking] = weakref.WeakSet()

@@ -32,6 +32,8 @@ BROKERS = "brokers"
 """Below it each broker has a log directory of its number, unless it was given others."""
 REPAIRED = "repaired"
 """Below it each repair has a directory with copies of what it removed or overwrote."""
+OWNER_FILE = "data-directory"
+"""In a log directory that lies elsewhere: the path of the data directory that uses it."""
 META_TEMPORARY = f"{META_PROPERTIES_FILE}.tmp"
 """What Disk.replace_file writes first."""
 
@@ -54,6 +56,13 @@ Aside = Literal["delete", "stray"]
 def log_dir_of(broker: int) -> str:
     """The log directory that a broker has unless it was given others, relative to the data directory."""
     return os.path.join(BROKERS, str(broker))
+
+
+def is_elsewhere(path: str, stored: str) -> bool:
+    """Whether a log directory lies outside the data directory, by its path or by a link. ``stored``: its path as it
+    stands in the catalogue, relative if it is one below the data directory.
+    """
+    return os.path.isabs(stored) or os.path.islink(path) or os.path.islink(os.path.dirname(path))
 
 
 def names_of_others(disk: Disk, root: str) -> list[str]:

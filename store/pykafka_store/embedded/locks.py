@@ -178,6 +178,13 @@ class Locks:
                 self._kept.add(name)
             return free
 
+    def is_kept(self, name: str) -> bool:
+        """Whether another process has such a lock. No file is made."""
+        if not self._disk.exists(_file(self._directory, name)):
+            return False
+        with self._tried(name) as free:
+            return not free
+
     def kept_by(self, name: str) -> int | None:
         """The process that has such a lock; None where nobody has it."""
         with self._tried(name) as free:

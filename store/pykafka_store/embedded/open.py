@@ -1,46 +1,24 @@
-"""A data directory opened, or made. One that has a meta.properties is one, so that is written last."""
+"""A data directory opened. One that is missing is made by making.py, which a start that finds one does without."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import closing
-from typing import NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pykafka_store.embedded import reserve
-from pykafka_store.embedded.catalog import Catalog, LogDirRow
+from pykafka_store.embedded.catalog import Catalog
 from pykafka_store.embedded.clock import Clock
-from pykafka_store.embedded.database import UnfinishedDatabaseError
-from pykafka_store.embedded.disk import Disk, network_file_system
+from pykafka_store.embedded.disk import Disk, refuse_network_file_system
 from pykafka_store.embedded.engine import Engine
-from pykafka_store.embedded.layout import (
-    BROKERS,
-    CATALOG_FILE,
-    GROUPS,
-    GROUPS_FILE,
-    LOCKS,
-    check_layout,
-    format_log_dir,
-    log_dir_of,
-    names_of_others,
-    read_meta,
-    write_meta,
-)
+from pykafka_store.embedded.layout import CATALOG_FILE, LOCKS, check_layout, read_meta
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.errors import StorageError
 from pykafka_store.format.checkpoint import META_PROPERTIES_FILE
-from pykafka_store.model import random_topic_id
 
-FIRST_BROKER = 0
-
-
-class NewDirectory(NamedTuple):
-    """What a new data directory begins with."""
-
-    cluster_id: str
-    broker: int = FIRST_BROKER
-    log_dirs: tuple[str, ...] = ()
-    """Besides the one below the data directory."""
+if TYPE_CHECKING:
+    from pykafka_store.embedded.making import NewDirectory
 
 
 def open_engine(
@@ -67,7 +45,8 @@ def open_engine(
         made = _open_directory(disk, locks, root, create=create and not read_only, new=new)
         read_only = read_only or not disk.may_write(root)
         if not read_only:
-            _refuse_network_file_system(root)
+            refuse_network_file_system(root)
+            _refuse_hard_links(os.path.join(root, CATALOG_FILE))
             reserve.keep(root)
         catalog = Catalog(root, read_only=read_only)
     except BaseException:
@@ -86,90 +65,36 @@ def _open_directory(disk: Disk, locks: Locks, root: str, *, create: bool, new: N
     try:
         meta = read_meta(disk, root)
     except FileNotFoundError:
+        from pykafka_store.embedded.making import is_in_use, lost_meta, make_data_directory
+
         if create:
-            return _make_directory(disk, locks, root, new or NewDirectory(random_topic_id()))
-        if not _is_in_use(disk, root):
+            return make_data_directory(disk, locks, root, new)
+        if not is_in_use(disk, root):
             raise not_a_data_directory(disk, root) from None
         try:
             meta = read_meta(disk, root)  # another process may have made it, and topics in it, since we looked
         except FileNotFoundError:
-            raise _lost_meta(root) from None
+            raise lost_meta(root) from None
     if new is not None:
         raise StorageError(f"{root} is a data directory already")
     check_layout(meta, path)
     return False
 
 
-def _refuse_network_file_system(root: str) -> None:
-    """Raises StorageError for a data directory whose locks can't be trusted, unless the user insists."""
-    if os.environ.get("PYKAFKA_ALLOW_NETWORK_FS") == "1":
-        return
-    kind = network_file_system(root)
-    if kind:
-        raise StorageError(
-            f"{root} lies on a network file system ({kind}), where locks can't be trusted: use a local "
-            "disk, or set PYKAFKA_ALLOW_NETWORK_FS=1 if only one host uses it"
-        )
+def _refuse_hard_links(path: str) -> None:
+    """Raises StorageError for a database that is another directory's as well, as in a copy by ``cp -l``: what is
+    committed stands in a WAL by each name, and of two of them one is lost. Source: SQLite, How To Corrupt, 2.5.
+    """
+    with suppress(FileNotFoundError):
+        names = os.stat(path).st_nlink
+        if names > 1:
+            raise StorageError(
+                f"{path} has {names} names (hard links, as of cp -l), and what is written by one of them is lost by "
+                "the others: make the copy one of its own (cp -a it elsewhere, and remove it)"
+            )
 
 
 def not_a_data_directory(disk: Disk, root: str) -> StorageError:
     """The error for a directory that nothing of ours is in."""
     state = "is not a pykafka data directory" if disk.exists(root) else "does not exist"
     return StorageError(f"{root} {state}: create a topic in it first (kafka-topics --create --topic NAME)")
-
-
-def _make_directory(disk: Disk, locks: Locks, root: str, new: NewDirectory) -> bool:
-    """Make a data directory, or finish one whose making was killed. Of several processes one makes it: whether this."""
-    # Of a link whose directory is gone, that is made again.
-    disk.make_directory(os.path.realpath(root) if os.path.islink(root) else root)
-    _refuse_network_file_system(root)
-    others = names_of_others(disk, root)
-    if others:
-        raise StorageError(
-            f"{root} is not a pykafka data directory and not empty ({others[0]} is in it): choose another"
-        )
-    disk.make_directory(os.path.join(root, LOCKS))
-    with locks.cluster():
-        if disk.exists(os.path.join(root, META_PROPERTIES_FILE)):
-            return False  # another process was first
-        if _has_groups(disk, root):
-            raise _lost_meta(root)
-        with closing(Catalog(root, create=True)) as catalog:
-            if catalog.is_in_use():
-                raise _lost_meta(root)
-            for name in (GROUPS, log_dir_of(new.broker)):
-                disk.make_directory(os.path.join(root, name))
-            with catalog.transaction():
-                more = [LogDirRow(log_dir, random_topic_id()) for log_dir in new.log_dirs]
-                for row in more:
-                    format_log_dir(disk, row.path, new.cluster_id, new.broker, row.directory_id or "")
-                catalog.add_broker(new.broker, [LogDirRow(log_dir_of(new.broker)), *more])
-        # What meta.properties speaks for is on the disk before it is.
-        disk.sync_directory(os.path.join(root, BROKERS))
-        write_meta(disk, root, new.cluster_id)
-    return True
-
-
-def _is_in_use(disk: Disk, root: str) -> bool:
-    """Whether a directory without a meta.properties has what only a data directory can have. One whose making was
-    killed, or goes on, has none of it.
-    """
-    if _has_groups(disk, root):
-        return True
-    if not disk.exists(os.path.join(root, CATALOG_FILE)):
-        return False
-    try:
-        with closing(Catalog(root, read_only=True)) as catalog:
-            return catalog.is_in_use()
-    except UnfinishedDatabaseError:
-        return False
-
-
-def _has_groups(disk: Disk, root: str) -> bool:
-    return disk.size_of(os.path.join(root, GROUPS_FILE)) > 0
-
-
-def _lost_meta(root: str) -> StorageError:
-    return StorageError(
-        f"{root} has lost its {META_PROPERTIES_FILE}, which has the cluster.id: mend it with pykafka doctor --repair"
-    )

@@ -8,15 +8,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from pykafka_store.embedded.catalog import PartitionRow, TopicRow
+from pykafka_store.embedded.catalog_rows import PartitionRow, TopicRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.layout import set_aside
 from pykafka_store.errors import (
     CorruptRecordError,
     LeaderNotAvailableError,
+    StorageError,
     UnknownTopicOrPartitionError,
     not_hosted,
 )
@@ -27,15 +28,6 @@ from pykafka_store.settings.configs import TopicConfig
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.log.replica import ReplicaLog
-
-
-class Known(NamedTuple):
-    """What the catalogue said of a partition."""
-
-    version: tuple[int, int]
-    """The catalogue's, asked before it was read."""
-    row: PartitionRow
-    config: TopicConfig
 
 
 class HostedPartition:
@@ -49,10 +41,11 @@ class HostedPartition:
         on_notice: Callable[[str], None] | None = None,
         *,
         gone: str = "",
-        known: Known | None = None,
+        known: tuple[tuple[int, int], PartitionRow, TopicConfig] | None = None,
     ) -> None:
         """``on_notice`` is told of elections, and of replicas that are left behind. ``gone`` is what the error adds
-        that says that the topic was deleted. ``known`` is what the catalogue said of it.
+        that says that the topic was deleted. ``known`` is what the catalogue said of it, behind its version, which was
+        asked before.
         """
         self.engine = engine
         self.topic_id = topic_id
@@ -61,7 +54,7 @@ class HostedPartition:
         """``topic-partition``, for messages."""
         self._on_notice = on_notice
         self._gone = gone
-        self._seen_version: tuple[int, int] | None = None if known is None else known.version
+        self._seen_version: tuple[int, int] | None = None if known is None else known[0]
         self._current: tuple[PartitionRow, TopicConfig] | None = None if known is None else known[1:]
         self._directories_of: tuple[PartitionRow | None, dict[int, str]] = (None, {})
         """By broker, where the replicas of a row lie: of that one only, so that it is never another's."""
@@ -103,6 +96,21 @@ class HostedPartition:
             if self.engine.catalog.partition(self.topic_id, row.partition) is None:
                 raise UnknownTopicOrPartitionError(f"{self.label} is gone: the topic was deleted")
             self.engine.catalog.set_partition(self.topic_id, row)
+
+    def note_log_start(self, offset: int) -> None:
+        """Have the catalogue say where the log starts, for a replica that may lead next and can't be told. Needs the
+        partition's lock.
+        """
+        if self.noted_log_start() < offset:
+            self.engine.catalog.with_reserve(partial(self._note_log_start, offset))
+
+    def _note_log_start(self, offset: int) -> None:
+        with self.engine.catalog.transaction():
+            self.engine.catalog.note_log_start(self.topic_id, self.name.partition, offset)
+
+    def noted_log_start(self) -> int:
+        """Where the log starts at least, whatever a replica's own state says."""
+        return self.engine.catalog.log_start(self.topic_id, self.name.partition)
 
     def notice(self, line: str) -> None:
         """Tell whoever wants to know."""
@@ -236,7 +244,7 @@ def all_hosted(engine: Engine, names: Iterable[TopicPartition], *, gone: str = "
         config = configs.get((name.topic, row.leader))
         if config is None:
             config = configs[name.topic, row.leader] = engine.topic_config(topic.configs, row.leader)
-        yield HostedPartition(engine, topic.id, name, gone=gone, known=Known(version, row, config))
+        yield HostedPartition(engine, topic.id, name, gone=gone, known=(version, row, config))
 
 
 def owner_of(disk: Disk, directory: str) -> str | None:
@@ -249,6 +257,24 @@ def owner_of(disk: Disk, directory: str) -> str | None:
     except (FileNotFoundError, CorruptRecordError):
         state = read_state(disk, directory)  # before the first record there is nothing else
         return None if state is None else topic_id_text(state.topic_id)
+
+
+def require_nobodys(engine: Engine, directory: str, topic_id: str) -> None:
+    """Raises StorageError for a directory that another topic has by its own name, where the file system does not tell
+    upper from lower case. What no topic has may be set aside.
+    """
+    owner = owner_of(engine.disk, directory)
+    if owner in {None, topic_id}:
+        return
+    parent, name = os.path.split(directory)
+    number = name.rpartition("-")[2]
+    for row in engine.catalog.topics("WHERE topics.id = ?", (str(owner),)):
+        its = os.path.join(parent, f"{row.name}-{number}")
+        if os.path.exists(its) and os.path.samefile(its, directory):
+            raise StorageError(
+                f"{directory} is the directory of topic {row.name}: does this file system tell upper from lower case? "
+                "Choose another name"
+            )
 
 
 def remove_replica(disk: Disk, directory: str) -> None:

@@ -7,16 +7,19 @@ when one of its methods is asked for. A part has no state but the engine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pykafka_store.embedded.engine import Engine
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from pykafka_store.embedded.engine import Engine
+
+    class Whole(Protocol):
+        engine: Engine
+
 
 PartT = TypeVar("PartT")
 MethodT = TypeVar("MethodT")
-
-
-class Whole(Protocol):
-    engine: Engine
 
 
 class Method(Generic[PartT, MethodT]):

@@ -75,3 +75,10 @@ def _limited(pattern: re.Pattern[str], seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     finally:
         signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+
+
+def text_of(pattern: re.Pattern[str]) -> str:
+    """A pattern as text: the same for patterns that match the same."""
+    flags = {"a": re.ASCII, "i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
+    letters = "".join(letter for letter, flag in flags.items() if pattern.flags & flag)
+    return f"(?{letters}){pattern.pattern}" if letters else pattern.pattern

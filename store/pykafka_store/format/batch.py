@@ -36,10 +36,9 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple, Protocol
 
-import google_crc32c
-
 from pykafka_store.errors import CorruptRecordError, UnsupportedVersionError
 from pykafka_store.format import compression as codecs
+from pykafka_store.format.crc32c import crc32c
 from pykafka_store.format.records import MIN_RECORD_SIZE, decode_general, decode_plain, encode_records
 from pykafka_store.format.varint import encode_varint
 from pykafka_store.model import Header, Records, TimestampType
@@ -184,8 +183,7 @@ class EncodedBatch:
             *producer,
             self.record_count,
         )
-        crc: int = google_crc32c.extend(google_crc32c.value(fields), self.payload)
-        return b"\x02" + crc.to_bytes(4, "big") + fields
+        return b"\x02" + crc32c(self.payload, crc32c(fields)).to_bytes(4, "big") + fields
 
     @property
     def size(self) -> int:
@@ -254,6 +252,11 @@ def encode_batch(
     )
 
 
+def batch_of(payload: bytes, count: int, timestamp: int, codec: int, level: int | None) -> EncodedBatch:
+    """A batch of records that are encoded by now, all of the same time; the rest as ``encode_batch``."""
+    return EncodedBatch(codecs.compress(codec, payload, level), count, codec, timestamp, timestamp, 0)
+
+
 def record_size_upper_bound(key: bytes | None, value: bytes | None, headers: Sequence[Header] = ()) -> int:
     """What a producer takes a record to need, alone in a batch (DefaultRecordBatch.estimateBatchSizeUpperBound)."""
     size = HEADER_SIZE + MAX_RECORD_OVERHEAD + len(encode_varint(len(headers)))
@@ -287,16 +290,18 @@ def parse_header(data: bytes, position: int = 0) -> BatchHeader:
 
 def crc_of(batch: bytes) -> int:
     """CRC-32C of a whole batch's summed part."""
-    crc: int = google_crc32c.value(batch[CRC_START:])
-    return crc
+    return crc32c(batch[CRC_START:])
 
 
-class Batch(NamedTuple):
+class Batch:
     """One batch as it lies in a log: where, its header, and its bytes."""
 
-    position: int
-    header: BatchHeader
-    data: bytes
+    __slots__ = ("data", "header", "position")
+
+    def __init__(self, position: int, header: BatchHeader, data: bytes) -> None:
+        self.position = position
+        self.header = header
+        self.data = data
 
     @property
     def is_valid(self) -> bool:

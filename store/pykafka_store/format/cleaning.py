@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import google_crc32c
-
 from pykafka_store.errors import CorruptRecordError
 from pykafka_store.format import compression as codecs
 from pykafka_store.format.batch import (
@@ -24,6 +22,7 @@ from pykafka_store.format.batch import (
     TRANSACTIONAL_BIT,
     BatchHeader,
 )
+from pykafka_store.format.crc32c import crc32c
 from pykafka_store.format.varint import decode_varint, encode_varint
 from pykafka_store.model import NO_TIMESTAMP, TimestampType
 
@@ -137,7 +136,7 @@ def empty_batch(header: BatchHeader) -> bytes:
 def _packed(header: BatchHeader, body: bytes) -> bytes:
     fields = header._replace(length=HEADER_SIZE - LOG_OVERHEAD + len(body), crc=0)
     raw = HEADER.pack(*fields)
-    crc: int = google_crc32c.extend(google_crc32c.value(raw[_SUMMED_FROM:]), body)
+    crc = crc32c(body, crc32c(raw[_SUMMED_FROM:]))
     return b"".join((raw[:_CRC_FIELD], crc.to_bytes(4, "big"), raw[_SUMMED_FROM:], body))
 
 

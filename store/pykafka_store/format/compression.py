@@ -7,7 +7,6 @@ their standard frames. Every decompression is bounded: a batch can claim anythin
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
 
 from pykafka_store.errors import CorruptRecordError, UnsupportedCompressionError
@@ -67,6 +66,8 @@ def decompress(number: int, data: bytes, limit: int = MAX_DECOMPRESSED) -> bytes
     """The inverse of :func:`compress`. Raises CorruptRecordError for bytes that do not decode or exceed ``limit``."""
     if number == NONE:
         return data
+    import zlib
+
     import cramjam
 
     try:
@@ -84,6 +85,8 @@ def decompress(number: int, data: bytes, limit: int = MAX_DECOMPRESSED) -> bytes
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
+    import zlib
+
     inflater = zlib.decompressobj(wbits=31)
     out = inflater.decompress(data, limit)
     if not inflater.eof:

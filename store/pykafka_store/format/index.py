@@ -4,35 +4,36 @@ Sources: org.apache.kafka.storage.internals.log.OffsetIndex and TimeIndex. Big-e
 
     .index      int32 offset of a batch's *last* record, relative to the segment's base · int32 position of the batch
     .timeindex  int64 largest timestamp so far in the segment · int32 relative offset (last offset of its batch)
-    .txnindex   int16 version 0 · int64 producer id · int64 first offset · int64 last offset · int64 last stable offset
 
-The first two are sparse and strictly increasing. None carries a checksum: a lost or damaged index is rebuilt from the
+Both are sparse and strictly increasing. Neither carries a checksum: a lost or damaged index is rebuilt from the
 log. A file may end in preallocated zeros, as Kafka's active ones do. An entry is made for a batch when more than
 ``index.interval.bytes`` were appended since the last entry, so the first batch of a segment has none.
 """
 
 from collections.abc import Callable, Iterator
 from struct import Struct
-from typing import NamedTuple
-
-from pykafka_store.errors import CorruptRecordError
 
 OFFSET_ENTRY = Struct(">ii")
 TIME_ENTRY = Struct(">qi")
-ABORTED_ENTRY = Struct(">hqqqq")
 
 ReadAt = Callable[[int, int], bytes]
 """(count, position) -> bytes: a pread on some file."""
 
 
-class OffsetPosition(NamedTuple):
-    offset: int
-    position: int
+class OffsetPosition:
+    __slots__ = ("offset", "position")
+
+    def __init__(self, offset: int, position: int) -> None:
+        self.offset = offset
+        self.position = position
 
 
-class TimestampOffset(NamedTuple):
-    timestamp: int
-    offset: int
+class TimestampOffset:
+    __slots__ = ("offset", "timestamp")
+
+    def __init__(self, timestamp: int, offset: int) -> None:
+        self.timestamp = timestamp
+        self.offset = offset
 
 
 def pack_offset_entry(base_offset: int, offset: int, position: int) -> bytes:
@@ -59,29 +60,6 @@ def time_entries(data: bytes, base_offset: int) -> Iterator[TimestampOffset]:
         if number and not timestamp:
             return
         yield TimestampOffset(timestamp, base_offset + relative)
-
-
-class AbortedTransaction(NamedTuple):
-    """An entry of a ``.txnindex``: what a producer wrote in this range of offsets was aborted (AbortedTxn)."""
-
-    version: int
-    producer_id: int
-    first_offset: int
-    last_offset: int
-    last_stable_offset: int
-
-
-def aborted_transactions(data: bytes) -> Iterator[AbortedTransaction]:
-    """The entries of a whole ``.txnindex``. Raises CorruptRecordError for one of another version, or a partial one."""
-    for position in range(0, len(data), ABORTED_ENTRY.size):
-        if len(data) - position < ABORTED_ENTRY.size:
-            raise CorruptRecordError(f"the last entry has {len(data) - position} bytes, not {ABORTED_ENTRY.size}")
-        entry = AbortedTransaction._make(ABORTED_ENTRY.unpack_from(data, position))
-        if entry.version > 0:
-            raise CorruptRecordError(
-                f"Unexpected aborted transaction version {entry.version} in transaction index, current version is 0"
-            )
-        yield entry
 
 
 def _last_at_most(

@@ -5,8 +5,12 @@ Sources: org.apache.kafka.common.internals.Topic (legal names, collisions), LogF
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pykafka_store.errors import InvalidTopicError
-from pykafka_store.model import TopicPartition
+
+if TYPE_CHECKING:
+    from pykafka_store.model import TopicPartition
 
 MAX_TOPIC_NAME = 249
 _LEGAL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -63,6 +67,8 @@ def parse_partition_directory(name: str) -> TopicPartition | None:
     topic, dash, number = name.rpartition("-")
     if not (topic and dash) or not number.isascii() or not number.isdigit() or not _LEGAL.issuperset(topic):
         return None
+    from pykafka_store.model import TopicPartition
+
     return TopicPartition(topic, int(number))
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import error as StructError
 
-import google_crc32c
-
 from pykafka_store.errors import CorruptRecordError, InvalidRecordError
 from pykafka_store.format import compression as codecs
 from pykafka_store.format.batch import (
@@ -22,6 +20,7 @@ from pykafka_store.format.batch import (
     crc_of,
     parse_header,
 )
+from pykafka_store.format.crc32c import crc32c
 
 
 class RawBatch:
@@ -70,8 +69,7 @@ def _summed(header: BatchHeader, payload: bytes) -> RawBatch:
     """A batch with another header or other bytes, and the CRC of these."""
     length = HEADER_SIZE - LOG_OVERHEAD + len(payload)
     packed = HEADER.pack(*header._replace(length=length))
-    crc: int = google_crc32c.extend(google_crc32c.value(packed[CRC_START:]), payload)
-    header = header._replace(length=length, crc=crc)
+    header = header._replace(length=length, crc=crc32c(payload, crc32c(packed[CRC_START:])))
     return RawBatch(HEADER.pack(*header) + payload, header)
 
 

@@ -15,7 +15,6 @@ from typing import cast
 
 from pykafka_store.compiled import COMPILED
 from pykafka_store.errors import CorruptRecordError
-from pykafka_store.fields import Fields
 from pykafka_store.format.record_loop import encode_one_by_one, header_blocks
 from pykafka_store.format.varint import decode_varint, encode_varint, grow
 from pykafka_store.model import Header
@@ -219,27 +218,12 @@ def encode_records(
     ``blocks`` of the headers (:func:`pykafka_store.format.record_loop.header_blocks`), which stand for them.
     """
     count = len(values)
-    if isinstance(values, Fields) and isinstance(timestamps, int):
-        key_places = _places_in(values.text, keys)
-        if key_places is not None:
-            from pykafka_store.field_loops import encode_fields
-
-            if blocks is None:
-                blocks = [] if headers is None else header_blocks(headers)
-            return encode_fields(values.text, values.places, key_places, list(blocks))
     headers_are_none = headers is None and blocks is None
     if isinstance(timestamps, int) and keys is None and headers_are_none and count <= _PLAIN_LIMIT:
         with suppress(TypeError):  # a null among the values
             return _encode_plain(cast("Sequence[bytes]", values), lengths)
     encode = encode_one_by_one if COMPILED else encode_columns
     return encode(values, keys, headers, timestamps, blocks)
-
-
-def _places_in(text: bytes, keys: Sequence[bytes | None] | None) -> bytes | None:
-    """The places of keys that lie in the text of the values; none of no keys; None where they lie elsewhere."""
-    if keys is None:
-        return b""
-    return keys.places if isinstance(keys, Fields) and keys.text is text else None
 
 
 # ----------------------------------------------------------------------------------------------------------- decode
@@ -273,8 +257,11 @@ def decode_plain(data: bytes, count: int) -> list[bytes] | None:
     return values if _encode_plain(values) == data else None
 
 
-_SHARED_BLOCKS = 1024
-"""Different headers of a batch of which each is parsed once."""
+_HEADERS: dict[bytes, tuple[Header, ...]] = {}
+"""The bytes of headers -> what they say, of those that were read lately: most records' are like another's, and these
+are given out as one object, by which a formatter knows them again.
+"""
+_HEADERS_KEPT = 4096
 
 
 def decode_general(  # noqa: C901 - one loop, for a call a record would cost as much as all of it
@@ -292,7 +279,6 @@ def decode_general(  # noqa: C901 - one loop, for a call a record would cost as 
     headers: list[Sequence[Header]] | None = None
     keys: list[bytes | None] = []
     values: list[bytes | None] = []
-    blocks: dict[bytes, tuple[Header, ...]] = {}
     position, total = 0, len(data)
     for index, mark in enumerate(chain(_marks(min(count, _PLAIN_LIMIT)), repeat(b"", count - _PLAIN_LIMIT))):
         begin = position
@@ -337,10 +323,12 @@ def decode_general(  # noqa: C901 - one loop, for a call a record would cost as 
             raise CorruptRecordError(f"a record of {end - begin} bytes at {begin} ends within a field")
         if data[position]:
             block = data[position:end]
-            if (fields := blocks.get(block)) is None:
+            if (fields := _HEADERS.get(block)) is None:
                 fields = _headers_of(block)
-                if len(blocks) < _SHARED_BLOCKS and len(block) < 256:
-                    blocks[block] = fields
+                if len(block) < 256:
+                    if len(_HEADERS) >= _HEADERS_KEPT:
+                        _HEADERS.clear()
+                    _HEADERS[block] = fields
             if headers is None:
                 headers = [()] * index
             headers.append(fields)

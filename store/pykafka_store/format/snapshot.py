@@ -7,9 +7,8 @@ org.apache.kafka.storage.internals.log.ProducerStateManager#readSnapshot and Pro
 from struct import Struct
 from typing import NamedTuple
 
-import google_crc32c
-
 from pykafka_store.errors import CorruptRecordError
+from pykafka_store.format.crc32c import crc32c
 
 
 class ProducerSnapshotEntry(NamedTuple):
@@ -48,7 +47,7 @@ def snapshot_entries(data: bytes, path: str) -> list[ProducerSnapshotEntry]:
         )
     if count < 0 or _SNAPSHOT_START.size + count * _SNAPSHOT_ENTRY.size > len(data):
         raise CorruptRecordError(f"Snapshot failed schema validation: {count} entries in {len(data)} bytes of {path}")
-    computed: int = google_crc32c.value(data[_SNAPSHOT_CRC_START:])
+    computed = crc32c(data[_SNAPSHOT_CRC_START:])
     if crc != computed:
         raise CorruptRecordError(
             f"Snapshot is corrupt (CRC is no longer valid). Stored crc: {crc}. Computed crc: {computed}"

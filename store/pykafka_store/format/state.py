@@ -30,9 +30,8 @@ and the end offset, the lag and "is there anything new?" are one pread. Big-endi
 from struct import Struct
 from typing import NamedTuple
 
-import google_crc32c
-
 from pykafka_store.errors import CorruptRecordError, UnsupportedVersionError
+from pykafka_store.format.crc32c import crc32c
 
 FILE_NAME = "published-state"
 MAGIC = b"PKST"
@@ -103,8 +102,7 @@ def empty_state(topic_id: bytes, boot_id: bytes, *, offset: int = 0, leader_epoc
 
 def pack_state(state: PublishedState) -> bytes:
     fields = _FIELDS.pack(MAGIC, VERSION, *state)
-    crc: int = google_crc32c.value(fields)
-    return fields + crc.to_bytes(4, "big")
+    return fields + crc32c(fields).to_bytes(4, "big")
 
 
 def parse_state(data: bytes) -> PublishedState:
@@ -112,7 +110,7 @@ def parse_state(data: bytes) -> PublishedState:
     if len(data) < SIZE or data[:4] != MAGIC:
         raise CorruptRecordError(f"{len(data)} bytes are no published state")
     _, version, *fields = _FIELDS.unpack_from(data)
-    if google_crc32c.value(data[: SIZE - 4]) != int.from_bytes(data[SIZE - 4 : SIZE], "big"):
+    if crc32c(data[: SIZE - 4]) != int.from_bytes(data[SIZE - 4 : SIZE], "big"):
         raise CorruptRecordError("the published state does not check")
     if version != VERSION:
         raise UnsupportedVersionError(f"published state of version {version}, this tool knows {VERSION}")

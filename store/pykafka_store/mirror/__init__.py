@@ -5,7 +5,9 @@ A :class:`Mirror` copies a :class:`Selection` of topics and groups to a :class:`
 """
 
 from pykafka_store.mirror.groups import GroupReport
-from pykafka_store.mirror.mirroring import Mirror, Progress, Selection, TopicReport
+from pykafka_store.mirror.mirroring import Mirror
+from pykafka_store.mirror.selection import Selection
 from pykafka_store.mirror.targets import ClusterTarget, DirectoryTarget
+from pykafka_store.mirror.telling import Progress, TopicReport
 
 __all__ = ["ClusterTarget", "DirectoryTarget", "GroupReport", "Mirror", "Progress", "Selection", "TopicReport"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from pykafka_store.api import Admin, Cluster, Producer
@@ -74,6 +75,19 @@ class Ledger:
             return Entry(fields["source_id"], fields["target_id"], fields["position"], fields["floor"], offsets)
         except (ValueError, KeyError, TypeError):
             raise _not_ours(f"the newest record of {json.dumps(key)}") from None
+
+    def copied_into(self, topic: str, topic_id: str, cluster_id: str) -> set[tuple[str, str]]:
+        """The topics (name, id) of a cluster whose records were copied into this one."""
+        found = set()
+        for key in self._written:
+            cluster, source, target, _ = key
+            if (cluster, target) == (cluster_id, topic):
+                entry = None
+                with suppress(CorruptRecordError):
+                    entry = self.entry(key)
+                if entry is not None and entry.target_id == topic_id and entry.offsets.runs:
+                    found.add((source, entry.source_id))
+        return found
 
     def write(self, entries: Mapping[Key, Entry], producer: Producer) -> None:
         """Send those that changed; they are there when the producer is flushed."""

@@ -37,23 +37,29 @@ that is told, and the copying goes on behind them: there is nothing that waiting
 
 from __future__ import annotations
 
-import re
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import ExitStack, suppress
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from pykafka_store.api import Cluster, Consumer
-from pykafka_store.errors import OffsetOutOfRangeError, StoreError, UnknownTopicOrPartitionError
+from pykafka_store.directory import DataDirectory
+from pykafka_store.errors import (
+    LeaderNotAvailableError,
+    OffsetOutOfRangeError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.mirror.copying import Copy, joined_where_small, size_of
+from pykafka_store.mirror.cycles import Cycles, lock_of_pair
 from pykafka_store.mirror.groups import GroupReport, MirroredGroups
 from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
 from pykafka_store.mirror.ledger import Ledger
+from pykafka_store.mirror.selection import Selection
 from pykafka_store.mirror.targets import Destination, DirectoryTarget, Target, ToCluster, ToDirectory, explained
-from pykafka_store.mirror.telling import Once
+from pykafka_store.mirror.telling import Once, Progress, TopicReport
 from pykafka_store.mirror.topics import TargetTopics
 from pykafka_store.model import (
     INTERNAL_TOPICS,
@@ -64,6 +70,7 @@ from pykafka_store.model import (
     TopicDescription,
     TopicPartition,
 )
+from pykafka_store.notices import Waiting
 
 POLL = 0.2
 """Seconds that a poll waits at most, so that a wish to stop is heard."""
@@ -73,44 +80,6 @@ LOOK = 1.0
 
 GROUPS = 5.0
 """Seconds between looks at the groups' offsets, when following."""
-
-
-class Selection(NamedTuple):
-    """What is to be mirrored."""
-
-    topics: Sequence[str] = ()
-    pattern: re.Pattern[str] | None = None
-    """All topics whose whole name matches, but for internal ones."""
-    groups: Sequence[str] = ()
-    group_pattern: re.Pattern[str] | None = None
-    prefix: str = ""
-    """What the topics' names at the target begin with."""
-
-    def digest(self) -> str:
-        """What is the same whenever the same topics are selected."""
-        words = repr((sorted(self.topics), self.pattern and self.pattern.pattern, self.prefix))
-        return blake2b(words.encode(), digest_size=8).hexdigest()
-
-
-class Progress(NamedTuple):
-    records: int
-    size: int
-    """Bytes of keys, values and headers."""
-    done: int
-    """Source offsets that were passed."""
-    total: int
-    """Source offsets to pass, as far as is known."""
-
-
-class TopicReport(NamedTuple):
-    source: str
-    target: str
-    partitions: int
-    records: int
-    """Those that are there: without ``gone``."""
-    size: int
-    gone: int
-    """Records that were copied, and that the target has taken away again."""
 
 
 class Mirror:
@@ -126,10 +95,11 @@ class Mirror:
         target: Target,
         selection: Selection,
         *,
+        source_directory: DataDirectory | None = None,
         on_notice: Callable[[str], None],
         on_error: Callable[[str], None],
     ) -> None:
-        """Raises StoreError."""
+        """``source_directory``: the source, if it is a directory. Raises StoreError."""
         self._source = source.admin()
         self._target = target.cluster.admin()
         self._selection = selection
@@ -140,9 +110,12 @@ class Mirror:
         self._by_target: dict[TopicPartition, Copy] = {}
         self._ids: dict[str, str] = {}
         """The id of each topic that is mirrored, at the source."""
+        self._left_out: dict[str, str] = {}
+        """The ids of topics that match and came from the target, by name."""
         self._gone: list[Copy] = []
         """Of topics that were deleted meanwhile."""
         self._follow = False
+        self._waiting = Waiting(on_notice)
         self._tell_once = Once(on_notice)
         self._fail_once = Once(on_error)
         self._exit = ExitStack()
@@ -166,6 +139,7 @@ class Mirror:
             stack.enter_context(self._to.producer)
             self._ledger = Ledger(target.cluster)
             self._ledger.read()
+            self._cycles = Cycles(source, source_directory, self._target)
             self._topics = TargetTopics(self._source, self._target, selection.prefix, on_notice)
             self._groups = MirroredGroups(
                 self._source, self._target, selection.groups, selection.group_pattern, on_error
@@ -188,10 +162,24 @@ class Mirror:
         Raises UnknownTopicOrPartitionError for a named topic that is missing.
         """
         self._follow = follow
-        self._add(self._new_topics())
-        if not self._copies and not self._selection.topics and self._selection.pattern is not None:
+        with self._patiently():
+            self._add(self._new_topics())
+        some = self._copies or self._left_out or self._selection.topics
+        if not some and self._selection.pattern is not None:
             self._on_notice(f"no topic at the source matches {self._selection.pattern.pattern}")
         self._assign()
+
+    @contextmanager
+    def _patiently(self) -> Iterator[None]:
+        """Around a look at what is to be copied: who follows waits for a disk that is away, and looks again."""
+        try:
+            yield
+        except LeaderNotAvailableError as error:
+            if not self._follow:
+                raise
+            self._waiting.begin(error)
+        else:
+            self._waiting.end()
 
     def _new_topics(self) -> list[TopicDescription]:
         """Selected topics that are not mirrored yet, or with fewer partitions than they have."""
@@ -204,9 +192,9 @@ class Mirror:
         described = admin.describe_topics(names) if names else []
         return [each for each in described if TopicPartition(each.name, len(each.partitions) - 1) not in self._copies]
 
-    def _selected(self, listed: Collection[str]) -> list[str]:
-        """Those of the source's topics that are selected. Raises UnknownTopicOrPartitionError for a named one that is
-        missing, and was never there.
+    def _selected(self, listed: Mapping[str, str]) -> list[str]:
+        """Those of the source's topics (ids by name) that are selected. Raises UnknownTopicOrPartitionError for a named
+        one that is missing, and was never there.
         """
         known = {copy.source.topic for copy in [*self._copies.values(), *self._gone]}
         missing = [name for name in self._selection.topics if name not in listed and name not in known]
@@ -217,6 +205,7 @@ class Mirror:
         if pattern is not None:
             ours = {*names, *INTERNAL_TOPICS, LEDGER_TOPIC}
             names += [name for name in listed if name not in ours and pattern.fullmatch(name)]
+            names = [name for name in names if self._left_out.get(name) != listed[name]]
         return names
 
     def _forget(self, name: str) -> None:
@@ -229,11 +218,18 @@ class Mirror:
 
     def _add(self, topics: Sequence[TopicDescription]) -> None:
         added: list[Copy] = []
+        if topics:
+            self._cycles.look()
         for topic in topics:
+            if topic.name not in self._selection.topics and (origins := self._cycles.origins(topic)):
+                self._left_out[topic.name] = topic.topic_id
+                self._on_notice(f"topic {topic.name} is left out: it is a copy of {origins[0]} of the target")
+                continue
             target = self._topics.ensure(topic)
-            lock = f"mirror-{self._cluster_id}-{topic.topic_id}-{target.topic_id}"
-            if topic.name not in self._ids and not self._to.keep_lock(lock):
-                raise StoreError(f"Topic {topic.name} is being mirrored to this target by another process")
+            if topic.name not in self._ids:
+                if not self._to.keep_lock(lock_of_pair(self._cluster_id, topic.topic_id, target.topic_id)):
+                    raise StoreError(f"Topic {topic.name} is being mirrored to this target by another process")
+                self._cycles.require_none(topic, target)  # with our lock in place, by which a mirror back sees us
             self._ids[topic.name] = topic.topic_id
             for number in range(len(topic.partitions)):
                 source = TopicPartition(topic.name, number)
@@ -299,8 +295,9 @@ class Mirror:
 
     def _run(self, stop: Callable[[], bool], on_progress: Callable[[Progress], None]) -> None:
         now = time.monotonic()
-        next_save, next_look, next_groups = now + self._to.save_every, now + LOOK, now + GROUPS
-        while not stop() and (self._is_reading or (self._follow and self._selection.pattern is not None)):
+        # What is copied first is written down at once, for a mirror the other way (cycles.py).
+        next_save, next_look, next_groups = now, now + LOOK, now + GROUPS
+        while not stop() and (self._is_reading or self._awaits_topics):
             for copy, records in self._poll():
                 self._send(copy, records)
             self._note_positions()
@@ -310,7 +307,8 @@ class Mirror:
                 self.save()
                 next_save = time.monotonic() + self._to.save_every
             if self._follow and now >= next_look:
-                self._look()
+                with self._patiently():
+                    self._look()
                 next_look = time.monotonic() + LOOK
             if self._follow and now >= next_groups:
                 self._groups.sync(self._copies)
@@ -322,6 +320,10 @@ class Mirror:
     def _is_reading(self) -> bool:
         return any(not copy.is_done for copy in self._copies.values())
 
+    @property
+    def _awaits_topics(self) -> bool:
+        return self._follow and (self._selection.pattern is not None or self._waiting.is_on)
+
     def _assign(self) -> None:
         """Read the partitions that are not done, each from its ``reading`` on."""
         self._consumer.assign({copy.source: copy.reading for copy in self._copies.values() if not copy.is_done})
@@ -330,10 +332,12 @@ class Mirror:
         try:
             runs = self._consumer.poll(POLL)
         except OffsetOutOfRangeError:
-            self._skip_deleted()
+            with self._patiently():
+                self._skip_deleted()
             return
         except UnknownTopicOrPartitionError:
-            self._look()  # deleted at the source
+            with self._patiently():
+                self._look()  # deleted at the source
             return
         for records in joined_where_small(runs):
             copy = self._copies[TopicPartition(records.topic, records.partition)]

@@ -1,8 +1,9 @@
-"""Notices and errors that the mirror meets again and again, and that a user is told once."""
+"""What a user is told of a mirror: how far it is, what became of it, and what it meets again and again only once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 
 class Once:
@@ -16,3 +17,24 @@ class Once:
         if text not in self._said:
             self._said.add(text)
             self._tell(text)
+
+
+class Progress(NamedTuple):
+    records: int
+    size: int
+    """Bytes of keys, values and headers."""
+    done: int
+    """Source offsets that were passed."""
+    total: int
+    """Source offsets to pass, as far as is known."""
+
+
+class TopicReport(NamedTuple):
+    source: str
+    target: str
+    partitions: int
+    records: int
+    """Those that are there: without ``gone``."""
+    size: int
+    gone: int
+    """Records that were copied, and that the target has taken away again."""

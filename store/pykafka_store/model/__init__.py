@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for type checkers and editors: the same names, as tests/store/test_door.py holds
     from pykafka_store.model.brokers import *  # noqa: F403
+    from pykafka_store.model.configs import *  # noqa: F403
+    from pykafka_store.model.copies import *  # noqa: F403
+    from pykafka_store.model.deliveries import *  # noqa: F403
+    from pykafka_store.model.descriptions import *  # noqa: F403
+    from pykafka_store.model.failures import *  # noqa: F403
     from pykafka_store.model.groups import *  # noqa: F403
     from pykafka_store.model.health import *  # noqa: F403
+    from pykafka_store.model.offsets import *  # noqa: F403
+    from pykafka_store.model.record import *  # noqa: F403
     from pykafka_store.model.records import *  # noqa: F403
     from pykafka_store.model.topic_ids import *  # noqa: F403
     from pykafka_store.model.topics import *  # noqa: F403
@@ -21,22 +28,32 @@ else:
         "brokers": """
             BrokerDescription ElectionType LogDirDescription QuorumDescription QuorumReplica Reassignment ReplicaSize
         """,
+        "configs": """
+            ConfigDescription ConfigEntry ConfigKind ConfigResource
+        """,
+        "copies": "CopiedRun",
+        "deliveries": """
+            Delivery Partitioner UNKNOWN_OFFSET
+        """,
+        "descriptions": """
+            PartitionDescription TopicDescription
+        """,
+        "failures": "SendFailure",
         "groups": """
             CONSUMER_PROTOCOL CommittedOffset GroupDescription GroupListing MemberDescription
         """,
         "health": """
             CheckReport Finding MaintenanceReport Severity
         """,
+        "offsets": "OffsetAt",
+        "record": "Record",
         "records": """
-            CopiedRun Delivery Header NO_SEQUENCE NO_TIMESTAMP OffsetAt Partitioner Record Records SendFailure
-            TimestampType TopicPartition UNKNOWN_OFFSET
+            Header NO_SEQUENCE NO_TIMESTAMP Records TimestampType TopicPartition
         """,
         "topic_ids": """
             INTERNAL_TOPICS OFFSETS_TOPIC TRANSACTIONS_TOPIC ZERO_TOPIC_ID random_topic_id topic_id_bytes
         """,
-        "topics": """
-            ConfigDescription ConfigEntry ConfigKind ConfigResource PartitionDescription TopicDescription TopicListing
-        """,
+        "topics": "TopicListing",
     }
     """The module of each name."""
 

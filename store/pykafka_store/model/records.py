@@ -1,18 +1,17 @@
-"""Records, where they are, and what became of those that were sent."""
+"""Records by column, and where they are."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pykafka_store.model.record import Record
 
 Header = tuple[str, bytes | None]
 """A header's key, and its value or null. Keys may repeat; order counts."""
 
-Partitioner = Callable[[str, bytes | None, bytes | None, int], int]
-"""A custom partitioner: (topic, key, value, number of partitions) -> partition."""
-
 NO_SEQUENCE = -1
 NO_TIMESTAMP = -1
-UNKNOWN_OFFSET = -1
 
 
 class TimestampType(IntEnum):
@@ -28,19 +27,6 @@ class TopicPartition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}"
-
-
-class Record(NamedTuple):
-    """One record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    """Milliseconds since 1970; NO_TIMESTAMP for none."""
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[Header, ...]
 
 
 class Records:
@@ -80,8 +66,10 @@ class Records:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> "Iterator[Record]":
         """Single records, for who has few of them: a column costs a tenth as much."""
+        from pykafka_store.model.record import Record
+
         columns = zip(self.offsets, self.timestamps, self.keys, self.values, self.headers, strict=True)
         for offset, timestamp, key, value, headers in columns:
             yield Record(self.topic, self.partition, offset, timestamp, key, value, tuple(headers))
@@ -103,52 +91,3 @@ class Records:
             timestamp_type=self.timestamp_type,
             leader_epoch=self.leader_epoch,
         )
-
-
-class Delivery(NamedTuple):
-    """Records that are in the log and will stay there: ``record_count`` of them from ``base_offset`` on."""
-
-    topic: str
-    partition: int
-    base_offset: int
-    """UNKNOWN_OFFSET, as in Kafka: of what a cluster was sent with ``acks=0``, which may be lost as well."""
-    record_count: int
-
-    @property
-    def next_offset(self) -> int:
-        """Where a record lies that follows these."""
-        known = self.base_offset != UNKNOWN_OFFSET
-        return self.base_offset + self.record_count if known else UNKNOWN_OFFSET
-
-
-class CopiedRun(NamedTuple):
-    """A batch of records that were copied from another partition."""
-
-    base_offset: int
-    """Its first offset here."""
-    length: int
-    """Offsets of it here: the records that it held when it was written."""
-    last_source_offset: int
-    """The offset that its last record has at the source."""
-
-
-class SendFailure(NamedTuple):
-    """Records that were not acknowledged, and why. ``key_size`` and ``value_size`` are of the first; None for null."""
-
-    topic: str
-    partition: int | None
-    record_count: int
-    key_size: int | None
-    value_size: int | None
-    error: Exception
-
-
-class OffsetAt(IntEnum):
-    """The special timestamps of ListOffsets (KIP-79, 734, 405, 1005, 1023); any number >= 0 is a real one."""
-
-    LATEST = -1
-    EARLIEST = -2
-    MAX_TIMESTAMP = -3
-    EARLIEST_LOCAL = -4
-    LATEST_TIERED = -5
-    EARLIEST_PENDING_UPLOAD = -6

@@ -1,70 +1,9 @@
-"""Topics, their partitions, and settings."""
+"""The topics of a cluster."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 
 class TopicListing(NamedTuple):
     name: str
     topic_id: str
     internal: bool
-
-
-class PartitionDescription(NamedTuple):
-    partition: int
-    leader: int | None
-    leader_epoch: int
-    replicas: tuple[int, ...]
-    isr: tuple[int, ...]
-    adding_replicas: tuple[int, ...] = ()
-    removing_replicas: tuple[int, ...] = ()
-    elr: tuple[int, ...] | None = ()
-    last_known_elr: tuple[int, ...] | None = ()
-
-
-class ConfigEntry(NamedTuple):
-    """One setting in force. ``source`` is Kafka's name of where the value comes from, DEFAULT_CONFIG for built in."""
-
-    name: str
-    value: str
-    source: str
-
-    @property
-    def is_default(self) -> bool:
-        return self.source == "DEFAULT_CONFIG"
-
-
-class ConfigDescription(NamedTuple):
-    """One setting in force, and everything it could come from, the value that counts first."""
-
-    name: str
-    value: str
-    source: str
-    """Kafka's name of where the value comes from: DYNAMIC_TOPIC_CONFIG for one that was set on the topic itself."""
-    synonyms: tuple[ConfigEntry, ...] = ()
-    sensitive: bool = False
-    """Whether the broker keeps the value to itself: it is ``null`` then."""
-
-
-class TopicDescription(NamedTuple):
-    name: str
-    topic_id: str
-    internal: bool
-    partitions: tuple[PartitionDescription, ...]
-    configs: tuple[ConfigEntry, ...]
-    """Only the entries that are not built-in defaults, in Kafka's order."""
-
-    @property
-    def replication_factor(self) -> int:
-        first = self.partitions[0]
-        return len(first.replicas) - len(first.adding_replicas)
-
-
-ConfigKind = Literal["topic", "broker", "group", "broker-logger", "client-metrics"]
-
-
-class ConfigResource(NamedTuple):
-    """What settings belong to."""
-
-    type: ConfigKind
-    name: str
-    """Of a broker its number, or empty for all brokers."""

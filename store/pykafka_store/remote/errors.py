@@ -154,7 +154,7 @@ _FENCED = "Another process has begun to send with the same transactional.id, and
 
 _CLASSES: dict[str, type[StoreError]] = {
     kind.kafka_name: kind
-    for kind in vars(errors).values()
+    for kind in (getattr(errors, name) for name in dir(errors))
     if isinstance(kind, type) and issubclass(kind, StoreError) and kind is not StoreError
 }
 

@@ -121,7 +121,8 @@ class RemoteProducer:
         if not self._is_open:
             raise producer_closed()
         columns = sendable_columns(values, keys, headers, timestamps, partitions)
-        values, keys, headers, timestamps, partitions = columns
+        values, keys, headers = columns.values, columns.keys, columns.headers
+        timestamps, partitions = columns.timestamps, columns.partitions
         if not values:
             return
         count = self._partitions.get(topic)

@@ -16,7 +16,6 @@ from contextlib import suppress
 
 from pykafka_store.errors import InvalidConfigError, InvalidGroupIdError
 from pykafka_store.numbers import whole_number
-from pykafka_store.spelling import nearest
 
 _COMMON = frozenset(
     [
@@ -219,6 +218,8 @@ class ClientConfig:
         self._given = dict(given or {})
         for name in self._given:
             if not is_client_setting(kind, name):
+                from pykafka_store.spelling import nearest
+
                 meant = nearest(name, sorted(client_settings(kind)))
                 advice = "check its spelling" if meant is None else f"did you mean {meant}?"
                 raise InvalidConfigError(f"{shown_name(name)} is not a {kind} setting that Kafka knows: {advice}")

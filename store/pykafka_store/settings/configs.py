@@ -10,10 +10,12 @@ are stored, written as a broker would describe them: ``007`` is stored as ``7``.
 7
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from pykafka_store.errors import InvalidConfigError
 from pykafka_store.model import TimestampType
@@ -23,18 +25,31 @@ INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
 
 
-class Setting(NamedTuple):
-    """One topic config. ``low`` and ``high`` bound a number, ``words`` are what a text or a list may consist of."""
+class Setting:
+    """One topic config. ``kind`` is Kafka's ConfigDef.Type: INT, LONG, DOUBLE, BOOLEAN, STRING or LIST. ``synonym`` is
+    the broker's setting that changes the default. ``low`` and ``high`` bound a number, ``words`` are what a text or a
+    list may consist of.
+    """
 
-    name: str
-    kind: str
-    """Kafka's ConfigDef.Type: INT, LONG, DOUBLE, BOOLEAN, STRING or LIST."""
-    default: str
-    synonym: str | None
-    """The broker's setting that changes the default, or None."""
-    low: int | None = None
-    high: int | None = None
-    words: tuple[str, ...] = ()
+    __slots__ = ("default", "high", "kind", "low", "name", "synonym", "words")
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        default: str,
+        synonym: str | None,
+        low: int | None = None,
+        high: int | None = None,
+        words: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.default = default
+        self.synonym = synonym
+        self.low = low
+        self.high = high
+        self.words = words
 
 
 _CODECS = ("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")
@@ -178,12 +193,17 @@ AUTO_CREATE_TOPICS = "auto.create.topics.enable"
 """Settings of a server that count where a topic is made."""
 
 
-class BrokerConfigs(NamedTuple):
+class BrokerConfigs:
     """What was set on a broker itself, for all brokers, and in its server's file, by the broker's names."""
 
-    own: Mapping[str, str]
-    cluster: Mapping[str, str]
-    static: Mapping[str, str] = MappingProxyType({})
+    __slots__ = ("cluster", "own", "static")
+
+    def __init__(
+        self, own: Mapping[str, str], cluster: Mapping[str, str], static: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.own = own
+        self.cluster = cluster
+        self.static = static
 
     @classmethod
     def of(cls, stored: Mapping[str, Mapping[str, str]], broker: int | None) -> Self:
@@ -197,7 +217,8 @@ class BrokerConfigs(NamedTuple):
     def synonyms(self, name: str) -> list[tuple[str, str]]:
         """The values that a broker's setting has, and where each was set, the one that counts first."""
         sources = ("DYNAMIC_BROKER_CONFIG", "DYNAMIC_DEFAULT_BROKER_CONFIG", "STATIC_BROKER_CONFIG")
-        return [(each[name], source) for each, source in zip(self, sources, strict=True) if name in each]
+        configs = (self.own, self.cluster, self.static)
+        return [(each[name], source) for each, source in zip(configs, sources, strict=True) if name in each]
 
 
 def static_name(broker: int) -> str:

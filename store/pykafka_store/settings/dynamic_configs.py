@@ -88,8 +88,14 @@ a script which sets it goes on, and of no effect. What says who may in is none o
 BROKER_SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
     {
         **{
-            each.synonym: each._replace(
-                name=each.synonym, low=None if each.synonym in (*_NO_BOUND, *_REQUIRED) else each.low
+            each.synonym: Setting(
+                each.synonym,
+                each.kind,
+                each.default,
+                each.synonym,
+                None if each.synonym in (*_NO_BOUND, *_REQUIRED) else each.low,
+                each.high,
+                each.words,
             )
             for each in SETTINGS.values()
             if each.synonym is not None

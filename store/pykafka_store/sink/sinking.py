@@ -23,24 +23,28 @@ from uuid import uuid4
 from pykafka_store.api import Cluster, Consumer
 from pykafka_store.databases.errors import DatabaseUnavailableError
 from pykafka_store.databases.patience import Patience
-from pykafka_store.errors import OffsetOutOfRangeError, StoreError, UnknownTopicOrPartitionError
+from pykafka_store.errors import (
+    LeaderNotAvailableError,
+    OffsetOutOfRangeError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.model import OffsetAt, Records, TopicPartition
+from pykafka_store.notices import Waiting
 from pykafka_store.sink.batches import BadRecord, Writer
 from pykafka_store.sink.buffer import Buffer
+from pykafka_store.sink.checks import own_client_id, require_letters_table
 from pykafka_store.sink.commits import GroupCommits
 from pykafka_store.sink.letters import LetterTopic
 from pykafka_store.sink.options import SinkOptions, check_options
 from pykafka_store.sink.report import SinkReport
-from pykafka_store.sink.target import BATCH_BYTES, Claim, DeadLetter, FencedError, Group, SinkError, Target
+from pykafka_store.sink.target import BATCH_BYTES, Claim, FencedError, Group, SinkError, Target
 
 POLL = 0.2
 """Seconds that a poll waits at most, so that a wish to stop is heard."""
 
 RETRY_TO_THE_END = 30.0
 """Seconds that a database may be away where the sink is to end by itself."""
-
-CLIENT_ID = "pykafka-sink-"
-"""What the client ids of sinks begin with; the target's id follows."""
 
 
 class Sink:
@@ -108,6 +112,7 @@ class Sink:
         self._stopped: BadRecord | None = None
         self._unwritten = 0
         self._commits = GroupCommits()
+        self._waiting = Waiting(self._notice)
         limit = RETRY_TO_THE_END if self._options.exit_at_end else None
         self._patience = Patience(
             target.name, limit if self._options.retry is None else self._options.retry, self._notice
@@ -118,7 +123,10 @@ class Sink:
 
     def lag(self) -> int:
         """Records between what is written and the ends of the partitions that this sink has."""
-        ends = self._consumer.end_offsets(list(self._claims))
+        try:
+            ends = self._consumer.end_offsets(list(self._claims))
+        except (LeaderNotAvailableError, UnknownTopicOrPartitionError):  # who reads them says so, or waits
+            return 0
         return sum(max(0, end - self._claims[partition].next) for partition, end in ends.items())
 
     def run(
@@ -130,7 +138,7 @@ class Sink:
         """
         if not self._prepare(stop):
             return self.report()
-        client_id = self._refuse_shared_group()
+        client_id = own_client_id(self._admin, self._group.group, self._target)
         settings = {
             **self._settings,
             "group.id": self._group.group,
@@ -169,7 +177,7 @@ class Sink:
             try:
                 self._target.prepare(letters)
                 if letters is not None:
-                    self._check_letters(letters)
+                    require_letters_table(self._target, letters)
             except DatabaseUnavailableError as error:
                 self._patience.failed(error)
                 time.sleep(POLL)
@@ -177,25 +185,6 @@ class Sink:
                 self._patience.succeeded()
                 return True
         return False
-
-    def _check_letters(self, table: str) -> None:
-        """Raise SinkError where a table for dead letters is there, and is for something else."""
-        schema = self._target.schema(table)
-        if schema is not None and tuple(schema.columns)[: len(DeadLetter._fields)] != DeadLetter._fields:
-            raise SinkError(f"{self._target.name}: table {table} is none for dead letters: name another one")
-
-    def _refuse_shared_group(self) -> str:
-        """This sink's client id. Raises SinkError where the group's members write into another database: they would
-        share the partitions, and each database would have a part of the rows.
-        """
-        client_id = f"{CLIENT_ID}{self._target.id}"
-        for member in self._admin.describe_group(self._group.group).members:
-            if member.client_id.startswith(CLIENT_ID) and member.client_id != client_id:
-                raise SinkError(
-                    f"group {self._group.group} is writing into another database: name another --group for "
-                    f"{self._target.name}"
-                )
-        return client_id
 
     # -------------------------------------------------------------------------------------------------------- the loop
 
@@ -341,11 +330,12 @@ class Sink:
             self._knows_its_share = True
             self._unclaimed |= set(partitions)
             for partition in partitions:
-                with suppress(UnknownTopicOrPartitionError):  # just being deleted
+                # Just being deleted, or its disk is away: then nothing of it is claimed yet.
+                with suppress(UnknownTopicOrPartitionError, LeaderNotAvailableError):
                     self._consumer.seek(partition, OffsetAt.EARLIEST)  # until the target says where
                     if self._options.exit_at_end and partition not in self._ends:
                         self._ends |= self._consumer.end_offsets([partition])
-            self._refuse_shared_group()
+            own_client_id(self._admin, self._group.group, self._target)  # raises where another database has come
             if not self._patience.is_tried:
                 self._claim()
         except DatabaseUnavailableError as error:
@@ -369,6 +359,11 @@ class Sink:
             ends = consumer.end_offsets(ours)  # until the claim others may have written what came since the first look
         except UnknownTopicOrPartitionError:
             ends = {}
+        except LeaderNotAvailableError as error:
+            self._waiting.begin(error)
+            self._patience.pause()
+            return
+        self._waiting.end()
         if not ends or self._topic_ids(ours) != topic_ids:
             self._patience.pause()  # just being deleted: the group says so soon, or that there is another one
             return
@@ -391,6 +386,8 @@ class Sink:
             if start > claim.next:
                 self._tell_gap(partition, claim.next, start)
             consumer.seek(partition, start)
+            if self._options.exit_at_end:
+                self._ends.setdefault(partition, ends[partition])
             self._claims[partition] = claim
             self._buffer.begin(partition, start)
             self._unclaimed.discard(partition)
@@ -405,8 +402,10 @@ class Sink:
         """Records were deleted that are not read yet: go on behind them, and say so."""
         consumer = self._consumer
         ours = [partition for partition in consumer.assignment() if partition in self._claims]
-        found = False
-        for partition, beginning in consumer.beginning_offsets(ours).items():
+        found, beginnings = False, {}
+        with suppress(LeaderNotAvailableError):
+            beginnings = consumer.beginning_offsets(ours)
+        for partition, beginning in beginnings.items():
             position = consumer.position(partition)
             if position < beginning:
                 found = True

@@ -4,11 +4,13 @@ and subscriptions to clients' metrics.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pykafka_store.errors import InvalidConfigError, InvalidRequestError, StoreError
-from pykafka_store.model import ConfigDescription, ConfigEntry, ConfigKind, ConfigResource
+from pykafka_store.errors import InvalidConfigError, InvalidRequestError, StoreError, UnsupportedVersionError
+from pykafka_store.model import OFFSETS_TOPIC, ConfigDescription, ConfigEntry, ConfigKind, ConfigResource
+from pykafka_store.numbers import whole_number
 from pykafka_store.settings.configs import SETTINGS
 from pykafka_store.settings.documentation import READ_ONLY, documentation, setting
 from pykafka_store.settings.server_configs import UNSET
@@ -19,7 +21,13 @@ from pykafka_store.wire.protocol import Reply, Request
 
 _KINDS: dict[int, ConfigKind] = {2: "topic", 4: "broker", 16: "client-metrics", 32: "group"}
 """Source: ConfigResource.Type."""
-_TOPIC, _BROKER = 2, 4
+_TOPIC, _BROKER, _GROUP = 2, 4, 32
+_NAMELESS = {
+    _TOPIC: "Default topic resources are not allowed.",
+    16: "Subscription name can't be empty",
+    _GROUP: "Default group resources are not allowed.",
+}
+"""Why what has no name is not altered. Source: ControllerConfigurationValidator."""
 _ORDER = {name: position for position, name in enumerate(SETTINGS)}
 _LOGGER = 8
 """A broker's loggers: there are none here whose level could be looked at or changed."""
@@ -43,9 +51,11 @@ class ConfigsApi:
     def _described(self, asked: Any, request: Any) -> Reply:
         try:
             if asked.resource_type == _LOGGER:
-                self._require_broker(asked)
+                self._broker_id(asked)
                 found: Sequence[ConfigDescription] = ()
             else:
+                if asked.resource_type == _GROUP and not asked.resource_name:
+                    raise InvalidRequestError("Group name must not be empty")
                 found = self._all(asked)
         except StoreError as error:
             return Reply(
@@ -71,15 +81,23 @@ class ConfigsApi:
         return self._alter(request, self._change)
 
     def _alter(self, request: Request, how: Any) -> Reply | LongRequest:
-        altered = (self._altered(each, request, how) for each in request.body.resources)
+        times = Counter((each.resource_type, each.resource_name) for each in request.body.resources)
+        altered = (
+            self._altered(each, request, how, is_repeated=times[each.resource_type, each.resource_name] > 1)
+            for each in request.body.resources
+        )
         return self._broker.long_work.begin(altered, lambda done: Reply(responses=done))
 
-    def _altered(self, asked: Any, request: Request, how: Any) -> Reply:
+    def _altered(self, asked: Any, request: Request, how: Any, *, is_repeated: bool) -> Reply:
         code, message = 0, None
         try:
+            if is_repeated:
+                raise InvalidRequestError("Each resource must appear at most once.")
+            if not asked.resource_name and asked.resource_type in _NAMELESS:
+                raise InvalidRequestError(_NAMELESS[asked.resource_type])
             changes, deletions = how(asked)
             self._broker.admin.incremental_alter_configs(
-                _resource(asked), changes, deletions, only_check=request.body.validate_only
+                self._resource(asked), changes, deletions, only_check=request.body.validate_only
             )
         except StoreError as error:
             code, message = code_of(error), str(error)
@@ -98,7 +116,7 @@ class ConfigsApi:
     def _change(self, asked: Any) -> tuple[dict[str, str], list[str]]:
         """Changes and deletions. Raises InvalidRequestError, InvalidConfigError, and what describing raises."""
         if asked.resource_type == _LOGGER:
-            self._require_broker(asked)
+            self._broker_id(asked)
             if asked.configs:
                 raise InvalidConfigError(f"Logger {asked.configs[0].name} does not exist!")
         names = [each.name for each in asked.configs]
@@ -133,14 +151,27 @@ class ConfigsApi:
             return ",".join([*items, *(item for item in named if item not in items)])
         return ",".join(item for item in items if item not in named)
 
-    def _require_broker(self, asked: Any) -> None:
+    def _broker_id(self, asked: Any) -> int:
+        """Raises InvalidRequestError. Source: ConfigHelper.resourceNameToBrokerId."""
+        number = whole_number(asked.resource_name, 32)
+        if number is None:
+            raise InvalidRequestError(f"Broker id must be an integer, but it is: {asked.resource_name}")
+        if number not in self._broker.nodes():
+            nodes = ", ".join(map(str, self._broker.nodes()))
+            raise InvalidRequestError(f"Unexpected broker id, expected {nodes}, but received {asked.resource_name}")
+        return number
+
+    def _resource(self, asked: Any) -> ConfigResource:
         """Raises InvalidRequestError."""
-        if asked.resource_name not in map(str, self._broker.nodes()):
-            raise InvalidRequestError(f"Unexpected broker id, expected one that is here, got {asked.resource_name}")
+        kind = _KINDS.get(asked.resource_type)
+        if kind is None:
+            raise InvalidRequestError(f"Unknown resource type {asked.resource_type}")
+        name = str(self._broker_id(asked)) if kind == "broker" and asked.resource_name else asked.resource_name
+        return ConfigResource(kind, name)
 
     def _all(self, asked: Any) -> Sequence[ConfigDescription]:
         """In a broker's order where that is seen: kafka-topics prints a topic's settings as they come."""
-        found = self._broker.admin.describe_configs(_resource(asked))
+        found = self._broker.admin.describe_configs(self._resource(asked))
         if asked.resource_type == _TOPIC:
             return sorted(found, key=lambda each: _ORDER[each.name])
         return [self._advertised() if each.name == "advertised.listeners" else each for each in found]
@@ -162,9 +193,12 @@ class ConfigsApi:
         """What has settings, or could have; version 0 asks for client metrics alone."""
         all_of_them = {16} if request.version == 0 else {*_KINDS, _LOGGER}
         kinds = set(getattr(request.body, "resource_types", ())) or all_of_them
+        if not kinds <= {*_KINDS, _LOGGER}:
+            return Reply(error_code=UnsupportedVersionError.code, config_resources=[])
         found: list[tuple[str, int]] = []
         if 2 in kinds:
             found += [(name, 2) for name in self._broker.topics()]
+            found += [] if self._broker.offsets_row() is None else [(OFFSETS_TOPIC, 2)]
         if 4 in kinds:
             found += [(str(node), 4) for node in self._broker.nodes()]
         if _LOGGER in kinds:
@@ -174,16 +208,6 @@ class ConfigsApi:
         if 32 in kinds:
             found += [(name, 32) for name in self._broker.admin.configured_groups()]
         return Reply(config_resources=[Reply(resource_name=name, resource_type=kind) for name, kind in found])
-
-
-def _resource(asked: Any) -> ConfigResource:
-    """Raises InvalidRequestError."""
-    kind = _KINDS.get(asked.resource_type)
-    if kind is None:
-        raise InvalidRequestError(f"settings of resources of type {asked.resource_type} are not here")
-    if kind == "broker" and asked.resource_name and not asked.resource_name.isdigit():
-        raise InvalidRequestError(f"Node id must be an integer, but it is: {asked.resource_name}")
-    return ConfigResource(kind, asked.resource_name)
 
 
 def _config(found: ConfigDescription, request: Any) -> Reply:

@@ -132,7 +132,7 @@ class GroupAdminApi:
                 error_code=code_of(error),
                 error_message=str(error),
                 group_id=group,
-                group_state="Dead",
+                group_state="",
                 group_epoch=0,
                 assignment_epoch=0,
                 assignor_name="",

@@ -5,6 +5,7 @@ AlterReplicaLogDirs, DescribeQuorum, DescribeProducers.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,12 +37,20 @@ class PartitionsApi:
 
     def create_partitions(self, request: Request) -> Reply | LongRequest:
         """Topics get more partitions, or have their own errors."""
-        grown = (self._grown(each, only_check=request.body.validate_only) for each in request.body.topics)
+        by_name = {each.name: each for each in request.body.topics}
+        times = Counter(each.name for each in request.body.topics)
+        grown = (
+            self._grown(each, only_check=request.body.validate_only, is_repeated=times[name] > 1)
+            for name, each in by_name.items()
+        )
         return self._broker.long_work.begin(grown, lambda done: Reply(results=done))
 
-    def _grown(self, asked: Any, *, only_check: bool) -> Reply:
+    def _grown(self, asked: Any, *, only_check: bool, is_repeated: bool) -> Reply:
+        """Source: ControllerApis.createPartitions."""
         assignments = None if asked.assignments is None else [each.broker_ids for each in asked.assignments]
         try:
+            if is_repeated:
+                raise InvalidRequestError("Duplicate topic name.")
             self._broker.admin.create_partitions(asked.name, asked.count, assignments, only_check=only_check)
         except StoreError as error:
             return Reply(name=asked.name, error_code=code_of(error), error_message=str(error))
@@ -72,9 +81,14 @@ class PartitionsApi:
         """Topics with their partitions, up to a limit, and where to go on (KIP-966)."""
         body = request.body
         known = {each.name: each for each in self._broker.admin.describe_topics()}
-        names = sorted({each.name for each in body.topics}) or sorted(known)
+        wanted = sorted({each.name for each in body.topics})
+        names = wanted or sorted(known)
         first = 0
         if body.cursor is not None:
+            # Source: DescribeTopicPartitionsRequestHandler.
+            if body.cursor.partition_index < 0 or (wanted and body.cursor.topic_name not in wanted):
+                refused = [_untold(name, InvalidRequestError.code) for name in wanted]
+                return Reply(topics=refused, next_cursor=None)
             names = [name for name in names if name >= body.cursor.topic_name]
             first = body.cursor.partition_index
         left = max(1, min(body.response_partition_limit, 2000))
@@ -334,6 +348,11 @@ def _missing(name: str) -> Reply:
         check_topic_name(name)
     except InvalidTopicError as error:
         code = error.code
+    return _untold(name, code)
+
+
+def _untold(name: str, code: int) -> Reply:
+    """A topic of which nothing is told but why."""
     return Reply(
         error_code=code,
         name=name,

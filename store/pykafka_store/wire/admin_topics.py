@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pykafka_store.errors import InvalidRequestError, StoreError
+from pykafka_store.errors import InvalidReplicaAssignmentError, InvalidRequestError, StoreError
 from pykafka_store.model import ConfigResource, TopicDescription, topic_id_bytes
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.long_work import LongRequest
@@ -69,7 +69,7 @@ class TopicsApi:
         if topic.assignments:
             by_number = {each.partition_index: each.broker_ids for each in topic.assignments}
             if sorted(by_number) != list(range(len(topic.assignments))):
-                raise InvalidRequestError("partitions should be a consecutive 0-based integer sequence")
+                raise InvalidReplicaAssignmentError("partitions should be a consecutive 0-based integer sequence")
             assignments = [by_number[number] for number in sorted(by_number)]
         created: TopicDescription = self._broker.admin.create_topic(
             topic.name,
@@ -108,13 +108,21 @@ class TopicsApi:
         if request.version < 6:
             asked: list[tuple[str | None, uuid.UUID | None]] = [(name, None) for name in body.topic_names]
         else:
-            asked = [(topic.name, topic.topic_id if topic.name is None else None) for topic in body.topics]
-        deleted = (self._delete(name, id) for name, id in asked)
+            asked = [(topic.name, topic.topic_id) for topic in body.topics]
+        times = Counter(asked)
+        deleted = (self._delete(name, id, is_repeated=times[name, id] > 1) for name, id in times)
         return self._broker.long_work.begin(deleted, lambda gone: Reply(responses=gone))
 
-    def _delete(self, name: str | None, id: uuid.UUID | None) -> Reply:
+    def _delete(self, name: str | None, id: uuid.UUID | None, *, is_repeated: bool) -> Reply:
+        """Source: ControllerApis.deleteTopics, which leaves alone what is named twice."""
         found = name
         try:
+            if name is not None and id is not None:
+                raise InvalidRequestError("You may not specify both topic name and topic id.")
+            if name is None and id is None:
+                raise InvalidRequestError("Neither topic name nor id were specified.")
+            if is_repeated:
+                raise InvalidRequestError(f"Duplicate topic {'id' if name is None else 'name'}.")
             topic = self._broker.topic(name, id)
             found, id = topic.name, topic.uuid
             self._broker.admin.delete_topic(topic.name)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Hashable, Mapping
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.embedded.offsets_topic import is_listed
 from pykafka_store.embedded.serving.partitions import ServedPartition, ServedPartitions, take_producer_ids
 from pykafka_store.errors import StoreError, UnknownTopicIdError, not_hosted
-from pykafka_store.model import TopicPartition, topic_id_bytes
+from pykafka_store.model import OFFSETS_TOPIC, TopicPartition, topic_id_bytes
 from pykafka_store.wire.long_work import LongWork
 from pykafka_store.wire.protocol import Reply, Request
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.serving.offsets_topic import OffsetsPartition, TopicRow
 
 UNKNOWN_SERVER_ERROR = -1
 NONE = 0
@@ -101,6 +105,8 @@ class Broker:
         self._version: object = None
         self._by_name: dict[str, Topic] = {}
         self._by_id: dict[uuid.UUID, Topic] = {}
+        self._offsets_row: TopicRow | None = None
+        self._offsets: dict[int, OffsetsPartition] = {}
         self.cluster_id = self.admin.cluster_id()
 
     def address_for(self, request: Request) -> tuple[str, int]:
@@ -143,23 +149,49 @@ class Broker:
         return self._by_name
 
     def topic(self, name: str | None, id: uuid.UUID | None) -> Topic:
-        """The topic that a request names one way or the other. Raises UnknownTopicOrPartitionError,
-        UnknownTopicIdError.
+        """The topic that a request names one way or the other; without a name it is by id, of which None is the one of
+        zeros. Raises UnknownTopicOrPartitionError, UnknownTopicIdError.
         """
         topics = self.topics()
-        if id is not None:
-            found = self._by_id.get(id)
-            if found is None:
+        if name is None or id is not None:
+            found = None if id is None else self._by_id.get(id) or self._offsets_topic()
+            if found is None or found.uuid != id:
                 raise UnknownTopicIdError("This server does not host this topic ID.")
             return found
-        if name is None or name not in topics:
+        found = topics.get(name)
+        if found is None and name == OFFSETS_TOPIC:
+            found = self._offsets_topic()
+        if found is None:
             raise not_hosted()
-        return topics[name]
+        return found
+
+    def offsets_row(self) -> TopicRow | None:
+        """``__consumer_offsets``, where it is the view of what groups have committed; None until there is a group."""
+        if not is_listed(self.engine):
+            return None
+        if self._offsets_row is None:
+            from pykafka_store.embedded.serving.offsets_topic import offsets_row
+
+            self._offsets_row = offsets_row(self.engine)
+        return self._offsets_row
+
+    def _offsets_topic(self) -> Topic | None:
+        row = self.offsets_row()
+        if row is None:
+            return None
+        return Topic(row.name, row.id, uuid.UUID(bytes=topic_id_bytes(row.id)), len(row.partitions))
 
     def partition(self, topic: Topic, number: int) -> ServedPartition:
         """Raises UnknownTopicOrPartitionError."""
         if not 0 <= number < topic.partitions:
             raise not_hosted()
+        if topic.name == OFFSETS_TOPIC and topic.name not in self.topics():
+            found = self._offsets.get(number)
+            if found is None:
+                from pykafka_store.embedded.serving.offsets_topic import OffsetsPartition
+
+                found = self._offsets[number] = OffsetsPartition(self.engine, topic.id, number)
+            return cast("ServedPartition", found)  # of which it has all that is asked of it: nobody appends
         return self.partitions.get(topic.id, TopicPartition(topic.name, number))
 
     # ----------------------------------------------------------------------------------------------------- producers

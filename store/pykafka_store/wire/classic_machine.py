@@ -10,12 +10,18 @@ Source: GroupMetadataManager.classicGroupJoin, classicGroupSync, classicGroupHea
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Hashable
 from enum import Enum, auto
 from typing import Any
 
-from pykafka_store.embedded.serving.members import TopicPartition, assign_partitions, new_member, subscribed_to
+from pykafka_store.embedded.serving.members import (
+    TopicPartition,
+    assign_partitions,
+    has_members,
+    new_member,
+    subscribed_to,
+    theirs,
+)
 from pykafka_store.errors import (
     IllegalGenerationError,
     InconsistentGroupProtocolError,
@@ -24,7 +30,9 @@ from pykafka_store.errors import (
 )
 from pykafka_store.wire.admin_groups import SelfAssigned
 from pykafka_store.wire.broker import Broker
-from pykafka_store.wire.classic_groups import CONSUMER, REBALANCE_IN_PROGRESS, check_join, join_failure
+from pykafka_store.wire.classic_groups import check_protocol, join_failure
+from pykafka_store.wire.invited import new_id
+from pykafka_store.wire.leading import CONSUMER, REBALANCE_IN_PROGRESS, common_of, sync_failure, voted
 from pykafka_store.wire.members import Members, Remote
 from pykafka_store.wire.protocol import Reply, Request, parse_assignment, seconds
 
@@ -112,7 +120,7 @@ class MachineGroup:
         if not any(seat.joined for seat in self.seats.values()):
             return
         self.generation += 1
-        self.protocol = self._voted()
+        self.protocol = voted(self._offered()) or ""
         if self.leader not in self.seats:
             self.leader = next(iter(self.seats))
         self.state = _State.SYNCING
@@ -121,12 +129,13 @@ class MachineGroup:
             seat.remote.epoch = self.generation
         self._broker.wake(("group", self.name))
 
-    def _voted(self) -> str:
-        """The protocol that all have and most prefer. Source: ClassicGroup.selectProtocol."""
-        seats = list(self.seats.values())
-        common = [name for name, _ in seats[0].protocols if all(name in dict(seat.protocols) for seat in seats)]
-        votes = [next(name for name, _ in seat.protocols if name in common) for seat in seats]
-        return max(common, key=votes.count)
+    @property
+    def common(self) -> set[str]:
+        """The protocols that all have."""
+        return common_of(self._offered())
+
+    def _offered(self) -> list[list[str]]:
+        return [[name for name, _ in seat.protocols] for seat in self.seats.values()]
 
     def settle(self, assignments: dict[str, bytes]) -> None:
         """The leader has said who has what."""
@@ -183,13 +192,7 @@ class ClassicMachine:
         """The answer, or what waits for the others."""
         body = request.body
         try:
-            check_join(self._broker, body)
             protocols = tuple((each.name, each.metadata) for each in body.protocols)
-            if not protocols or not body.protocol_type:
-                raise InconsistentGroupProtocolError("The member names no protocol")
-            group = self._groups.get(body.group_id)
-            if group is not None and group.protocol_type != body.protocol_type:
-                raise InconsistentGroupProtocolError(f"The group's protocol type is {group.protocol_type}")
             seat, is_current = self._seat(request, protocols)
         except StoreError as error:
             return join_failure(body.member_id, error)
@@ -199,12 +202,26 @@ class ClassicMachine:
         waiting = WaitingGeneration(self._broker, group, seat)
         return waiting.attempt(late=False) or waiting
 
+    def check(self, body: Any) -> None:
+        """Whether the group may have a member that speaks like this. Raises InconsistentGroupProtocolError. Source:
+        ClassicGroup.supportsProtocols.
+        """
+        if not body.protocols or not body.protocol_type:
+            raise InconsistentGroupProtocolError("The member names no protocol")
+        group = self._groups.get(body.group_id)
+        # Who is in no group of these is a consumer, whatever the names of its assignors.
+        spoken = CONSUMER if group is None else group.protocol_type
+        if spoken != body.protocol_type and (group is not None or has_members(self._broker.engine, body.group_id)):
+            raise InconsistentGroupProtocolError(f"The group's protocol type is {spoken}")
+        if group is not None and not group.common & {each.name for each in body.protocols}:
+            raise InconsistentGroupProtocolError(f"The group's protocols are {', '.join(sorted(group.common))}")
+
     def _seat(self, request: Request, protocols: tuple[tuple[str, bytes], ...]) -> tuple[_Seat, bool]:
         """The member's seat, and whether the group's generation stands for it as it is. Raises StoreError."""
         body = request.body
         instance = getattr(body, "group_instance_id", None)
-        if body.member_id:
-            remote = self._members.find(body.group_id, body.member_id, instance)
+        if body.member_id and not self._members.invited.has(body.group_id, body.member_id):
+            remote = self._members.find_classic(body.group_id, body.member_id, instance)
             group = self.group(body.group_id)
             seat = group.seats.get(remote.id)
             if seat is None:
@@ -220,10 +237,10 @@ class ClassicMachine:
             self._broker.engine,
             body.group_id,
             request.client_id or "consumer",
-            member_id=f"{instance or request.client_id or 'consumer'}-{uuid.uuid4()}",
+            member_id=body.member_id or new_id(request.client_id, instance),
             instance_id=instance,
             protocol="classic",
-            assignors=tuple(name for name, _ in protocols),
+            assignors=tuple(theirs(name) for name, _ in protocols),
             session_timeout=session,
         )
         before = self._members.by_instance(body.group_id, instance) if instance is not None else None
@@ -256,7 +273,8 @@ class ClassicMachine:
 
     def _current(self, body: Any) -> tuple[MachineGroup, _Seat]:
         """Raises UnknownMemberIdError, FencedInstanceIdError, IllegalGenerationError."""
-        remote = self._members.find(body.group_id, body.member_id, getattr(body, "group_instance_id", None))
+        instance = getattr(body, "group_instance_id", None)
+        remote = self._members.find_classic(body.group_id, body.member_id, instance)
         group = self.group(body.group_id)
         seat = group.seats.get(remote.id)
         if seat is None or not remote.member.check_held():
@@ -267,8 +285,9 @@ class ClassicMachine:
         return group, seat
 
     def sync(self, body: Any) -> Reply | WaitingAssignment:
-        """What the leader gave the member, or what waits for it. Raises as ``_current``."""
+        """What the leader gave the member, or what waits for it. Raises as ``_current`` and ``check_protocol``."""
         group, seat = self._current(body)
+        check_protocol(body, group.protocol_type, group.protocol)
         if group.state is _State.JOINING:
             return sync_failure(REBALANCE_IN_PROGRESS)
         if group.state is _State.SYNCING and group.leader == seat.remote.id:
@@ -357,8 +376,3 @@ def generation_reply(group: MachineGroup, seat: _Seat) -> Reply:
             if is_leader
         ],
     )
-
-
-def sync_failure(code: int) -> Reply:
-    """The answer to a SyncGroup that was refused."""
-    return Reply(error_code=code, protocol_type=None, protocol_name=None, assignment=b"")

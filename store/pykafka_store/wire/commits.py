@@ -6,7 +6,7 @@ import uuid
 from typing import Any, ClassVar
 
 from pykafka_store.embedded.serving.commits import Commit, committed
-from pykafka_store.errors import InvalidGroupIdError, StoreError
+from pykafka_store.errors import InvalidGroupIdError, StoreError, not_hosted
 from pykafka_store.model import CommittedOffset, TopicPartition
 from pykafka_store.wire.broker import Broker, code_of, named
 from pykafka_store.wire.members import Members
@@ -44,7 +44,7 @@ class CommitsApi:
                 except StoreError as error:
                     some.append((asked.partition_index, code_of(error)))
             answers.append((topic, some))
-        code = self._commit(request.body, commits)
+        code = self._commit(request, commits)
         return Reply(
             topics=[
                 Reply(
@@ -61,21 +61,22 @@ class CommitsApi:
 
     def _wanted(self, topic: Any, asked: Any) -> tuple[TopicPartition, Commit]:
         """Raises StoreError."""
-        partition = self._broker.partition(self._broker.topic(*named(topic)), asked.partition_index)
+        found = self._broker.topic(*named(topic))
+        if found.name not in self._broker.topics():
+            raise not_hosted()  # nothing is kept for a view: that it was committed would not be true
+        partition = self._broker.partition(found, asked.partition_index)
         text = asked.committed_metadata or ""
         if len(text) > MAX_METADATA:
             raise OffsetMetadataTooLargeError(f"the text of a commit has at most {MAX_METADATA} characters")
         return partition.name, Commit(asked.committed_offset, getattr(asked, "committed_leader_epoch", -1), text)
 
-    def _commit(self, body: Any, commits: dict[TopicPartition, Commit]) -> int:
+    def _commit(self, request: Request, commits: dict[TopicPartition, Commit]) -> int:
         """The error code for all of them."""
         try:
-            if not body.group_id:
+            if not request.body.group_id:
                 raise InvalidGroupIdError("The group id is empty")
             if commits:
-                epoch = body.generation_id_or_member_epoch
-                instance = getattr(body, "group_instance_id", None)
-                self._members.commit(body.group_id, body.member_id, epoch, instance, commits)
+                self._members.commit(request.body, request.version, commits)
         except StoreError as error:
             return code_of(error)
         return 0
@@ -91,7 +92,10 @@ class CommitsApi:
         return Reply(topics=found.topics, error_code=found.error_code)
 
     def _group(self, asked: Any, version: int) -> Reply:
+        member_id, epoch = getattr(asked, "member_id", None), getattr(asked, "member_epoch", -1)
         try:
+            if member_id is not None or epoch >= 0:
+                self._members.check_reader(asked.group_id, member_id, epoch)
             found = committed(self._broker.engine, asked.group_id)
         except StoreError as error:
             return Reply(group_id=asked.group_id, topics=[], error_code=code_of(error))
@@ -116,7 +120,7 @@ class CommitsApi:
         code = 0
         if is_by_id:
             try:
-                name = self._broker.topic(None, id or uuid.UUID(int=0)).name
+                name = self._broker.topic(None, id).name
             except StoreError as error:
                 code = code_of(error)
         return Reply(

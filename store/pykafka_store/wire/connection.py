@@ -37,6 +37,8 @@ class Connection:
         self.descriptor = client.fileno()
         self.address = address
         self.advertised = advertised
+        self.software = ""
+        """What its client says that it is (KIP-511)."""
         self.gate = gate
         self._transport = transport
         self._receive_into = transport.receive_into

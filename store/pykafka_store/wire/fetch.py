@@ -20,6 +20,15 @@ _SESSION_NOT_FOUND = 70
 _FENCED_LEADER_EPOCH, _UNKNOWN_LEADER_EPOCH = 74, 75
 _MOST = 64 << 20
 """Bytes of records in one answer, whatever is asked for (a broker's fetch.max.bytes is 55 MiB)."""
+_FULL = 1 << 19
+"""Bytes of records from which on an answer is for a client that has fallen behind, and asks again at once."""
+_PAUSES = "librdkafka"
+"""The client's software that is better off with a pause (see ``_PAUSE``); Java's is slower by it."""
+_PAUSE = 0.002
+"""Seconds that such an answer is kept back. librdkafka fetches nothing for up to a second once 100,000 records wait for
+its application (queued.min.messages), which answers that come as fast as it reads them bring about: kcat printed a
+million lines in 1.7 s, as from a broker, and does in 1.05 s with any pause of 1.5 to 3 ms.
+"""
 
 
 class LeaderEpochError(StoreError):
@@ -52,14 +61,47 @@ class FetchApi:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def fetch(self, request: Request) -> Reply | WaitingFetch:
+    def fetch(self, request: Request) -> Reply | WaitingFetch | KeptBack:
         """The answer, or what waits for records."""
         body = request.body
-        if getattr(body, "session_id", 0) != 0:
-            # Sessions are never given out: a client that has one got it from somebody else.
+        if getattr(body, "session_id", 0) != 0 or getattr(body, "session_epoch", -1) > 0:
+            # Sessions are never given out: a client that goes on with one got it from somebody else.
             return Reply(error_code=_SESSION_NOT_FOUND, session_id=0, responses=[])
         waiting = WaitingFetch(self._broker, body)
-        return waiting.attempt(late=waiting.patience <= 0) or waiting
+        reply = waiting.attempt(late=waiting.patience <= 0)
+        if reply is None:
+            return waiting
+        if request.software != _PAUSES or waiting.patience < _PAUSE:
+            return reply
+        parts = [each.records for topic in reply.responses for each in topic.partitions if len(each.records)]
+        if sum(map(len, parts)) < _FULL:
+            return reply
+        return KeptBack(reply, parts, self._broker.clock.monotonic() + _PAUSE)
+
+
+class KeptBack:
+    """An answer that is given a moment later. See :class:`pykafka_store.wire.broker.Parked`."""
+
+    keys: tuple[Hashable, ...] = ()
+    found_nothing = False
+    """See :class:`pykafka_store.wire.broker.Poll`."""
+
+    def __init__(self, reply: Reply, parts: list[Slice], deadline: float) -> None:
+        self._reply = reply
+        self._parts = parts
+        self.deadline = deadline
+
+    def attempt(self, *, late: bool) -> Reply | None:
+        """See :class:`Parked`."""
+        if not late:
+            return None
+        self._parts = []  # they are the answer's now
+        return self._reply
+
+    def abandon(self) -> None:
+        """See :class:`Parked`."""
+        for each in self._parts:
+            each.close()
 
 
 class WaitingFetch:
@@ -123,7 +165,7 @@ class WaitingFetch:
                     left -= min(left, len(part))
                 answers.append(answer)
             responses.append(Reply(topic=name, topic_id=topic_id, partitions=answers))
-        self.keys = tuple((each.topic_id, each.name.partition) for each in self.partitions)
+        self.keys = tuple(each.key for each in self.partitions)
         return _Collected(Reply(session_id=0, responses=responses), slices, size, failed)
 
     def _read(self, topic: Any, asked: Any, left: int, *, is_first: bool) -> tuple[Reply, Slice | None]:

@@ -31,6 +31,7 @@ from pykafka_store.wire.protocol import (
     decode,
     encode,
     encode_as,
+    software_of,
 )
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class Gate:
         self._users = users
         self._api_versions = api_versions
         self._has_asked = False
+        self.software = ""
+        """What the client says that it is (KIP-511)."""
         self._exchange: Exchange | None = None
         self._mechanism = ""
         self._is_bare = False
@@ -159,6 +162,7 @@ class Gate:
         request = decode(frame)
         if key == API_VERSIONS:
             self._has_asked = True
+            self.software = software_of(request)
             return Answer(encode(request, self._api_versions(request)))
         return self._handshake(request) if key == SASL_HANDSHAKE else self._authenticate(request)
 

@@ -19,7 +19,7 @@ from pykafka_store.errors import (
     UnsupportedVersionError,
 )
 from pykafka_store.format.names import check_topic_name
-from pykafka_store.model import INTERNAL_TOPICS, topic_id_bytes
+from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, topic_id_bytes
 from pykafka_store.settings.configs import AUTO_CREATE_TOPICS
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.protocol import PRODUCE, VERSIONS, Reply, Request
@@ -30,7 +30,7 @@ TOPIC_OPERATIONS = sum(1 << operation for operation in (3, 4, 5, 6, 7, 8, 10, 11
 CLUSTER_OPERATIONS = sum(1 << operation for operation in (5, 7, 8, 9, 10, 11, 12))
 """All of them: whoever reaches the port may do everything, as at a broker without an authorizer (AclEntry)."""
 
-_GROUP, _TRANSACTION = 0, 1
+_GROUP, _TRANSACTION, _SHARE = 0, 1, 2
 
 _MOST_MADE = 20
 """Topics that one request has made: all others wait meanwhile. Who asks for more asks again, as while a broker's
@@ -79,20 +79,20 @@ class MetadataApi:
     # ------------------------------------------------------------------------------------------------------- Metadata
 
     def metadata(self, request: Request) -> Reply:
-        """The brokers, and the topics that are asked for; one that is missing is made where the client wants that.
-
-        Raises InvalidRequestError for a topic without a name where it has no id either.
-        """
+        """The brokers, and the topics that are asked for; one that is missing is made where the client wants that."""
         body = request.body
         nodes = self._broker.nodes()
         wants_all = body.topics is None or (request.version == 0 and not body.topics)
         described = self._topics()
         if wants_all:
-            topics = [self._topic_reply(each, body, nodes) for each in described.values()]
+            offsets = self._broker.offsets_row()
+            shown = (*described.values(), *([] if offsets is None else [offsets]))
+            topics = [self._topic_reply(each, body, nodes) for each in shown]
+        elif request.version < 12 and any(each.name is None or getattr(each, "topic_id", None) for each in body.topics):
+            # Of these versions the answer has no null for a name. Source: KafkaApis.handleTopicMetadataRequest.
+            topics = [_refused(each) for each in body.topics]
         else:
             create = getattr(body, "allow_auto_topic_creation", True) and self._may_make()
-            if request.version < 12 and any(each.name is None for each in body.topics):
-                raise InvalidRequestError("MetadataRequest without a topic's name, before version 12")
             refused = self._make_missing(each.name for each in body.topics) if create else {}
             described = self._topics()
             topics = [self._asked(each, body, nodes, described, refused) for each in body.topics]
@@ -124,8 +124,10 @@ class MetadataApi:
         name, topic_id = asked.name, getattr(asked, "topic_id", None)
         try:
             if name is None or (topic_id is not None and not name):  # Java's client leaves the name empty, not null
-                name = self._broker.topic(None, topic_id or uuid.UUID(int=0)).name
+                name = self._broker.topic(None, topic_id).name
             found = described.get(name)
+            if found is None and name == OFFSETS_TOPIC:
+                found = self._broker.offsets_row()
             if found is None:
                 check_topic_name(name)
                 raise refused.get(name) or UnknownTopicOrPartitionError(f"Topic {name} does not exist")
@@ -226,10 +228,11 @@ class MetadataApi:
 
     def _coordinator(self, key: str, kind: int, address: tuple[str, int]) -> Reply:
         if kind not in {_GROUP, _TRANSACTION}:
+            error = UnsupportedVersionError if kind == _SHARE else InvalidRequestError
             return Reply(
                 key=key,
-                error_code=UnsupportedVersionError.code,
-                error_message="a data directory has no share groups yet",
+                error_code=error.code,
+                error_message=f"a data directory has no coordinator of type {kind}",
                 node_id=-1,
                 host="",
                 port=-1,
@@ -241,3 +244,14 @@ class MetadataApi:
 def _operations(body: Any, what: str, all_of_them: int) -> int:
     wanted = getattr(body, f"include_{what}_authorized_operations", False)
     return all_of_them if wanted else NOT_ASKED
+
+
+def _refused(asked: Any) -> Reply:
+    return Reply(
+        error_code=InvalidRequestError.code,
+        name=asked.name or "",
+        topic_id=getattr(asked, "topic_id", None),
+        is_internal=False,
+        partitions=[],
+        topic_authorized_operations=NOT_ASKED,
+    )

@@ -8,7 +8,6 @@ it has moved since, is remembered: the same bytes then wait again without being 
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Callable, Hashable
 from typing import cast
 
@@ -176,16 +175,16 @@ class Parking:
         for key in parked.keys:
             self._by_key.setdefault(key, set()).add(connection)
         for partition in getattr(parked, "partitions", ()):
-            key = partition.topic_id, partition.name.partition
+            key = partition.key
             try:
-                path = partition.state_path()
+                path, log_dir = partition.state_path(), partition.log_dir
             except StoreError:  # it is answered at its deadline, and looked at again when it comes again
                 waiting.head = b""
                 continue
             if not self._watcher.is_watched(key, path):
                 began = True
                 watched = self._watcher.watch(key, path) and watched
-            if not self._tells(os.path.dirname(os.path.dirname(path))):
+            if not self._tells(log_dir):
                 waiting.head = b""  # an append may wake nobody, so each poll looks for itself
         if not watched:
             self._unwatched.add(connection)

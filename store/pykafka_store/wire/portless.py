@@ -25,7 +25,7 @@ def become_server(cluster: EmbeddedCluster) -> None:
 
 
 class PortlessServer:
-    """A :class:`pykafka_store.open.RunningServer` that answers nobody. It closes the cluster in the end."""
+    """A :class:`pykafka_store.api.RunningServer` that answers nobody. It closes the cluster in the end."""
 
     address = ("", 0)
     listeners: Sequence[Listener] = ()

@@ -8,16 +8,18 @@ from typing import Any, ClassVar
 from pykafka_store.embedded.serving.partitions import ServedPartition
 from pykafka_store.errors import (
     InvalidRecordError,
+    InvalidRequestError,
     InvalidTimestampError,
+    InvalidTopicError,
     RecordTooLargeError,
     StoreError,
     UnknownTopicOrPartitionError,
     UnsupportedVersionError,
 )
 from pykafka_store.format import compression as codecs
-from pykafka_store.format.batch import decode_records
+from pykafka_store.format.batch import HEADER_SIZE, LOG_OVERHEAD, decode_records
 from pykafka_store.format.raw_batch import RawBatch, parse_raw_batch
-from pykafka_store.model import NO_TIMESTAMP, TimestampType
+from pykafka_store.model import INTERNAL_TOPICS, NO_TIMESTAMP, TimestampType
 from pykafka_store.settings.configs import TopicConfig
 from pykafka_store.wire.broker import Broker, code_of, named
 from pykafka_store.wire.protocol import Reply, Request
@@ -38,6 +40,8 @@ class RecordBatchTooLargeError(StoreError):
 
 
 TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
+_MAGIC = 16
+"""Where in a batch its format stands, in all formats that there were."""
 
 
 def _blame(records: Mapping[int, str]) -> str:
@@ -77,11 +81,16 @@ class ProduceApi:
         """An id for an idempotent producer. No transaction begins here, and a producer that wants one is told so by an
         error that every client gives up at: librdkafka would go on asking at others.
         """
-        if request.body.transactional_id is not None:
+        body = request.body
+        is_new = (getattr(body, "producer_id", -1), getattr(body, "producer_epoch", -1)) == (-1, -1)
+        is_known = getattr(body, "producer_id", -1) >= 0 and getattr(body, "producer_epoch", -1) >= 0
+        if body.transactional_id == "" or not (is_new or is_known):
+            return Reply(error_code=InvalidRequestError.code, producer_id=-1, producer_epoch=-1)
+        if body.transactional_id is not None:
             if not self._told_of_transactions:
                 self._told_of_transactions = True
                 self._broker.on_notice(
-                    f"a producer with transactional.id {request.body.transactional_id} is refused: a data directory "
+                    f"a producer with transactional.id {body.transactional_id} is refused: a data directory "
                     "has no transactions (enable.idempotence works without)"
                 )
             return Reply(error_code=TRANSACTIONAL_ID_AUTHORIZATION_FAILED, producer_id=-1, producer_epoch=-1)
@@ -112,6 +121,8 @@ class ProduceApi:
             if request.body.transactional_id is not None:
                 raise UnsupportedVersionError("a data directory has no transactions yet")
             topic = self._broker.topic(*named(named_topic))
+            if topic.name in INTERNAL_TOPICS:
+                raise InvalidTopicError(f"Cannot append to internal topic {topic.name}.")
             partition = self._broker.partition(topic, data.index)
             return self._append(partition, data, acks_all=acks == -1)
         except StoreError as error:
@@ -131,7 +142,7 @@ class ProduceApi:
             )
 
     def _append(self, partition: ServedPartition, data: Any, *, acks_all: bool) -> Reply:
-        batch = parse_raw_batch(data.records or b"")
+        batch = _the_batch(data.records or b"")
         if batch.header.is_transactional:
             raise UnsupportedVersionError("a data directory has no transactions yet")
         header = batch.header
@@ -148,7 +159,7 @@ class ProduceApi:
                 raise
             done, log_start = (appended.base_offset, batch.append_time), appended.log_start_offset
             self._sequences.appended(partition, header, *done)
-            self._broker.wake((partition.topic_id, partition.name.partition))
+            self._broker.wake(partition.key)
         else:
             log_start = partition.reader.state().log_start_offset
         return Reply(
@@ -158,6 +169,17 @@ class ProduceApi:
             log_start_offset=log_start,
             record_errors=[],
         )
+
+
+def _the_batch(data: bytes) -> RawBatch:
+    """The one batch of a partition. What is none is refused for good, and only one that was damaged may be sent once
+    more: so a broker tells them apart. Raises as ``parse_raw_batch``. Source: ProduceRequest.validateRecords.
+    """
+    if len(data) < HEADER_SIZE or len(data) < LOG_OVERHEAD + int.from_bytes(data[8:12], "big", signed=True):
+        raise InvalidRecordError("Produce requests must contain exactly one record batch for each partition")
+    if data[_MAGIC] < 2:
+        raise InvalidRecordError("Produce requests are only allowed to contain record batches with magic version 2")
+    return parse_raw_batch(data)
 
 
 def _recompressed(batch: RawBatch, config: TopicConfig) -> RawBatch:

@@ -109,6 +109,8 @@ class Request(NamedTuple):
     """The fields of that version, by kio's names; what a version lacks is asked for by ``getattr`` with a default."""
     advertised: tuple[str, int] | None = None
     """The address of the listener that it came by."""
+    software: str = ""
+    """What its client is, by its ApiVersions; empty where that did not say so (KIP-511)."""
 
     @property
     def said(self) -> str:
@@ -188,7 +190,12 @@ def pack_assignment(partitions: Iterable[tuple[str, int]]) -> bytes:
     return b"\x00\x00" + b"".join(each for each in pieces.all() if isinstance(each, bytes))
 
 
-def decode(frame: memoryview, advertised: tuple[str, int] | None = None) -> Request:
+def software_of(request: Request) -> str:
+    """What an ApiVersions says that its client is; empty where it says nothing (KIP-511)."""
+    return str(getattr(request.body, "client_software_name", ""))
+
+
+def decode(frame: memoryview, advertised: tuple[str, int] | None = None, software: str = "") -> Request:
     """A request, from its bytes without their length. Its key and version are among ``VERSIONS``.
 
     Raises InvalidRequestError for bytes that are none.
@@ -201,7 +208,7 @@ def decode(frame: memoryview, advertised: tuple[str, int] | None = None) -> Requ
         body = read_body(cursor)
     except (ValueError, OverflowError) as error:  # OverflowError: a duration that no calendar has
         raise InvalidRequestError(f"a request {key} of version {version} does not decode: {error}") from error
-    return Request(key, version, correlation_id, header.client_id or "", body, advertised)
+    return Request(key, version, correlation_id, header.client_id or "", body, advertised, software)
 
 
 def encode(request: Request, reply: Reply) -> list[bytes | Piece]:

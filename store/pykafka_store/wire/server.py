@@ -43,6 +43,7 @@ from pykafka_store.wire.protocol import (
     decode,
     encode,
     encode_as,
+    software_of,
 )
 from pykafka_store.wire.waking import Waker
 
@@ -97,7 +98,7 @@ class Server:
         """May be so before ``run``."""
         self._waker = Waker()
         self.wakes = self._waker.descriptor
-        """See :class:`pykafka_store.open.RunningServer`."""
+        """See :class:`pykafka_store.api.RunningServer`."""
         for door in doors:
             if door.listener.has_login:
                 door.users = Users(door.listener, self.broker.admin.scram_credentials)
@@ -107,7 +108,7 @@ class Server:
     # ------------------------------------------------------------------------------------------------------- the loop
 
     def run(self) -> None:
-        """Serve until ``stop``."""
+        """Serve until ``stop``. Raises StorageError where the directory was made anew meanwhile."""
         self._selector.register(self._waker.wakee, _READ, self._waker.drain)
         if self._watcher.descriptor >= 0:
             self._selector.register(self._watcher.descriptor, _READ, self._parking.note_appends)
@@ -125,6 +126,7 @@ class Server:
 
     def _turn(self) -> None:
         events = self._selector.select(self._patience())
+        self.broker.engine.catalog.require_in_place()  # else it would acknowledge what nobody finds
         self._now = self.broker.clock.monotonic()
         self._parking.begin_turn(self._now)
         unfinished, self._unfinished = self._unfinished, {}
@@ -307,6 +309,7 @@ class Server:
             answer = gate.take(frame)
         except InvalidRequestError as error:
             answer = Answer([], str(error))
+        connection.software = gate.software
         if answer.problem is not None:
             # Whoever guesses waits for each guess, and nobody else does.
             connection.busy = True
@@ -347,7 +350,9 @@ class Server:
                 if key not in self._handlers or not low <= version <= high:
                     self._refuse_version(connection, key, version, correlation_id)
                 else:
-                    request = decode(frame, connection.advertised)
+                    request = decode(frame, connection.advertised, connection.software)
+                    if key == API_VERSIONS:
+                        connection.software = software_of(request)
                     is_repeated = key == FETCH and (gate is None or gate.session_ends is None)
                     copy = SIZE.pack(size) + bytes(frame) if is_repeated else b""
         finally:
@@ -386,9 +391,10 @@ class Server:
 
     def _note_member(self, connection: Connection, request: Request) -> None:
         """Whose connection this is: that it is gone says that its member is, most likely."""
-        member = getattr(request.body, "member_id", "")
-        if request.key in _OF_MEMBERS and member:
-            connection.members.add((request.body.group_id, member))
+        if request.key in _OF_MEMBERS:
+            group, member = request.body.group_id, getattr(request.body, "member_id", "")
+            if self._members.has(group, member):  # and not what anybody calls itself, of which there is no end
+                connection.members.add((group, member))
 
     def _send(self, connection: Connection, pieces: list[bytes | Piece]) -> None:
         """Send what was waited for, and go on."""

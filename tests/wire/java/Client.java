@@ -207,15 +207,16 @@ public class Client {
             must(thrown.getCause().getClass().getSimpleName().equals("TopicExistsException"), "a topic that exists", thrown);
         }
         Map<String, Object> settings = settings();
+        try (KafkaProducer<String, String> producer =
+                 new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {
+            producer.send(new ProducerRecord<>("java", String.join("", Collections.nCopies(50000, "x")))).get();
+            must(false, "a large record");
+        } catch (ExecutionException thrown) {
+            must(thrown.getCause().getClass().getSimpleName().equals("RecordTooLargeException"), "a large record", thrown);
+        }
         settings.put("max.block.ms", 1500);
         try (KafkaProducer<String, String> producer =
                  new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {
-            try {
-                producer.send(new ProducerRecord<>("java", String.join("", Collections.nCopies(50000, "x")))).get();
-                must(false, "a large record");
-            } catch (ExecutionException thrown) {
-                must(thrown.getCause().getClass().getSimpleName().equals("RecordTooLargeException"), "a large record", thrown);
-            }
             try {
                 producer.send(new ProducerRecord<>("java", 99, "k", "v")).get();
                 must(false, "no partition");

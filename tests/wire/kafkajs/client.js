@@ -6,6 +6,7 @@ const { Kafka, logLevel, CompressionTypes } = require('kafkajs');
 const PARTITIONS = 4;
 const kafka = new Kafka({
   clientId: 'js', brokers: [process.argv[2]], logLevel: logLevel.NOTHING, retry: { retries: 3, initialRetryTime: 100 },
+  connectionTimeout: 30000,
 });
 const end = Date.now() + 100000;
 

@@ -9,9 +9,10 @@ import os
 from collections.abc import Sequence
 
 from pykafka_store.embedded.admin.elections import settle_where
-from pykafka_store.embedded.catalog import LogDirRow, PartitionRow
+from pykafka_store.embedded.catalog_rows import LogDirRow, PartitionRow
 from pykafka_store.embedded.engine import Engine
-from pykafka_store.embedded.layout import BROKERS, META_TEMPORARY, format_log_dir, log_dir_of, read_meta
+from pykafka_store.embedded.layout import BROKERS, META_TEMPORARY, OWNER_FILE, format_log_dir, log_dir_of, read_meta
+from pykafka_store.embedded.owner import require_own
 from pykafka_store.embedded.partitions import hosted
 from pykafka_store.errors import InvalidRequestError, StorageError, StoreError
 from pykafka_store.format.checkpoint import META_PROPERTIES_FILE
@@ -113,12 +114,13 @@ class BrokerAdmin:
             taken.append(real)
             if self._engine.disk.exists(path) and (others := self._others(path)):
                 raise StorageError(f"{path} is not empty ({others[0]} is in it): choose another")
+            require_own(self._engine.disk, path, self._engine.directory)
 
     def _others(self, path: str) -> list[str]:
         """What keeps a directory from being a new broker's. The mark of one that was removed, or whose adding was cut
         short, does not.
         """
-        names = sorted(set(self._engine.disk.list(path)) - {"lost+found", META_TEMPORARY})
+        names = sorted(set(self._engine.disk.list(path)) - {"lost+found", META_TEMPORARY, OWNER_FILE})
         if names != [META_PROPERTIES_FILE]:
             return names
         meta = read_meta(self._engine.disk, path)
@@ -127,7 +129,9 @@ class BrokerAdmin:
         return [] if ours else names
 
     def _stored(self, path: str) -> str:
-        """As it stands in the catalogue: relative where it is below the data directory, so that this can be moved."""
+        """As it stands in the catalogue: relative where it is below the data directory, so that this can be moved.
+        Raises InvalidRequestError for one that is not Unicode text, as the catalogue would when it is made already.
+        """
         for one, root in (
             (path, self._engine.directory),
             # The data directory, or what leads to it, may be a link. The path itself may be one to another disk.
@@ -137,7 +141,12 @@ class BrokerAdmin:
             ),
         ):
             if one.startswith(root + os.sep):
-                return os.path.relpath(one, root)
+                path = os.path.relpath(one, root)
+                break
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequestError(f"{path!r} is not Unicode text: choose another") from None
         return path
 
     def stop_broker(self, broker: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pykafka_store.embedded.catalog import IN_SYNC, PartitionRow
+from pykafka_store.embedded.catalog_rows import IN_SYNC, PartitionRow
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.partitions import HostedPartition, hosted
 from pykafka_store.errors import ElectionNotNeededError, StorageError, StoreError, UnknownTopicOrPartitionError

@@ -73,7 +73,7 @@ class GroupAdmin:
             group,
             kind,
             state,
-            row.assignor if members else _WITHOUT_MEMBERS[kind],
+            row.strategy if members else _WITHOUT_MEMBERS[kind],
             self._coordinator(),
             row.epoch,
             tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from pykafka_store.embedded.catalog import PartitionRow
+from pykafka_store.embedded.catalog_rows import PartitionRow
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.errors import StorageError, StoreError
 from pykafka_store.format.names import partition_directory

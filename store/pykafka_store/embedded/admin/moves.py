@@ -12,7 +12,7 @@ from functools import partial
 
 from pykafka_store.embedded.admin.elections import named_partition
 from pykafka_store.embedded.admin.placement import check_assignments, replica_placer
-from pykafka_store.embedded.catalog import PartitionRow
+from pykafka_store.embedded.catalog_rows import PartitionRow
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.partitions import HostedPartition, hosted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pykafka_store.embedded.catalog import ReplicaRow
+from pykafka_store.embedded.catalog_rows import ReplicaRow
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.errors import (
     InvalidPartitionsError,

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from pykafka_store.embedded.catalog import OUT_OF_SYNC, ReplicaRow, TopicRow, unknown_topic
+from pykafka_store.embedded.catalog import unknown_topic
 from pykafka_store.embedded.disk import boot_id
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.layout import GROUPS_FILE, set_aside
@@ -28,13 +29,13 @@ from pykafka_store.format.names import check_topic_name, partition_directory
 from pykafka_store.model import (
     INTERNAL_TOPICS,
     OFFSETS_TOPIC,
-    PartitionDescription,
-    TopicDescription,
     TopicListing,
     random_topic_id,
 )
-from pykafka_store.settings import configs as topic_configs
-from pykafka_store.settings.configs import NUM_PARTITIONS, REPLICATION_FACTOR
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.catalog_rows import ReplicaRow, TopicRow
+    from pykafka_store.model import TopicDescription
 
 DEFAULT_PARTITIONS = 1
 DEFAULT_REPLICATION_FACTOR = 1
@@ -99,6 +100,7 @@ class TopicAdmin:
         ``only_check`` nothing is made, and the topic is described as it would be, without an id.
         """
         from pykafka_store.embedded.admin.placement import check_assignments, place_partitions
+        from pykafka_store.settings import configs as topic_configs
 
         self._engine.require_writable()
         if not name:
@@ -118,8 +120,10 @@ class TopicAdmin:
             if assignments is None:
                 placed = place_partitions(
                     self._engine,
-                    self._default(NUM_PARTITIONS, DEFAULT_PARTITIONS) if partitions is None else partitions,
-                    self._default(REPLICATION_FACTOR, DEFAULT_REPLICATION_FACTOR)
+                    self._default(topic_configs.NUM_PARTITIONS, DEFAULT_PARTITIONS)
+                    if partitions is None
+                    else partitions,
+                    self._default(topic_configs.REPLICATION_FACTOR, DEFAULT_REPLICATION_FACTOR)
                     if replication_factor is None
                     else replication_factor,
                 )
@@ -127,6 +131,8 @@ class TopicAdmin:
                 placed = [list(replicas) for replicas in assignments]
                 check_assignments(self._engine, placed, len(placed[0]) if placed else 0)
             if only_check:
+                from pykafka_store.model import PartitionDescription, TopicDescription
+
                 would_be = (
                     PartitionDescription(number, replicas[0], 0, tuple(replicas), tuple(replicas))
                     for number, replicas in enumerate(placed)
@@ -189,9 +195,12 @@ class TopicAdmin:
         made where a disk is not mounted would be hidden when it is. Source: ReplicationControlManager.createTopic.
         """
         from pykafka_store.embedded.admin.placement import replica_placer
+        from pykafka_store.embedded.catalog_rows import OUT_OF_SYNC, ReplicaRow
         from pykafka_store.embedded.log.new_replica import create_replica
-        from pykafka_store.embedded.partitions import owner_of
+        from pykafka_store.embedded.log.replica_state import never_held_records
+        from pykafka_store.embedded.partitions import owner_of, require_nobodys
 
+        self._engine.catalog.require_in_place()  # before anything is made, or set aside
         parents = set()
         made: list[str] = []
         rows: list[list[ReplicaRow]] = []
@@ -212,10 +221,12 @@ class TopicAdmin:
                     parent = log_dirs[host.broker][host.log_dir]
                     directory = os.path.join(parent, partition_directory(name, partition))
                     if not self._engine.disk.make_new_directory(directory):
+                        require_nobodys(self._engine, directory, topic_id)
                         # Left by a crash between making it and the commit, or by a lost catalogue: it may hold records.
                         self._engine.catalog.supersede_unfinished_commit()
                         deleted = owner_of(self._engine.disk, directory) in self._engine.catalog.deletions()
-                        set_aside(self._engine.disk, directory, "delete" if deleted else "stray")
+                        needless = deleted or never_held_records(self._engine.disk, directory)
+                        set_aside(self._engine.disk, directory, "delete" if needless else "stray")
                     made.append(directory)
                     create_replica(self._engine.disk, directory, topic_id, boot_id())
                     parents.add(parent)
@@ -271,6 +282,7 @@ class TopicAdmin:
         }
 
     def _describe(self, row: TopicRow) -> TopicDescription:
+        from pykafka_store.model import PartitionDescription, TopicDescription
         from pykafka_store.settings.topic_descriptions import entries
 
         return TopicDescription(

@@ -11,13 +11,12 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pykafka_store.embedded.clients.following import Following
 from pykafka_store.embedded.clients.topics import require_topic
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.engine import Engine
-from pykafka_store.embedded.patterns import matching
 from pykafka_store.embedded.replication.reader import OpenReaders, PartitionReader, open_reader
 from pykafka_store.errors import (
     InvalidConfigError,
@@ -30,9 +29,12 @@ from pykafka_store.errors import (
     unprepared,
 )
 from pykafka_store.format.batch import Batch
-from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, CommittedOffset, OffsetAt, Records, TopicPartition
+from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, OffsetAt, Records, TopicPartition
 from pykafka_store.settings.client_configs import ClientConfig, reset_duration_ms
 from pykafka_store.threads import User, one_thread_at_a_time
+
+if TYPE_CHECKING:
+    from pykafka_store.model import CommittedOffset
 
 CATALOG_POLL = 0.1
 """Seconds between looks for new topics and partitions that a subscription covers."""
@@ -119,9 +121,12 @@ class EmbeddedConsumer:
 
     def _follow_catalog(self) -> bool:
         """Follow the subscription where the catalogue has changed, which is looked up now and then; whether it has."""
-        if (not self._topics and self._pattern is None) or self._clock.monotonic() < self._next_comparison:
+        if self._clock.monotonic() < self._next_comparison:
             return False
         self._next_comparison = self._clock.monotonic() + CATALOG_POLL
+        self._engine.catalog.require_in_place()  # else it would wait for what is appended to files that are removed
+        if not self._topics and self._pattern is None:
+            return False
         version = self._engine.catalog.version()
         if version == self._seen_version:
             return False
@@ -135,6 +140,8 @@ class EmbeddedConsumer:
         """
         names = list(self._topics)
         if self._pattern is not None:
+            from pykafka_store.embedded.patterns import matching
+
             names += [
                 name
                 for name in matching(self._pattern, [*self._engine.catalog.topic_ids(), OFFSETS_TOPIC])
@@ -155,11 +162,7 @@ class EmbeddedConsumer:
 
     def _add(self, partition: TopicPartition, start: int | OffsetAt) -> None:
         reader = self._open(partition, self._readers)
-        try:
-            self._positions[partition] = Position(reader, _resolved(reader, start))
-        except LeaderNotAvailableError:  # as Kafka's consumer, wait for one
-            later = OffsetAt(start) if start < 0 else None
-            self._positions[partition] = Position(reader, UNDEFINED if later is not None else int(start), later)
+        self._positions[partition] = Position(reader, *_begun(reader, start))
 
     def _partitions_of_view(self) -> range:
         """Those of the view of what groups have committed. Raises InvalidTopicError where that can't be read."""
@@ -202,7 +205,7 @@ class EmbeddedConsumer:
 
     def seek(self, partition: TopicPartition, offset: int | OffsetAt) -> None:
         position = self._at(partition)
-        position.offset, position.start = _resolved(position.reader, offset), None
+        position.offset, position.start = _begun(position.reader, offset)
         position.waiting.clear()
 
     def _at(self, partition: TopicPartition) -> Position:
@@ -422,6 +425,16 @@ def _go_back(positions: Sequence[tuple[Position, int]]) -> None:
         if position.offset != offset:
             position.offset = offset
             position.waiting.clear()
+
+
+def _begun(reader: PartitionReader, at: int | OffsetAt) -> tuple[int, OffsetAt | None]:
+    """An offset to read from, and what it is to be found by where the partition has no leader: as Kafka's consumer,
+    wait for one.
+    """
+    try:
+        return _resolved(reader, at), None
+    except LeaderNotAvailableError:
+        return (UNDEFINED, OffsetAt(at)) if at < 0 else (int(at), None)
 
 
 def _resolved(reader: PartitionReader, at: int | OffsetAt) -> int:

@@ -55,7 +55,7 @@ class EmbeddedCopier(EmbeddedProducer):
         """The earliest and the latest time stand for all: records were mostly written at many times."""
         stamps = records.timestamps
         if not isinstance(stamps, int) and not any(self._time_refusal(topic.config, f(stamps)) for f in (min, max)):
-            super()._without_refused(topic, records._replace(timestamps=min(stamps)), partitions)
+            super()._without_refused(topic, records.at(min(stamps)), partitions)
             return records, partitions
         return super()._without_refused(topic, records, partitions)
 
@@ -63,11 +63,18 @@ class EmbeddedCopier(EmbeddedProducer):
         self._unsynced[topic.id, partition] = topic
         return super()._append_or_retry(topic, partition, batches)
 
-    def _fail(self, topic: str, partition: int | None, records: OutgoingRecords, error: StoreError) -> None:
+    def _fail(
+        self,
+        topic: str,
+        partition: int | None,
+        records: OutgoingRecords,
+        error: StoreError,
+        count: int | None = None,
+    ) -> None:
         """What is said of one record says which it is at the source: there it can be looked at."""
         if records.origin is not None and len(records.values) == 1:
             error = type(error)(f"the record at source offset {records.origin.offsets[0]} can't be copied: {error}")
-        super()._fail(topic, partition, records, error)
+        super()._fail(topic, partition, records, error, count)
 
     def sync(self) -> None:
         """See :meth:`pykafka_store.directory.Copier.sync`."""

@@ -14,17 +14,20 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from pykafka_store.embedded.clients.linger import Linger
-from pykafka_store.embedded.clients.outgoing import OutgoingRecords, Waiting, made_sendable, record_lengths
+from pykafka_store.embedded.clients.outgoing import OutgoingRecords, Waiting, made_sendable, record_lengths, total
 from pykafka_store.embedded.clients.producer import EmbeddedProducer
 from pykafka_store.embedded.clients.topics import Topic
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.forks import keep_out_of_forks
 from pykafka_store.errors import StoreError
-from pykafka_store.model import Delivery, Header, SendFailure
 from pykafka_store.settings.client_configs import ClientConfig
 from pykafka_store.threads import threads_take_turns
+
+if TYPE_CHECKING:
+    from pykafka_store.model import Delivery, Header, SendFailure
 
 BUFFER_MEMORY = 32 << 20
 """Kafka's default of ``buffer.memory``: bytes of records that wait at most."""
@@ -77,11 +80,12 @@ class LingeringProducer(EmbeddedProducer):
         """See :meth:`pykafka_store.api.Producer.send`."""
         self._require_open()
         columns, blocks = made_sendable(values, keys, headers, timestamps, partitions)
-        values, keys, headers, timestamps, partitions = columns
+        values, keys, headers = columns.values, columns.keys, columns.headers
+        timestamps, partitions = columns.timestamps, columns.partitions
         if not values:
             return
         lengths = record_lengths(values, keys, blocks)
-        if sum(lengths) >= self._batch_size:
+        if total(lengths) >= self._batch_size:
             self._append_topic(topic)
             self._send(topic, columns, blocks, lengths=lengths)
         else:
@@ -149,8 +153,7 @@ class LingeringProducer(EmbeddedProducer):
         except StoreError as error:
             self._fail(name, None, records, error)
             return
-        for partition, some in self._partitioned(topic, records, partitions):
-            self._append(topic, partition, some)
+        self._deliver(topic, records, partitions)
 
     def flush(self) -> None:
         """See :meth:`pykafka_store.api.Producer.flush`."""

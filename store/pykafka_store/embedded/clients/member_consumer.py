@@ -169,7 +169,7 @@ class MemberConsumer(EmbeddedConsumer):
     def _refuse_undefined(self) -> None:
         """Raises NoOffsetForPartitionError where a partition has no position, and auto.offset.reset gives it none."""
         for position in self._positions.values():
-            if position.offset == UNDEFINED:
+            if position.offset == UNDEFINED and position.start is None:
                 self._reset.offset(position.reader, committed=False)
 
     def _begin(self, partitions: Sequence[TopicPartition]) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from operator import add, itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from pykafka_store.columns import Columns, sendable_columns
 from pykafka_store.compiled import COMPILED
-from pykafka_store.fields import Fields
-from pykafka_store.format.copies import copied_producer
+from pykafka_store.fields import Fields, Lengths, Repeated
 from pykafka_store.format.record_loop import header_blocks, known_blocks
-from pykafka_store.model import Header
 from pykafka_store.partitioners import partitions_for_keys
 
 if TYPE_CHECKING:
     from mypy_extensions import i64  # a machine's number where it is compiled; nothing asks for it when it runs
+
+    from pykafka_store.model import Header
 
 T = TypeVar("T")
 
@@ -23,12 +25,12 @@ RECORD_OVERHEAD = 12
 """Bytes that a record of a full batch takes besides key, value and headers, a little high."""
 
 
-class Origin(NamedTuple):
-    """Where copied records come from; see :mod:`pykafka_store.format.copies`."""
+class Origin:
+    """Where copied records come from; see :mod:`pykafka_store.format.copies`. ``offsets`` are those at the source."""
 
-    producer_id: int
-    offsets: Sequence[int]
-    """At the source."""
+    def __init__(self, producer_id: int, offsets: Sequence[int]) -> None:
+        self.producer_id = producer_id
+        self.offsets = offsets
 
     def pick(self, indexes: Sequence[int]) -> Origin:
         return Origin(self.producer_id, [self.offsets[i] for i in indexes])
@@ -38,20 +40,34 @@ class Origin(NamedTuple):
 
     def producer(self) -> tuple[int, int, int]:
         """What a batch's header says of it."""
+        from pykafka_store.format.copies import copied_producer
+
         return copied_producer(self.producer_id, self.offsets[-1], len(self.offsets))
 
 
-class OutgoingRecords(NamedTuple):
+class OutgoingRecords:
     """Records that were sent and are not appended yet, with each one's bytes of key, value and headers."""
 
-    values: Sequence[bytes | None]
-    keys: Sequence[bytes | None] | None
-    headers: Sequence[Sequence[Header]] | None
-    timestamps: Sequence[int] | int
-    lengths: Sequence[int]
-    origin: Origin | None = None
-    blocks: Sequence[bytes] | None = None
-    """The headers as bytes, which is what is encoded: there wherever headers are. What was dealt out has only these."""
+    def __init__(
+        self,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None,
+        headers: Sequence[Sequence[Header]] | None,
+        timestamps: Sequence[int] | int,
+        lengths: Sequence[int],
+        origin: Origin | None = None,
+        blocks: Sequence[bytes] | None = None,
+    ) -> None:
+        """``blocks`` are the headers as bytes, which is what is encoded: there wherever headers are. What was dealt out
+        has only these.
+        """
+        self.values = values
+        self.keys = keys
+        self.headers = headers
+        self.timestamps = timestamps
+        self.lengths = lengths
+        self.origin = origin
+        self.blocks = blocks
 
     def pick(self, indexes: Sequence[int]) -> OutgoingRecords:
         if len(indexes) == len(self.values):
@@ -69,16 +85,34 @@ class OutgoingRecords(NamedTuple):
             None if self.blocks is None else of(self.blocks),
         )
 
+    def encoded(self, partitions: int, limit: int) -> list[list[tuple[bytes, int, int]]] | None:
+        """The batches of each partition, of which there is one, or the keys choose: of at most ``limit`` bytes, or of
+        one record. The records' bytes, how many, and the place of the first. None where it takes the way by columns.
+        """
+        packed = packed_columns(self.values, self.keys, self.blocks)
+        if packed is None or self.origin is not None or not isinstance(self.timestamps, int):
+            return None
+        from pykafka_store.field_loops import encode_fields
+
+        return encode_fields(*packed, partitions, limit, RECORD_OVERHEAD)
+
     def listed(self) -> OutgoingRecords:
         """The same, for who looks at them one by one: an item of a list costs nothing."""
-        return self._replace(values=list(self.values), keys=None if self.keys is None else list(self.keys))
+        keys = None if self.keys is None else list(self.keys)
+        return OutgoingRecords(
+            list(self.values), keys, self.headers, self.timestamps, self.lengths, self.origin, self.blocks
+        )
+
+    def at(self, timestamps: Sequence[int] | int) -> OutgoingRecords:
+        """The same at other times."""
+        return OutgoingRecords(self.values, self.keys, self.headers, timestamps, self.lengths, self.origin, self.blocks)
+
+    def _bare(self) -> OutgoingRecords:
+        """The same without the headers for which the blocks stand."""
+        return OutgoingRecords(self.values, self.keys, None, self.timestamps, self.lengths, self.origin, self.blocks)
 
     def partitions_of_keys(self, partitions: int) -> list[int]:
         """The partition of each record by its key, of which none is null."""
-        if isinstance(self.keys, Fields):
-            from pykafka_store.field_loops import partitions_of
-
-            return partitions_of(self.keys.text, self.keys.places, partitions)
         return partitions_for_keys(cast("Sequence[bytes]", self.keys), partitions)
 
     def split(self, partitions: Sequence[int]) -> Iterator[tuple[int, OutgoingRecords]]:
@@ -86,7 +120,7 @@ class OutgoingRecords(NamedTuple):
         if COMPILED and self.origin is None:
             yield from self._dealt(partitions)
             return
-        bare = self._replace(headers=None)
+        bare = self._bare()
         indexes: dict[int, list[int]] = {partition: [] for partition in dict.fromkeys(partitions)}
         for index, partition in enumerate(partitions):
             indexes[partition].append(index)
@@ -97,7 +131,7 @@ class OutgoingRecords(NamedTuple):
         """As ``split``, each column in one loop. Copied records have an origin, and are few."""
         distinct = list(dict.fromkeys(partitions))
         if len(distinct) == 1:
-            return [(distinct[0], self._replace(headers=None))]
+            return [(distinct[0], self._bare())]
         count = len(distinct)
         if max(distinct) < count:  # each partition gets some, and is its own number
             number_of = {partition: partition for partition in distinct}
@@ -140,10 +174,6 @@ def _nothing(_column: Sequence[T]) -> tuple[T, ...]:
 
 def dealt(column: Sequence[Any], numbers: list[int], count: int) -> Sequence[Sequence[Any]]:
     """The items of which each number from 0 is, in order, where each one's number is given."""
-    if isinstance(column, Fields):
-        from pykafka_store.field_loops import dealt_places
-
-        return [Fields(column.text, places) for places in dealt_places(column.places, numbers, count)]
     parts: list[list[Any]] = [[] for _ in range(count)]
     items = column if isinstance(column, list) else list(column)
     for place in range(len(numbers)):
@@ -179,15 +209,18 @@ class Waiting:
     def add(self, records: OutgoingRecords, partitions: Sequence[int | None] | int | None) -> None:
         """Take in what is the caller's own to change once this returns."""
         stamps = records.timestamps
-        part = records._replace(
-            values=_kept(records.values),
-            keys=None if records.keys is None else _kept(records.keys),
-            headers=None,  # the blocks stand for them
-            timestamps=stamps if isinstance(stamps, int) else _shared(list(stamps)),
+        part = OutgoingRecords(
+            _kept(records.values),
+            None if records.keys is None else _kept(records.keys),
+            None,  # the blocks stand for them
+            stamps if isinstance(stamps, int) else _shared(list(stamps)),
+            records.lengths,
+            records.origin,
+            records.blocks,
         )
         self.is_spread = self.is_spread or not (records.keys is None and partitions is None)
         self._parts.append((part, _shared(list(partitions)) if isinstance(partitions, Sequence) else partitions))
-        self.size += sum(records.lengths) + RECORD_OVERHEAD * len(records.lengths)
+        self.size += total(records.lengths) + RECORD_OVERHEAD * len(records.lengths)
         self._loose += 1
         if self._loose >= _MOST_LOOSE:  # of single records what holds each would take more room than they do
             self._parts[-_MOST_LOOSE:] = [_joined(self._parts[-_MOST_LOOSE:])]
@@ -245,27 +278,51 @@ def made_sendable(
     headers: Sequence[Sequence[Header]] | None,
     timestamps: Sequence[int] | int | None,
     partitions: Sequence[int | None] | int | None,
-) -> tuple[Columns, list[bytes] | None]:
+) -> tuple[Columns, Sequence[bytes] | None]:
     """What :func:`pykafka_store.columns.sendable_columns` makes of the columns, and the headers as bytes.
 
     Headers that were there before were looked at then.
     """
-    blocks = None if headers is None else known_blocks(headers)
-    if blocks is not None and len(blocks) == len(values):
+    if headers is None:
+        return sendable_columns(values, keys, None, timestamps, partitions), None
+    blocks = known_blocks(headers.items if isinstance(headers, Repeated) else headers)
+    if blocks is not None and len(headers) == len(values):
         columns = sendable_columns(values, keys, None, timestamps, partitions)
-        return columns._replace(headers=headers), blocks
-    columns = sendable_columns(values, keys, headers, timestamps, partitions)
-    return columns, None if columns.headers is None else header_blocks(columns.headers)
+        columns.headers = headers
+    else:
+        columns = sendable_columns(values, keys, headers, timestamps, partitions)
+        headers = cast("Sequence[Sequence[Header]]", columns.headers)
+        blocks = header_blocks(headers.items if isinstance(headers, Repeated) else headers)
+    return columns, Repeated(blocks, headers.numbers) if isinstance(headers, Repeated) else blocks
+
+
+def packed_columns(
+    values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, blocks: Sequence[bytes] | None
+) -> tuple[bytes, bytes, bytes, list[bytes], bytes] | None:
+    """Columns as :mod:`pykafka_store.field_loops` takes them: text, values, keys, blocks, numbers. None where one is a
+    column of objects, or keys lie in another text than values.
+    """
+    if not isinstance(values, Fields):
+        return None
+    key_places, items, numbers = b"", cast("list[bytes]", []), b""
+    if keys is not None:
+        if not isinstance(keys, Fields) or keys.text is not values.text:
+            return None
+        key_places = keys.places
+    if blocks is not None:
+        if not isinstance(blocks, Repeated):
+            return None
+        items, numbers = blocks.items, blocks.numbers
+    return values.text, values.places, key_places, items, numbers
 
 
 def record_lengths(
     values: Sequence[bytes | None], keys: Sequence[bytes | None] | None, blocks: Sequence[bytes] | None
-) -> list[int]:
+) -> Sequence[int]:
     """Each record's bytes of key, value and headers."""
-    if isinstance(values, Fields) and (keys is None or isinstance(keys, Fields)):
-        from pykafka_store.field_loops import lengths_of
-
-        return lengths_of(values.places, b"" if keys is None else keys.places, [] if blocks is None else list(blocks))
+    packed = packed_columns(values, keys, blocks)
+    if packed is not None:
+        return Lengths(*packed[1:])
     if COMPILED and not (keys is None and blocks is None):
         return lengths_one_by_one(
             list(values), [] if keys is None else list(keys), [] if blocks is None else list(blocks)
@@ -305,17 +362,29 @@ def _lengths(column: Sequence[bytes | None]) -> list[int]:
         return [0 if item is None else len(item) for item in column]
 
 
-def cut_runs(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int, int]]:
-    """(start, stop, bytes) of runs of at most ``limit`` bytes each, or of one record.
+def total(lengths: Sequence[int]) -> int:
+    """The sum of records' lengths."""
+    return lengths.total if isinstance(lengths, Lengths) else sum(lengths)
 
-    Each run is first guessed from the average record, so that nothing is computed for every record but a sum.
+
+def longest(lengths: Sequence[int]) -> int:
+    """The greatest of records' lengths."""
+    return lengths.longest if isinstance(lengths, Lengths) else max(lengths)
+
+
+def cut_runs(lengths: Sequence[int], limit: int) -> Iterator[tuple[int, int, int]]:
+    """(start, stop, bytes) of runs of at most ``limit`` bytes each, or of one record: as many records as go into each.
+
+    Nothing is computed for every record but a sum.
     """
-    count = len(lengths)
-    average = sum(lengths) // count + RECORD_OVERHEAD
-    start = 0
-    while start < count:
-        number = min(max(1, limit // average), count - start)
-        while (size := sum(lengths[start : start + number]) + RECORD_OVERHEAD * number) > limit and number > 1:
-            number = max(1, min(number - 1, number * limit // size))
-        yield start, start + number, size
-        start += number
+    ends = list(accumulate(lengths))
+    start, before = 0, 0
+
+    def end(place: int) -> int:
+        """Where the record at this place ends, counted in bytes of all of them."""
+        return ends[place] + RECORD_OVERHEAD * (place + 1)
+
+    while start < len(ends):
+        stop = max(start + 1, bisect_right(range(len(ends)), before + limit, start, key=end))
+        yield start, stop, end(stop - 1) - before
+        start, before = stop, end(stop - 1)

@@ -11,10 +11,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from pykafka_store.columns import Columns, has_null
-from pykafka_store.embedded.clients.outgoing import Origin, OutgoingRecords, cut_runs, made_sendable, record_lengths
+from pykafka_store.embedded.clients.batching import Batched, Batching, is_too_large
+from pykafka_store.embedded.clients.outgoing import (
+    Origin,
+    OutgoingRecords,
+    cut_runs,
+    longest,
+    made_sendable,
+    record_lengths,
+)
 from pykafka_store.embedded.clients.topics import Topic, require_topic
 from pykafka_store.embedded.disk import descriptors
 from pykafka_store.embedded.engine import Engine
@@ -31,20 +39,20 @@ from pykafka_store.errors import (
     UnknownTopicOrPartitionError,
     producer_closed,
 )
-from pykafka_store.format import compression as codecs
 from pykafka_store.format.batch import (
     HEADER_SIZE,
     MAX_RECORD_OVERHEAD,
-    NO_PRODUCER,
     EncodedBatch,
-    encode_batch,
     record_size_upper_bound,
 )
-from pykafka_store.model import NO_TIMESTAMP, Delivery, Header, SendFailure, TimestampType, TopicPartition
+from pykafka_store.model import NO_TIMESTAMP, TimestampType, TopicPartition
 from pykafka_store.partitioners import Sticky, load_partitioner, partition_for_key
 from pykafka_store.settings.client_configs import ClientConfig, check_idempotence
 from pykafka_store.settings.configs import TopicConfig
 from pykafka_store.threads import threads_take_turns
+
+if TYPE_CHECKING:
+    from pykafka_store.model import Delivery, Header, SendFailure
 
 BATCH_SIZE = 128 * 1024
 """Bytes of a batch where ``batch.size`` is not given. Kafka's 16 KiB is a balance with a network; measured here, 128
@@ -60,7 +68,6 @@ OPEN_PARTITIONS = 100
 INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
 _ACKS = ("all", "-1", "0", "1")
-_CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
 @threads_take_turns
@@ -94,13 +101,8 @@ class EmbeddedProducer:
             raise InvalidConfigError("transactional.id can't be honoured: a data directory has no transactions yet")
         if settings.is_given("interceptor.classes"):
             raise InvalidConfigError("interceptor.classes can't be honoured: there is no Java here to load them")
-        self._codec = settings.choice("compression.type", "none", _CODECS)
-        self._levels = {
-            name: settings.number(f"compression.{name}.level", -1 if name == "gzip" else 0)
-            for name in ("gzip", "lz4", "zstd")
-            if settings.is_given(f"compression.{name}.level")
-        }
         self._batch_size = settings.number("batch.size", BATCH_SIZE, low=0)
+        self._batching = Batching(settings, self._batch_size)
         self._max_request_size = settings.number("max.request.size", 1048576, low=0)
         self._ignore_keys = settings.flag("partitioner.ignore.keys", default=False)
         self._auto_create = settings.flag("allow.auto.create.topics", default=True)
@@ -141,14 +143,12 @@ class EmbeddedProducer:
         lengths: Sequence[int] | None = None,
     ) -> None:
         """``blocks`` of the headers, and ``lengths`` of the records, if the caller knows them."""
-        values, keys, headers, timestamps, partitions = columns
         found = self._topic(topic)
-        stamps = self._clock.now_ms() if timestamps is None else timestamps
-        lengths = lengths or record_lengths(values, keys, blocks)
-        records = OutgoingRecords(values, keys, headers, stamps, lengths, origin, blocks)
-        records, explicit = self._without_refused(found, records, partitions)
-        for partition, some in self._partitioned(found, records, explicit):
-            self._append(found, partition, some)
+        stamps = self._clock.now_ms() if columns.timestamps is None else columns.timestamps
+        lengths = lengths or record_lengths(columns.values, columns.keys, blocks)
+        records = OutgoingRecords(columns.values, columns.keys, columns.headers, stamps, lengths, origin, blocks)
+        records, explicit = self._without_refused(found, records, columns.partitions)
+        self._deliver(found, records, explicit)
 
     def _require_open(self) -> None:
         """Source of the text: KafkaProducer.throwIfProducerClosed."""
@@ -208,7 +208,7 @@ class EmbeddedProducer:
         """Whether a broker would surely take all of these records: in the usual case it would, and that costs no Python
         a record, as the longest bounds them all.
         """
-        if max(records.lengths) + HEADER_SIZE + MAX_RECORD_OVERHEAD + 20 > self._max_request_size:
+        if longest(records.lengths) + HEADER_SIZE + MAX_RECORD_OVERHEAD + 20 > self._max_request_size:
             return False
         if "compact" in config.cleanup_policy and (records.keys is None or has_null(records.keys)):
             return False
@@ -268,6 +268,18 @@ class EmbeddedProducer:
 
     # -------------------------------------------------------------------------------------------------- partitioning
 
+    def _deliver(self, topic: Topic, records: OutgoingRecords, explicit: Sequence[int | None] | int | None) -> None:
+        """Append the records to the partitions that are theirs, one partition after another."""
+        if explicit is None and self._partitioner is None and records.keys is not None and not self._ignore_keys:
+            dealt = self._batching.by_key(topic.config, records, topic.partitions)
+            if dealt is not None:
+                for partition, batches in dealt:
+                    self._append(topic, partition, batches)
+                return
+        for partition, some in self._partitioned(topic, records, explicit):
+            dealt = self._batching.by_key(topic.config, some, 1)
+            self._append(topic, partition, self._encoded(topic, partition, some) if dealt is None else dealt[0][1])
+
     def _partitioned(
         self, topic: Topic, records: OutgoingRecords, explicit: Sequence[int | None] | int | None
     ) -> Iterator[tuple[int, OutgoingRecords]]:
@@ -320,22 +332,33 @@ class EmbeddedProducer:
 
     # -------------------------------------------------------------------------------------------------------- append
 
-    def _append(self, topic: Topic, partition: int, records: OutgoingRecords) -> None:
-        batches: list[tuple[EncodedBatch, OutgoingRecords]] = []
-        for start, stop, _ in cut_runs(records.lengths, self._limit(topic)):
-            batches += self._encoded(topic, partition, records.slice(start, stop))
+    def _encoded(self, topic: Topic, partition: int, records: OutgoingRecords) -> list[Batched]:
+        """The records' batches, but for a record that is too large for the topic: it is reported."""
+        batches = []
+        for batch, some in self._batching.batches(topic.config, records):
+            if is_too_large(batch, topic.config):
+                reason = "The request included a message larger than the max message size the server will accept."
+                self._fail(topic.name, partition, some, RecordTooLargeError(reason))
+            else:
+                batches.append((batch, some))
+        return batches
+
+    def _append(self, topic: Topic, partition: int, batches: list[Batched]) -> None:
         while batches:
             try:
                 result = self._append_or_retry(topic, partition, [batch for batch, _ in batches])
             except StoreError as error:
                 if isinstance(error, UnknownTopicOrPartitionError):
                     self._forget(topic)
-                for _, some in batches:
-                    self._fail(topic.name, partition, some, error)
+                for batch, some in batches:
+                    self._fail(topic.name, partition, some, error, batch.record_count)
                 return
             count = sum(batch.record_count for batch, _ in batches[: result.batches])
             self.acknowledged += count
-            self._tell(Delivery(topic.name, partition, result.base_offset, count))
+            if self._on_delivery is not None:
+                from pykafka_store.model import Delivery
+
+                self._tell(Delivery(topic.name, partition, result.base_offset, count))
             batches = batches[result.batches :]
 
     def _append_or_retry(self, topic: Topic, partition: int, batches: Sequence[EncodedBatch]) -> Appended:
@@ -350,53 +373,25 @@ class EmbeddedProducer:
                 self._clock.sleep(self._retry_backoff)
         raise AssertionError
 
-    def _limit(self, topic: Topic) -> int:
-        """Bytes of a batch: what was asked for, within what the topic takes and a fraction of its segments."""
-        config = topic.config
-        fitting = max(16384, config.segment_bytes // 8)
-        return max(1, min(self._batch_size, fitting, config.segment_bytes, config.max_message_bytes) - HEADER_SIZE)
+    def _fail(
+        self,
+        topic: str,
+        partition: int | None,
+        records: OutgoingRecords,
+        error: StoreError,
+        count: int | None = None,
+    ) -> None:
+        """Tell of records that can't be appended; with ``count`` of so many, of which the first is at hand."""
+        from pykafka_store.model import SendFailure
 
-    def _encoded(
-        self, topic: Topic, partition: int, records: OutgoingRecords
-    ) -> Iterator[tuple[EncodedBatch, OutgoingRecords]]:
-        """One batch, or several where one would be over the topic's max.message.bytes, as the Java producer splits."""
-        config = topic.config
-        name = self._codec if config.compression_type == "producer" else config.compression_type
-        level = self._levels.get(name)
-        if level is None and config.compression_type != "producer":
-            level = {
-                "gzip": config.compression_gzip_level,
-                "lz4": config.compression_lz4_level,
-                "zstd": config.compression_zstd_level,
-            }.get(name)
-        batch = encode_batch(
-            records.values,
-            keys=records.keys,
-            blocks=records.blocks,
-            timestamps=records.timestamps,
-            lengths=records.lengths if records.keys is None and records.blocks is None else None,
-            codec=codecs.codec(name),
-            level=level,
-            producer=NO_PRODUCER if records.origin is None else records.origin.producer(),
-        )
-        if batch.size <= min(config.max_message_bytes, config.segment_bytes):
-            yield batch, records
-        elif batch.record_count > 1:
-            middle = batch.record_count // 2
-            yield from self._encoded(topic, partition, records.slice(0, middle))
-            yield from self._encoded(topic, partition, records.slice(middle, batch.record_count))
-        else:
-            reason = "The request included a message larger than the max message size the server will accept."
-            self._fail(topic.name, partition, records, RecordTooLargeError(reason))
-
-    def _fail(self, topic: str, partition: int | None, records: OutgoingRecords, error: StoreError) -> None:
-        self.failed += len(records.values)
+        count = count or len(records.values)
+        self.failed += count
         key, value = records.keys[0] if records.keys else None, records.values[0]
         self._tell(
             SendFailure(
                 topic,
                 partition,
-                len(records.values),
+                count,
                 None if key is None else len(key),
                 None if value is None else len(value),
                 error,
@@ -405,6 +400,8 @@ class EmbeddedProducer:
 
     def _tell(self, outcome: Delivery | SendFailure) -> None:
         """Tell the caller what became of records. Raises the error where nobody wants to hear of failures."""
+        from pykafka_store.model import Delivery
+
         if isinstance(outcome, Delivery):
             if self._on_delivery is not None:
                 self._on_delivery(outcome)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from pykafka_store import notices
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.errors import InvalidTopicError, TopicExistsError, UnknownTopicOrPartitionError
 from pykafka_store.model import OFFSETS_TOPIC, TRANSACTIONS_TOPIC
@@ -21,15 +19,17 @@ _TRANSACTIONS_PARTITIONS = 50
 """As a broker makes that topic when a client asks for it. Source: AutoTopicCreationManager, TransactionLog."""
 
 
-class Topic(NamedTuple):
-    """What a client needs to know of a topic."""
+class Topic:
+    """What a client needs to know of a topic. ``replicas``: the replication factor."""
 
-    name: str
-    id: str
-    partitions: int
-    config: TopicConfig
-    replicas: int = 1
-    """The replication factor."""
+    __slots__ = ("config", "id", "name", "partitions", "replicas")
+
+    def __init__(self, name: str, id: str, partitions: int, config: TopicConfig, replicas: int) -> None:
+        self.name = name
+        self.id = id
+        self.partitions = partitions
+        self.config = config
+        self.replicas = replicas
 
 
 def require_topic(engine: Engine, name: str, *, create: bool, on_notice: Callable[[str], None] | None) -> Topic:
@@ -50,6 +50,8 @@ def require_topic(engine: Engine, name: str, *, create: bool, on_notice: Callabl
             else:
                 topic_made = admin.create_topic(name)
             if on_notice is not None:
+                from pykafka_store import notices
+
                 on_notice(notices.topic_made(name, len(topic_made.partitions)))
         except TopicExistsError:
             pass  # another process was first

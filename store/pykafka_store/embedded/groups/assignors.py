@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
+from pykafka_store.embedded.groups.theirs import name_of
 from pykafka_store.errors import InconsistentGroupProtocolError, InvalidConfigError
 from pykafka_store.model import TopicPartition
 
@@ -248,9 +249,10 @@ def choose_assignor(wishes: Sequence[Sequence[str]]) -> str:
     """
     common = [name for name in wishes[0] if all(name in wish for wish in wishes)]
     if not common:
+        knows, others = (", ".join(map(name_of, wish)) for wish in (wishes[-1], wishes[0]))
         raise InconsistentGroupProtocolError(
             "The group member's supported protocols are incompatible with those of existing members: this member knows "
-            f"{', '.join(wishes[-1])}, the others {', '.join(wishes[0])} (partition.assignment.strategy)"
+            f"{knows}, the others {others} (partition.assignment.strategy)"
         )
     votes = [next(name for name in wish if name in common) for wish in wishes]
     return max(common, key=votes.count)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pykafka_store.embedded.database import Database
+from pykafka_store.embedded.groups.theirs import name_of
 from pykafka_store.embedded.layout import GROUPS_FILE
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidGroupIdError,
+    StoreError,
     UnknownMemberIdError,
 )
 from pykafka_store.model import CommittedOffset, TopicPartition
@@ -75,6 +76,11 @@ class GroupRow(NamedTuple):
     basis: str
     """What the target was computed from, as text: if it is no longer true, neither is the target."""
 
+    @property
+    def strategy(self) -> str:
+        """The assignor, as members know it."""
+        return name_of(self.assignor)
+
 
 class GroupDatabase(Database):
     """One connection to groups.db. Methods that end in ``_within`` need a transaction around them."""
@@ -86,19 +92,19 @@ class GroupDatabase(Database):
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
         super().__init__(os.path.join(directory, GROUPS_FILE), "ro" if read_only else "rwc")
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            with super()._explained():
-                yield
-        except UnicodeEncodeError as error:
-            raise InvalidGroupIdError(f"The group or member id {error.object!r} is not Unicode text") from error
+    def _not_text(self, error: UnicodeEncodeError) -> StoreError:
+        return InvalidGroupIdError(f"The group or member id {error.object!r} is not Unicode text")
 
     def _rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         with self._explained():
             return self._connection.execute(sql, parameters).fetchall()
 
     # ------------------------------------------------------------------------------------------------------- groups
+
+    def groups(self) -> list[GroupRow]:
+        """All of them, sorted."""
+        rows = self._rows("SELECT id, epoch, assignor, protocol, basis FROM groups ORDER BY id")
+        return [GroupRow(*row) for row in rows]  # type: ignore[arg-type]  # columns as declared
 
     def group_ids(self) -> list[str]:
         return [str(row[0]) for row in self._rows("SELECT id FROM groups ORDER BY id")]
@@ -140,6 +146,14 @@ class GroupDatabase(Database):
             MemberRow(*row[:5], tuple(json.loads(str(row[5]))), row[6], tuple(json.loads(str(row[7]))), row[8])  # type: ignore[arg-type, call-arg]
             for row in rows
         ]
+
+    def groups_with_members(self) -> set[str]:
+        return {str(row[0]) for row in self._rows("SELECT DISTINCT group_id FROM members")}
+
+    def group_of_member(self, member_id: str) -> str | None:
+        """The group that has a member of this id, dead or alive; None: there is none."""
+        rows = self._rows("SELECT group_id FROM members WHERE id = ?", member_id)
+        return str(rows[0][0]) if rows else None
 
     def member_ids(self, group: str) -> set[str]:
         return {str(row[0]) for row in self._rows("SELECT id FROM members WHERE group_id = ?", group)}
@@ -273,6 +287,12 @@ class GroupDatabase(Database):
                     group, *partition, member_id,
                 )  # fmt: skip
 
+    def release_all_but(self, group: str, member_id: str, kept: Collection[TopicPartition]) -> None:
+        """Give up all that a member owns by the tables, but for these."""
+        self.release(
+            group, member_id, [each for each, id in self.owners(group).items() if id == member_id and each not in kept]
+        )
+
     # ------------------------------------------------------------------------------------------------------ offsets
 
     def offsets(self, group: str, topic_ids: Mapping[str, str]) -> dict[TopicPartition, CommittedOffset]:
@@ -290,12 +310,13 @@ class GroupDatabase(Database):
             if topic_ids.get(topic) == topic_id  # type: ignore[call-overload]
         }
 
-    def commits(self, group: str) -> list[tuple[str, int, str, int, int, str, int]]:
-        """(topic, partition, topic id, offset, leader epoch, text, time in ms) of all that is committed, as it was."""
+    def commits(self) -> list[tuple[str, str, int, str, int, int, str, int]]:
+        """(group, topic, partition, topic id, offset, leader epoch, text, time in ms) of all that is committed, as it
+        was, sorted.
+        """
         return self._rows(  # type: ignore[return-value]  # columns as declared
-            "SELECT topic, partition, topic_id, position, leader_epoch, metadata, committed_at FROM offsets "
-            "WHERE group_id = ? ORDER BY topic, partition",
-            group,
+            "SELECT group_id, topic, partition, topic_id, position, leader_epoch, metadata, committed_at FROM offsets "
+            "ORDER BY group_id, topic, partition"
         )
 
     def commit(

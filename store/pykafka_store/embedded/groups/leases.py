@@ -28,6 +28,10 @@ from pykafka_store.errors import InvalidGroupIdError, NoSpaceError, StorageError
 _TEMPORARY = ".joining"
 
 
+class AwayError(StorageError):
+    """The data directory is not where it was: its disk is away, or it was removed."""
+
+
 def group_directory(group: str) -> str:
     """The name of a group's directory: the legible part of its id, which may be any text, and a hash that tells it from
     all others. Raises InvalidGroupIdError for an id that is not Unicode text.
@@ -111,12 +115,20 @@ class Lease:
             raise
 
     def _made(self, directory: str) -> bool:
-        """False where it, or its directory, was tidied away meanwhile: once more."""
+        """False where it, or its directory, was tidied away meanwhile: once more. Raises AwayError rather
+        than to make anything in the place of a data directory, which could not be moved back there.
+        """
         import fcntl
 
         temporary = self.path + _TEMPORARY
-        self._disk.make_directory(directory)
+        groups = os.path.dirname(directory)
         try:
+            self._disk.make_directory(groups, parents=False)
+        except FileNotFoundError:
+            away = os.path.dirname(groups)
+            raise AwayError(f"{away} does not exist: is its disk mounted?") from None
+        try:
+            self._disk.make_directory(directory, parents=False)
             self._descriptor = self._disk.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except FileNotFoundError:  # the group was deleted just now, and the directory went along
             return False

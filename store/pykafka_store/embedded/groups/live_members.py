@@ -23,7 +23,7 @@ def live_members(engine: Engine, group: str) -> list[MemberRow]:
     if engine.read_only:
         return [member for member in members if member not in dead]
     remove_strays(engine.disk, directory, {*names} - {member.lease for member in members})
-    if not dead:
+    if not dead or not engine.disk.exists(engine.directory):  # what is away with it is not gone
         return members
     with engine.groups.transaction():
         for member in dead:

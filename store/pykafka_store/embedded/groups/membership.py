@@ -4,9 +4,9 @@
 
 1. *reap*: members whose lease is free or silent for too long are taken out of the tables, and own nothing any more;
 2. *retarget*: the target was computed from who belongs to the group, what they subscribe to, and how many partitions
-   there are. Where one of these has changed, compute a new target under a raised epoch. The member that sees the change
-   first does so; the computation is the same for all. What a member's pattern matches it finds out by itself, before
-   the transaction, and leaves the names in the tables: a slow pattern holds up nobody else;
+   there are. Where one of these has changed, compute a new target under a raised epoch. Who sees it first does so; the
+   computation is the same for all. What a member's pattern matches it finds out by itself, before the transaction, and
+   leaves the names in the tables: a slow pattern holds up nobody else;
 3. *reconcile*: give up what is owned and not in the target, then take what is in the target and free.
 
 Why no two live members own a partition at once: owning is a row, rows change in transactions, a row is free only if
@@ -22,14 +22,14 @@ import uuid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import Catalog
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.groups.assignors import choose_assignor
 from pykafka_store.embedded.groups.database import MemberRow
-from pykafka_store.embedded.groups.leases import Lease, Watch, group_directory, list_leases, remove_strays
+from pykafka_store.embedded.groups.leases import AwayError, Lease, Watch, group_directory, list_leases, remove_strays
+from pykafka_store.embedded.groups.sessions import check_session, of_group
 from pykafka_store.embedded.groups.targets import basis_of, retarget_within
 from pykafka_store.embedded.layout import GROUPS
-from pykafka_store.embedded.patterns import matching
+from pykafka_store.embedded.patterns import matching, text_of
 from pykafka_store.errors import FencedInstanceIdError, InvalidGroupIdError, UnknownMemberIdError
 from pykafka_store.model import INTERNAL_TOPICS, TopicPartition, random_topic_id
 
@@ -77,14 +77,20 @@ class Member:
     """This process's membership in a group."""
 
     def __init__(self, engine: Engine, settings: MemberSettings) -> None:
-        """Nothing is joined yet. Raises StorageError where the directory may only be read."""
+        """Nothing is joined yet. Raises InvalidSessionTimeoutError; StorageError where there is only reading."""
         engine.require_writable()
         if not settings.group:
             raise InvalidGroupIdError(
                 "To use the group management or offset commit APIs, you must provide a valid group.id in the consumer "
                 "configuration."
             )
-        self.settings = _in_force(settings, engine.catalog)
+        if settings.protocol == "classic":
+            check_session(engine, settings.session_timeout, by_default=False)
+        if settings.protocol == "consumer":
+            session, heartbeat = settings.session_timeout, settings.heartbeat_interval
+            session, heartbeat = of_group(engine.catalog, settings.group, session, heartbeat)
+            settings = settings._replace(session_timeout=session, heartbeat_interval=heartbeat)
+        self.settings = settings
         self._engine = engine
         self._database = engine.groups
         self._directory = os.path.join(engine.directory, GROUPS, group_directory(settings.group))
@@ -105,6 +111,8 @@ class Member:
         self._next_look = 0.0
         self._next_glance = 0.0
         self._settled = False
+        self._inherits = False
+        """Whether it came back, a static member, and has not looked yet: by the tables it owns more than it knows."""
 
     @property
     def member_id(self) -> str | None:
@@ -149,7 +157,7 @@ class Member:
             client_id=settings.client_id,
             protocol=settings.protocol,
             topics=topics,
-            pattern=_with_flags(subscribed.pattern) if subscribed.pattern else None,
+            pattern=text_of(subscribed.pattern) if subscribed.pattern else None,
             assignors=settings.assignors,
             session_timeout=settings.session_timeout,
         )
@@ -184,6 +192,7 @@ class Member:
         self.owned.clear()
         self._seen = None
         self._settled = False
+        self._inherits = before is not None
 
     def _wanted_topics(self, subscribed: Subscribed) -> tuple[str, ...]:
         """The topics that are named, and those that the pattern matches. Raises InvalidRegularExpressionError."""
@@ -204,6 +213,12 @@ class Member:
     def hurry(self) -> None:
         """The groups' database was written: the next look at it is due."""
         self._next_glance = 0.0
+
+    def doubt(self) -> None:
+        """The target may be another in the same epoch: the next look compares it with what is owned."""
+        self._settled = False
+        self._seen = None
+        self.hurry()
 
     def look_at_group(self) -> Change:
         """Look at the group if there is reason to, and say what is to change. Cheap when nothing did.
@@ -295,7 +310,7 @@ class Member:
             known = next((member for member in members if member.id == self.member_id), None)
             if known is None:
                 raise UnknownMemberIdError("The coordinator is not aware of this member.")
-            pattern = _with_flags(subscribed.pattern) if subscribed.pattern else None
+            pattern = text_of(subscribed.pattern) if subscribed.pattern else None
             if (known.topics, known.pattern) != (topics, pattern):
                 self._database.subscribe_member_within(known.id, topics, pattern)
                 self._reap_within()
@@ -304,7 +319,10 @@ class Member:
 
     def _rejoin(self) -> Change:
         lost = tuple(sorted(self.owned))
-        self._join(self._subscribed, again=True)
+        try:
+            self._join(self._subscribed, again=True)
+        except AwayError:
+            self.owned.clear()  # at each look it is tried again, until the directory has come back
         return Change(lost=lost)
 
     def _reconcile(self) -> Change:
@@ -323,6 +341,9 @@ class Member:
             except UnknownMemberIdError:
                 return self._rejoin()
             self.owned.update(taken)
+        if self._inherits:  # what it is not to have any more nobody else could take
+            self._database.release_all_but(group, row.id, self.owned)
+            self._inherits = False
         self._settled = not to_revoke and len(taken) == len(wanted)
         if to_revoke:
             self._next_look = 0.0
@@ -338,11 +359,10 @@ class Member:
     # ------------------------------------------------------------------------------------------- the group as a whole
 
     def _gone(self, others: Sequence[MemberRow]) -> list[MemberRow]:
-        return [
-            other
-            for other in others
-            if self._watch.is_gone(other.lease, other.session_timeout, static=other.instance_id is not None)
-        ]
+        """Nobody where this member's own lease can't be seen either: the directory went away amid the look."""
+        gone = self._watch.is_gone
+        found = [each for each in others if gone(each.lease, each.session_timeout, static=each.instance_id is not None)]
+        return found if found and self._lease is not None and self._lease.is_held() else []
 
     def _reap_within(self) -> None:
         gone = self._gone(
@@ -413,25 +433,6 @@ class Member:
         with self._database.transaction():
             self._database.remove_member_within(self.settings.group, self._row.id)
             self._retarget_within()
-
-
-def _with_flags(pattern: re.Pattern[str]) -> str:
-    """A pattern as text: the same for patterns that match the same."""
-    flags = {"a": re.ASCII, "i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
-    letters = "".join(letter for letter, flag in flags.items() if pattern.flags & flag)
-    return f"(?{letters}){pattern.pattern}" if letters else pattern.pattern
-
-
-def _in_force(settings: MemberSettings, catalog: Catalog) -> MemberSettings:
-    """The member's settings; under the consumer protocol its timeouts are the group's, if that has any (KIP-848)."""
-    if settings.protocol != "consumer":
-        return settings
-    configs = catalog.configs("group").get(settings.group, {})
-    if "consumer.session.timeout.ms" in configs:
-        settings = settings._replace(session_timeout=int(configs["consumer.session.timeout.ms"]) / 1000)
-    if "consumer.heartbeat.interval.ms" in configs:
-        settings = settings._replace(heartbeat_interval=int(configs["consumer.heartbeat.interval.ms"]) / 1000)
-    return settings
 
 
 def _member_id(settings: MemberSettings, name: str) -> str:

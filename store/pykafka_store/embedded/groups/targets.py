@@ -10,15 +10,17 @@ from pykafka_store.embedded.groups.database import GroupDatabase, MemberRow
 from pykafka_store.model import TopicPartition
 
 
-def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, int]) -> None:
-    """Bring a group's target in line with its members, their subscriptions and the topics, if it is not."""
+def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, int], *, anew: bool = False) -> None:
+    """Bring a group's target in line with its members, their subscriptions and the topics, if it is not; ``anew``:
+    whether it is or not, under a raised epoch.
+    """
     row = database.group(group)
     members = database.members(group)
     basis = basis_of(members, counts)
     if row is None:
         return
     protocol = protocol_of(members) or row.protocol
-    if (row.basis, row.protocol) == (basis, protocol):
+    if (row.basis, row.protocol) == (basis, protocol) and not anew:
         return
     if not members:
         database.set_target_within(row._replace(epoch=row.epoch + 1, basis=basis, assignor=""), {})
@@ -40,6 +42,24 @@ def retarget_within(database: GroupDatabase, group: str, counts: Mapping[str, in
         row._replace(epoch=row.epoch + 1, basis=basis, assignor=assignor, protocol=protocol),
         ASSIGNORS[assignor](subscribers, counts) if assignor in ASSIGNORS else {},  # else its members assign themselves
     )
+
+
+def set_target(
+    database: GroupDatabase, group: str, epoch: int, assignor: str, shares: Mapping[str, Sequence[TopicPartition]]
+) -> bool:
+    """Have what one of a group's members assigned to all of them (by member id) be the target, in the epoch in which it
+    was asked to. False, and nothing is changed, where the group is in another epoch or has other members by now.
+    """
+    with database.transaction():
+        row = database.group(group)
+        identities = {member.id: member.identity for member in database.members(group)}
+        if row is None or row.epoch != epoch or identities.keys() != shares.keys():
+            return False
+        target = {partition: identities[id] for id, partitions in shares.items() for partition in partitions}
+        if (assignor, target) != (row.assignor, database.targets(group)):
+            given = {identities[id]: partitions for id, partitions in shares.items()}  # of two, the last one has it
+            database.set_target_within(row._replace(assignor=assignor), given)
+    return True
 
 
 def protocol_of(members: Sequence[MemberRow]) -> str | None:

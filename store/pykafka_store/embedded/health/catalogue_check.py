@@ -7,14 +7,16 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import BrokerRow, Catalog, LogDirRow, PartitionRow, TopicRow
+from pykafka_store.embedded.catalog import Catalog
+from pykafka_store.embedded.catalog_rows import BrokerRow, LogDirRow, PartitionRow, TopicRow
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.health.database_copy import DatabaseBytes, copied, read_database
 from pykafka_store.embedded.health.findings import Findings, Remedy, without_path
-from pykafka_store.embedded.layout import CATALOG_FILE, read_meta
+from pykafka_store.embedded.layout import CATALOG_FILE, OWNER_FILE, is_elsewhere, read_meta
 from pykafka_store.embedded.locks import SharedLocks
 from pykafka_store.embedded.log.replica_state import read_state
 from pykafka_store.embedded.log.segment import Segment, list_segments
+from pykafka_store.embedded.owner import other_owner
 from pykafka_store.embedded.partitions import owner_of
 from pykafka_store.errors import StorageError
 from pykafka_store.format.checkpoint import META_PROPERTIES_FILE
@@ -22,6 +24,9 @@ from pykafka_store.format.names import parse_partition_directory, partition_dire
 from pykafka_store.model import Severity
 
 CATALOGUE_MEANING = "it says which topics there are: restore it from a backup; the logs stay as they are"
+
+_NO_REPLICAS = {META_PROPERTIES_FILE, OWNER_FILE}
+"""What else lies in a log directory."""
 
 
 class Snapshot(NamedTuple):
@@ -115,7 +120,13 @@ class CatalogueCheck:
                 text = "is missing" if missing else without_path(path, error)
                 self._findings.report(severity, path, text, meaning)
                 continue
-            directory_id = broker.log_dirs[position].directory_id
+            row = broker.log_dirs[position]
+            directory_id = row.directory_id
+            if is_elsewhere(path, row.path) and (other := other_owner(self._disk, path, self._directory)) is not None:
+                self.lost.add((broker.id, position))
+                meaning = "this is a copy of it, and both would write there: remove or rename one of them"
+                self._findings.report(severity, path, f"belongs to the data directory {other}", meaning)
+                continue
             if directory_id is None:
                 continue
             text, known_as = "is missing", None
@@ -153,14 +164,16 @@ class CatalogueCheck:
             for row in topic.partitions:
                 name = partition_directory(topic.name, row.partition)
                 for host in row.hosts:
-                    broker = catalogue.brokers.get(host.broker)
-                    for position, log_dir in enumerate(broker.log_dirs if broker else ()):
+                    at = catalogue.brokers.get(host.broker)
+                    for position, log_dir in enumerate(at.log_dirs if at else ()):
                         if position in {host.log_dir, host.future_log_dir}:
                             known.add(os.path.join(self.log_dir(log_dir), name))
         there = set()
-        for _, _, path in self._log_dirs(catalogue):
+        for broker, position, path in self._log_dirs(catalogue):
+            if (broker.id, position) in self.lost:
+                continue
             with suppress(FileNotFoundError, StorageError):
-                there |= {os.path.join(path, name) for name in self._disk.list(path) if name != META_PROPERTIES_FILE}
+                there |= {os.path.join(path, name) for name in self._disk.list(path) if name not in _NO_REPLICAS}
         return there - known
 
     def _report_stray(self, path: str, deletions: Collection[str]) -> None:

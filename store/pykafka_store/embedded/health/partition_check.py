@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from pykafka_store.embedded.catalog import PartitionRow, ReplicaRow, TopicRow
+from pykafka_store.embedded.catalog_rows import PartitionRow, ReplicaRow, TopicRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.health.catalogue_check import CATALOGUE_MEANING, CatalogueCheck, Snapshot
 from pykafka_store.embedded.health.findings import Findings, Found, Place, Remedy, without_path

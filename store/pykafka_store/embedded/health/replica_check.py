@@ -37,7 +37,7 @@ from pykafka_store.format.checkpoint import (
     parse_cleaner_checkpoint,
     parse_leader_epochs,
 )
-from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY, aborted_transactions
+from pykafka_store.format.index import OFFSET_ENTRY, TIME_ENTRY
 from pykafka_store.format.names import (
     CLEANED_SUFFIX,
     DELETED_SUFFIX,
@@ -49,6 +49,7 @@ from pykafka_store.format.names import (
     TRANSACTION_INDEX_SUFFIX,
 )
 from pykafka_store.format.state import PublishedState
+from pykafka_store.format.transaction_index import aborted_transactions
 from pykafka_store.model import Severity, topic_id_bytes
 
 _UNFINISHED = (CLEANED_SUFFIX, SWAP_SUFFIX)

@@ -48,12 +48,30 @@ def offset_of_max_timestamp(reader: LogReader) -> tuple[int, int] | None:
                 largest = max(largest, segment.largest_timestamp(state.has_gaps))
     if state.log_start_offset == state.high_watermark:
         return None
-    found = offset_for_timestamp(reader, largest)
+    # The largest may be that of a record that was deleted, of one that nobody is shown yet, or of a transaction's mark.
+    found = offset_for_timestamp(reader, largest) or _newest(reader, state.log_start_offset)
     if found is not None:
         header = reader.read(found[0])[0].header
         if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
             return header.last_offset, header.max_timestamp
     return found
+
+
+def _newest(reader: LogReader, start: int) -> tuple[int, int] | None:
+    """The same of the records from ``start`` on, by reading them all."""
+    newest: tuple[int, int] | None = None
+    offset = start
+    while batches := reader.read(offset):
+        for batch in batches:
+            header = batch.header
+            offset = header.last_offset + 1
+            if header.is_control or (newest is not None and header.max_timestamp <= newest[1]):
+                continue
+            records = reader.decode(batch)
+            for at, stamp in zip(records.offsets, records.timestamps, strict=True):
+                if at >= start and (newest is None or stamp > newest[1]):
+                    newest = at, stamp
+    return newest
 
 
 def _search(

@@ -30,7 +30,7 @@ from pykafka_store.embedded.log.cleaner import Cleaner, Source
 from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.embedded.log.retention import SegmentSpan, spans_of
 from pykafka_store.embedded.log.segment import Segment
-from pykafka_store.embedded.log.transactions import AbortedTransactions
+from pykafka_store.embedded.log.transactions import AbortedTransactions, first_open_transaction
 from pykafka_store.errors import CorruptRecordError
 from pykafka_store.format import state as states
 from pykafka_store.format.checkpoint import (
@@ -38,6 +38,7 @@ from pykafka_store.format.checkpoint import (
     format_cleaner_checkpoint,
     parse_cleaner_checkpoint,
 )
+from pykafka_store.format.state import PublishedState
 from pykafka_store.model import TopicPartition
 from pykafka_store.settings.configs import LONG_MAX, TopicConfig
 
@@ -92,7 +93,7 @@ class Compaction:
             state = self._replica.load_locked()
         spans = spans_of(self._disk, self._directory, state)
         first_dirty = self._first_dirty(state.log_start_offset, state.log_end_offset)
-        limit = cleanable_until(spans, first_dirty, self._config, now_ms)
+        limit = cleanable_until(spans, first_dirty, self._config, now_ms, self._stable(state, spans))
         if not self._is_due(spans, first_dirty, limit, now_ms):
             return Compacted()
         # Before a gap can be seen: the checkpoint, by which recovery knows, and then the flag.
@@ -156,6 +157,11 @@ class Compaction:
 
     # ---------------------------------------------------------------------------------------------------- is it time
 
+    def _stable(self, state: PublishedState, spans: Sequence[SegmentSpan]) -> int:
+        """The last stable offset. What lies beyond may go again, or count for nothing: it takes no place yet."""
+        first = first_open_transaction(self._disk, self._directory, state, [span.base_offset for span in spans])
+        return state.high_watermark if first is None else min(first, state.high_watermark)
+
     def _first_dirty(self, start: int, end: int) -> int:
         """Where the checkpoint says the dirty part begins, if that is in the log at all."""
         path = os.path.join(self._directory, CLEANER_CHECKPOINT_FILE)
@@ -190,12 +196,17 @@ class Compaction:
         return -1
 
 
-def cleanable_until(spans: Sequence[SegmentSpan], first_dirty: int, config: TopicConfig, now_ms: int) -> int:
-    """The offset before which a log may be compacted. Source: LogCleanerManager#cleanableOffsets."""
-    if config.min_compaction_lag_ms > 0:
-        for span in spans[:-1]:
-            if span.end_offset > first_dirty and not span.is_older_than(now_ms - config.min_compaction_lag_ms + 1):
-                return span.base_offset
+def cleanable_until(
+    spans: Sequence[SegmentSpan], first_dirty: int, config: TopicConfig, now_ms: int, stable: int
+) -> int:
+    """The offset before which a log may be compacted. ``stable`` is its last stable offset: nothing that follows is
+    looked at. Source: LogCleanerManager#cleanableOffsets.
+    """
+    lag = config.min_compaction_lag_ms
+    for span in spans[:-1]:
+        is_young = lag > 0 and span.end_offset > first_dirty and not span.is_older_than(now_ms - lag + 1)
+        if span.end_offset > stable or is_young:
+            return span.base_offset
     return spans[-1].base_offset
 
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 import os
 import time
 from bisect import bisect_right
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.open_file import READ_SIZE, OpenFile, claims_too_much, damaged, follows
-from pykafka_store.embedded.log.recovery import recover
 from pykafka_store.embedded.log.segment import Segment, list_segments
-from pykafka_store.embedded.log.transactions import AbortedTransactions, first_open_transaction
 from pykafka_store.errors import (
     CorruptRecordError,
     OffsetOutOfRangeError,
@@ -28,15 +26,22 @@ from pykafka_store.errors import (
 )
 from pykafka_store.format import state as states
 from pykafka_store.format.batch import Batch, decode_records
-from pykafka_store.format.copies import last_source_offset
-from pykafka_store.format.index import AbortedTransaction
 from pykafka_store.format.state import PublishedState, parse_state
-from pykafka_store.model import CopiedRun, Records, topic_id_bytes
+from pykafka_store.model import Records, topic_id_bytes
+
+if TYPE_CHECKING:
+    from pykafka_store.embedded.log.transactions import AbortedTransactions
+    from pykafka_store.format.transaction_index import AbortedTransaction
+    from pykafka_store.model import CopiedRun
 
 _STATE_TRIES = 200
 """Reads of a state that does not check, a millisecond apart, before it is taken to be damaged and not just being
 written.
 """
+
+
+class DirectoryGoneError(UnknownTopicOrPartitionError):
+    """The replica's directory is not there: its topic was deleted, or its disk is away. The catalogue knows which."""
 
 
 class _OpenLog(NamedTuple):
@@ -107,9 +112,7 @@ class LogReader:
                 self._state_file = self._disk.open(self._state_path)
             except FileNotFoundError:
                 if not self._disk.exists(self._directory):
-                    raise UnknownTopicOrPartitionError(
-                        f"{self.label} is gone: {self._directory} does not exist"
-                    ) from None
+                    raise DirectoryGoneError(f"{self.label} is gone: {self._directory} does not exist") from None
                 return b""
         return self._disk.read_at(self._state_file, states.SIZE, 0, self._state_path)
 
@@ -127,6 +130,8 @@ class LogReader:
             self.recovered = published is None or not (published.boot_id == self._boot_id or published.deleted)
             if published is not None and not self.recovered:
                 return raw, published
+            from pykafka_store.embedded.log.recovery import recover
+
             found = recover(self._disk, self._directory, published, self._topic_id, self._boot_id, self.label).state
             now = self._read_raw()
             if now == raw:
@@ -233,6 +238,9 @@ class LogReader:
 
         Compaction may have taken records of them away, or all: what they said of their offsets stays.
         """
+        from pykafka_store.format.copies import last_source_offset
+        from pykafka_store.model import CopiedRun
+
         runs: list[CopiedRun] = []
         offset = max(since, self.state().log_start_offset)
         while batches := self.read(offset):
@@ -258,6 +266,8 @@ class LogReader:
     def _aborted_from(self, offset: int) -> AbortedTransactions:
         """What the transaction indexes say, for whoever reads at ``offset``. Raises CorruptRecordError."""
         if self._aborted is None:
+            from pykafka_store.embedded.log.transactions import AbortedTransactions
+
             try:
                 self._aborted = AbortedTransactions(map(self._segment_at, self._all_bases()))
             except CorruptRecordError as error:
@@ -269,6 +279,8 @@ class LogReader:
 
         A producer never ends it here, for only a broker could be told.
         """
+        from pykafka_store.embedded.log.transactions import first_open_transaction
+
         while self._first_open is None:
             state = self.state()
             try:
@@ -365,7 +377,7 @@ class LogReader:
 
     def _require_directory(self) -> None:
         if not self._disk.exists(self._directory):
-            raise UnknownTopicOrPartitionError(f"{self.label} is gone: the topic was deleted while it was read")
+            raise DirectoryGoneError(f"{self.label} is gone: {self._directory} does not exist")
 
 
 def _layout(state: PublishedState) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ A roll syncs the old segment before it creates the new one, and publishes the ne
 from __future__ import annotations
 
 import os
-import zlib
+from binascii import crc32
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -24,7 +24,6 @@ from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.index_builder import DEFAULT_INTERVAL, IndexBuilder
 from pykafka_store.embedded.log.new_replica import create_log, name_owner, needs_no_log
 from pykafka_store.embedded.log.open_file import OpenFile
-from pykafka_store.embedded.log.recovery import Recovered, recover
 from pykafka_store.embedded.log.segment import Segment, list_segments
 from pykafka_store.errors import CorruptRecordError, StorageError, StoreError, UnknownTopicOrPartitionError
 from pykafka_store.format import state as states
@@ -92,9 +91,7 @@ class ReplicaLog:
         state = self._read_state()
         if state is None or state.boot_id != self._boot_id or not self._verified:
             # Another boot wrote this state, or which one did is not known: the bytes decide, batch by batch.
-            restored = self._restore(
-                recover(self._disk, self._directory, state, self._topic_id, self._boot_id, self._label)
-            )
+            restored = self._restore(state)
             self._verified = self.restored = True
             return restored
         if state.deleted or state.topic_id != self._topic_id:
@@ -132,8 +129,11 @@ class ReplicaLog:
     def _is_gone(self) -> StorageError:
         return StorageError(f"{self._label}: {self._directory} does not exist: is its disk mounted?")
 
-    def _restore(self, found: Recovered) -> PublishedState:
-        """Make the files what recovery found, bring that to the disk itself, and publish it."""
+    def _restore(self, state: PublishedState | None) -> PublishedState:
+        """Make the files what recovery finds, bring that to the disk itself, and publish it."""
+        from pykafka_store.embedded.log.recovery import recover
+
+        found = recover(self._disk, self._directory, state, self._topic_id, self._boot_id, self._label)
         base = found.state.active_base_offset
         self._close_segment()
         self._remove_segments_after(base)
@@ -231,7 +231,7 @@ class ReplicaLog:
             limit = min(limit, config.max_compaction_lag_ms)
         if config.segment_jitter_ms:  # different for each segment, the same for each writer
             name = b"%d" % state.active_base_offset
-            limit -= min(limit, zlib.crc32(name, zlib.crc32(self._topic_id)) % (config.segment_jitter_ms + 1))
+            limit -= min(limit, crc32(name, crc32(self._topic_id)) % (config.segment_jitter_ms + 1))
         index_entries = state.index_entries + len(builder.offset_entries)
         time_index_entries = state.time_index_entries + len(builder.time_entries)
         return (

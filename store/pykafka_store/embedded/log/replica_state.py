@@ -31,6 +31,14 @@ def _is_gone(disk: Disk, path: str) -> bool:
         return True
 
 
+def never_held_records(disk: Disk, directory: str) -> bool:
+    """Whether this is all that a kill amid ``create_replica`` leaves. Raises StorageError, FileNotFoundError."""
+    if not {*disk.list(directory)} <= {states.FILE_NAME}:
+        return False
+    state = read_state(disk, directory)
+    return state is None or not state.log_end_offset
+
+
 def mark_deleted(disk: Disk, directory: str) -> None:
     """Make the state say, to all processes that have this replica open, that it is gone for good. Needs the
     partition's lock.

@@ -16,10 +16,10 @@ first, so that a partition always has one.
 
 What must hold when a process is killed in the middle, and in what order things happen for that:
 
-1. The log start offset is raised in the published state, and that is synced; in those of the other replicas that are
-   in sync first, so that none that leads later begins before it (who takes over has the highest of all in sync). From
-   here on no reader asks for what goes; one that was about to finds the file gone, looks again, and is told that its
-   offset is out of range.
+1. The log start offset is raised in the published state, and that is synced; in those of all replicas that are in
+   sync, whosever pass it is, and in the leader's last, so that none that leads later begins before what a reader was
+   told (who takes over has the highest of all in sync). From here on no reader asks for what goes; one that was about
+   to finds the file gone, looks again, and is told that its offset is out of range.
 2. The files are renamed to ``….deleted``, segment by segment from the oldest, in each the indexes before the log. A
    kill in between leaves segments below the log start offset: rule 1 takes them at the next pass. What is left is
    always a row without holes, and an index without its log never comes to be; a log without its index is only slower
@@ -79,11 +79,11 @@ def apply_retention(
     replica: ReplicaLog,
     config: TopicConfig,
     now_ms: int,
-    patience_ms: int = 0,
-    raise_others: Callable[[int], None] | None = None,
+    patience_ms: int,
+    start_at: Callable[[int], None],
 ) -> Removed:
-    """One pass over one replica. Needs the upkeep lock and the partition's. ``raise_others`` hears where the log is to
-    start before it does. Raises as ``ReplicaLog.load_locked``.
+    """One pass over one replica. Needs the upkeep lock and the partition's. ``start_at`` does step 1 for an offset.
+    Raises as ``ReplicaLog.load_locked``.
     """
     state = replica.load_locked()
     segments = spans_of(disk, directory, state)
@@ -95,9 +95,7 @@ def apply_retention(
     going = segments[:count]
     start = max(state.log_start_offset, going[-1].end_offset)
     if start > state.log_start_offset:
-        if raise_others is not None:
-            raise_others(start)
-        replica.publish_synced(state._replace(log_start_offset=start))
+        start_at(start)
     for span in going:
         Segment(disk, directory, span.base_offset).set_aside(now_ms)
     disk.sync_directory(directory)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from struct import error as StructError
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.open_file import OpenFile
@@ -21,9 +21,7 @@ from pykafka_store.format.batch import HEADER_SIZE, BatchHeader, parse_header
 from pykafka_store.format.index import (
     OFFSET_ENTRY,
     TIME_ENTRY,
-    AbortedTransaction,
     TimestampOffset,
-    aborted_transactions,
     entry_before_timestamp,
     entry_for_offset,
 )
@@ -40,6 +38,9 @@ from pykafka_store.format.names import (
 )
 from pykafka_store.format.state import PublishedState
 
+if TYPE_CHECKING:
+    from pykafka_store.format.transaction_index import AbortedTransaction
+
 _TRANSACTION_INDEX_LIMIT = 1 << 26
 
 
@@ -47,13 +48,6 @@ def list_segments(disk: Disk, directory: str) -> list[int]:
     """Base offsets of the segments there, in order. Raises FileNotFoundError if the directory is gone."""
     found = (segment_base_offset(name) for name in disk.list(directory))
     return sorted(base for base in found if base is not None)
-
-
-class BatchAt(NamedTuple):
-    """A batch in a segment's log."""
-
-    position: int
-    header: BatchHeader
 
 
 class Segment:
@@ -190,7 +184,7 @@ class Segment:
         with self.open() as log:
             end = log.size()
             batch = None if entry is None else self._batch_of(log, end, entry, gaps)
-            position, expected = (0, self.base_offset) if batch is None else (batch.position, batch.header.base_offset)
+            position, expected = (0, self.base_offset) if batch is None else (batch[0], batch[1].base_offset)
             largest = -1
             for at, header in log.headers(end, expected, gaps, position):
                 largest = max(largest, header.max_timestamp)
@@ -214,15 +208,15 @@ class Segment:
 
     def _batch_of(
         self, log: OpenFile, end: int, entry: TimestampOffset, gaps: bool, entries: int | None = None
-    ) -> BatchAt | None:
-        """The batch that a time index's entry speaks of, if it is there, whole, and what the entry says: an index has
-        no checksum.
+    ) -> tuple[int, BatchHeader] | None:
+        """Where the batch is that a time index's entry speaks of, and its header, if it is there, whole, and what the
+        entry says: an index has no checksum.
         """
         position, expected = self.look_up(log, entry.offset, entries)
         for at, header in log.headers(end, expected, gaps, position):
             if header.last_offset >= entry.offset:
-                said = (header.max_timestamp, header.last_offset) == entry
-                return BatchAt(at, header) if said and log.batches(at, end, 1)[0].is_valid else None
+                said = (header.max_timestamp, header.last_offset) == (entry.timestamp, entry.offset)
+                return (at, header) if said and log.batches(at, end, 1)[0].is_valid else None
         return None
 
     def transaction_index(self) -> bytes:
@@ -234,6 +228,8 @@ class Segment:
 
     def aborted_transactions(self) -> list[AbortedTransaction]:
         """Raises CorruptRecordError, naming the file."""
+        from pykafka_store.format.transaction_index import aborted_transactions
+
         try:
             return list(aborted_transactions(self.transaction_index()))
         except CorruptRecordError as error:

@@ -13,10 +13,10 @@ from pykafka_store.embedded.disk import Disk
 from pykafka_store.embedded.log.segment import Segment
 from pykafka_store.errors import CorruptRecordError
 from pykafka_store.format.batch import BatchHeader
-from pykafka_store.format.index import AbortedTransaction
 from pykafka_store.format.names import SNAPSHOT_SUFFIX
 from pykafka_store.format.snapshot import snapshot_entries
 from pykafka_store.format.state import PublishedState
+from pykafka_store.format.transaction_index import AbortedTransaction
 
 _SNAPSHOT_LIMIT = 1 << 26
 

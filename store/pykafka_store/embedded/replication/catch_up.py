@@ -24,17 +24,17 @@ import os
 from contextlib import closing, suppress
 from struct import error as StructError
 
-from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC
+from pykafka_store.embedded.catalog_rows import IN_SYNC, OUT_OF_SYNC
 from pykafka_store.embedded.disk import boot_id
 from pykafka_store.embedded.layout import set_aside
 from pykafka_store.embedded.log.cleaned_segment import finish_interrupted
 from pykafka_store.embedded.log.new_replica import create_replica
 from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.embedded.log.segment import Segment, list_segments
-from pykafka_store.embedded.partitions import HostedPartition, owner_of
+from pykafka_store.embedded.partitions import HostedPartition, owner_of, require_nobodys
 from pykafka_store.embedded.replication.copying import At, Copy, OnCopied, copy_file
 from pykafka_store.embedded.replication.in_sync import with_host, with_sync
-from pykafka_store.embedded.replication.leadership import Leadership, LedPartition
+from pykafka_store.embedded.replication.leadership import Leadership, LedPartition, SyncedReplica
 from pykafka_store.errors import (
     CorruptRecordError,
     StorageError,
@@ -165,7 +165,7 @@ class CatchUp:
                 copy.go_on(now.leader.state, None)
                 copy.settle_beside()
                 self._finish(replica, now, directory, leader)
-                self._admit(now, broker, log_dir)
+                self._admit(leadership, now, broker, log_dir, replica)
             return copy.bytes, True
         finally:
             replica.close()
@@ -184,6 +184,7 @@ class CatchUp:
     def _opened(self, directory: str) -> ReplicaLog:
         """The replica's log, made if there is none. What lies there of another topic is set aside."""
         if self._disk.exists(directory) and owner_of(self._disk, directory) not in {None, self._partition.topic_id}:
+            require_nobodys(self._partition.engine, directory, self._partition.topic_id)
             set_aside(self._disk, directory, "stray")
         if not self._disk.exists(directory):
             parent = os.path.dirname(directory)
@@ -300,17 +301,20 @@ class CatchUp:
         self._disk.sync_directory(directory)
         replica.publish_synced(state)
 
-    def _admit(self, led: LedPartition, broker: int, log_dir: int | None) -> None:
+    def _admit(
+        self, leadership: Leadership, led: LedPartition, broker: int, log_dir: int | None, replica: ReplicaLog
+    ) -> None:
+        """The replica is in sync; with it there may be enough to show what could not be shown before."""
         row = with_sync(led.row, {*led.row.isr, broker}, led.min_isr)
         if log_dir is not None:
             host = row.host(broker)
             assert host is not None
             row = with_host(row, host._replace(log_dir=log_dir, future_log_dir=None))
         self._partition.change(row)
-        led = led._replace(row=row)
-        state = led.leader.state
-        if led.has_enough and state.high_watermark < state.log_end_offset and led.leader.broker != broker:
-            led.leader.log.publish(state._replace(high_watermark=state.log_end_offset))
+        if led.leader.broker != broker:
+            others = (each for each in led.followers if each.broker != broker)
+            joined = SyncedReplica(broker, replica, led.leader.state)
+            leadership.tidy(LedPartition(row, led.config, led.leader, (*others, joined)))
 
 
 def agreed_end(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pykafka_store.embedded.catalog import ELIGIBLE, IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
+from pykafka_store.embedded.catalog_rows import ELIGIBLE, IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
 from pykafka_store.settings.configs import TopicConfig
 
 

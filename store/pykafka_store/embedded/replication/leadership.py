@@ -23,11 +23,12 @@ until the epoch is written down in every replica's leader-epoch-checkpoint and s
 Source: Partition, ReplicationControlManager and PartitionChangeBuilder of Kafka 4.3; KIP-101, KIP-966.
 """
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import IN_SYNC, LED_LAST, OUT_OF_SYNC, PartitionRow
+from pykafka_store.embedded.catalog_rows import IN_SYNC, LED_LAST, OUT_OF_SYNC, PartitionRow
 from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.embedded.partitions import HostedPartition
 from pykafka_store.embedded.replication.in_sync import effective_min_isr, with_sync
@@ -49,21 +50,33 @@ _OUR_OWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Failures of this process, which say nothing about a replica."""
 
 
-class SyncedReplica(NamedTuple):
+class SyncedReplica:
     """One replica in sync, and its state."""
 
-    broker: int
-    log: ReplicaLog
-    state: PublishedState
+    __slots__ = ("broker", "log", "state")
+
+    def __init__(self, broker: int, log: ReplicaLog, state: PublishedState) -> None:
+        self.broker = broker
+        self.log = log
+        self.state = state
+
+    def with_state(self, state: PublishedState) -> SyncedReplica:
+        """The same replica with another state."""
+        return SyncedReplica(self.broker, self.log, state)
 
 
-class LedPartition(NamedTuple):
+class LedPartition:
     """A partition with a leader that has taken over, and followers that have just what it has."""
 
-    row: PartitionRow
-    config: TopicConfig
-    leader: SyncedReplica
-    followers: tuple[SyncedReplica, ...]
+    __slots__ = ("config", "followers", "leader", "row")
+
+    def __init__(
+        self, row: PartitionRow, config: TopicConfig, leader: SyncedReplica, followers: tuple[SyncedReplica, ...]
+    ) -> None:
+        self.row = row
+        self.config = config
+        self.leader = leader
+        self.followers = followers
 
     @property
     def all(self) -> tuple[SyncedReplica, ...]:
@@ -78,10 +91,14 @@ class LedPartition(NamedTuple):
     def has_enough(self) -> bool:
         return len(self.row.isr) >= self.min_isr
 
-    def with_states(self, states: Sequence[PublishedState]) -> "LedPartition":
+    def shown_of(self, state: PublishedState) -> int:
+        """The high watermark of a replica in this state once all in sync have what it has."""
+        return state.log_end_offset if self.has_enough else state.high_watermark
+
+    def with_states(self, states: Sequence[PublishedState]) -> LedPartition:
         """The same replicas with other states, the leader's first."""
-        replicas = [each._replace(state=state) for each, state in zip(self.all, states, strict=True)]
-        return self._replace(leader=replicas[0], followers=tuple(replicas[1:]))
+        replicas = [each.with_state(state) for each, state in zip(self.all, states, strict=True)]
+        return LedPartition(self.row, self.config, replicas[0], tuple(replicas[1:]))
 
 
 class Leadership:
@@ -146,19 +163,20 @@ class Leadership:
         that, until the next append. Raises what a replica's directory raises.
         """
         state = led.leader.state
-        if led.has_enough and state.high_watermark < state.log_end_offset:
-            state = state._replace(high_watermark=state.log_end_offset)
-            led.leader.log.publish(state)
+        shown = led.shown_of(state)
         for replica in led.all:
             replica.log.remove_unpublished_locked(state)
+        # The followers first: whoever leads next shows no less, also where too few are in sync by then.
         for replica in led.followers:
             same = replica.state._replace(
-                high_watermark=state.high_watermark,
+                high_watermark=shown,
                 log_start_offset=max(replica.state.log_start_offset, state.log_start_offset),
                 leader_epoch=state.leader_epoch,
             )
             if same != replica.state:
                 replica.log.publish(same)
+        if shown > state.high_watermark:
+            led.leader.log.publish(state._replace(high_watermark=shown))
 
     def leave_behind(self, led: LedPartition, failed: Mapping[int, Exception]) -> LedPartition:
         """Go on without replicas that could not be written to. Raises the leader's error if none is left: then nothing
@@ -296,11 +314,11 @@ class Leadership:
             return replica
         try:
             if state.log_end_offset > pattern.log_end_offset:
-                return replica._replace(state=replica.log.follow_locked(state, pattern))
+                return replica.with_state(replica.log.follow_locked(state, pattern))
             if state.log_end_offset == pattern.log_end_offset and pattern.active_base_offset == pattern.log_end_offset:
-                return replica._replace(state=replica.log.roll_locked(state))
+                return replica.with_state(replica.log.roll_locked(state))
             if state.log_end_offset == pattern.log_end_offset and state.active_base_offset == state.log_end_offset:
-                return replica._replace(state=replica.log.follow_locked(state, pattern))
+                return replica.with_state(replica.log.follow_locked(state, pattern))
         except REPLICA_FAILURES as error:
             if is_ours(error):
                 raise
@@ -325,11 +343,16 @@ class Leadership:
         """Write the new epoch down, the leader last. Raises what the leader's directory raises."""
         epoch = led.row.leader_epoch
         start = led.leader.state.log_end_offset
-        first = max(each.state.log_start_offset for each in led.all)  # whoever raised it may have died amid that
+        # Whoever raised it may have died amid that; and one that was out of sync, but eligible, was not told.
+        first = max(each.state.log_start_offset for each in led.all)
+        if (noted := self._partition.noted_log_start()) <= start:  # a shorter log is none of those: an older copy
+            first = max(first, noted)
         states = []
         lost: dict[int, Exception] = {}
         for replica in led.followers:
-            grown = replica.state._replace(leader_epoch=epoch, log_start_offset=first)
+            # What is shown is told to them before it is at the leader (see ``tidy``).
+            shown = led.shown_of(replica.state)
+            grown = replica.state._replace(leader_epoch=epoch, log_start_offset=first, high_watermark=shown)
             try:
                 replica.log.assign_epoch_locked(epoch, start)
                 replica.log.publish_synced(grown)
@@ -340,11 +363,11 @@ class Leadership:
                 lost[replica.broker] = error
         if lost:
             row = self._kept(led.row, led.config, [each.broker for each in led.all if each.broker not in lost], lost)
-            led = led._replace(row=row, followers=tuple(each for each in led.followers if each.broker not in lost))
+            followers = tuple(each for each in led.followers if each.broker not in lost)
+            led = LedPartition(row, led.config, led.leader, followers)
         led.leader.log.assign_epoch_locked(epoch, start)
-        grown = led.leader.state._replace(leader_epoch=epoch, log_start_offset=first)
-        if led.has_enough:
-            grown = grown._replace(high_watermark=start)
+        shown = led.shown_of(led.leader.state)
+        grown = led.leader.state._replace(leader_epoch=epoch, log_start_offset=first, high_watermark=shown)
         led.leader.log.publish_synced(grown)
         return led.with_states([grown, *states])
 
@@ -356,7 +379,7 @@ class Leadership:
         self._partition.change(changed)
         for broker in row.isr:
             if broker not in changed.isr and broker in why:
-                reason = str(why[broker]).removeprefix(f"{self._partition.label}: ")
+                reason = str(_as_callers_see(why[broker])).removeprefix(f"{self._partition.label}: ")
                 self._partition.notice(f"{self._partition.label}: broker {broker} was left behind: {reason}")
         if changed.leader != row.leader and changed.leader is not None:
             self._partition.notice(

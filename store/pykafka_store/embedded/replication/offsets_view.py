@@ -9,7 +9,9 @@ there was a group, is that topic.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.layout import GROUPS_FILE
@@ -26,11 +28,33 @@ from pykafka_store.format.coordinator_records import (
     offset_commit_key,
     offset_commit_value,
 )
-from pykafka_store.format.index import AbortedTransaction
 from pykafka_store.format.state import PublishedState, empty_state
+from pykafka_store.format.transaction_index import AbortedTransaction
 from pykafka_store.model import OFFSETS_TOPIC, Records, TopicPartition
 
+if TYPE_CHECKING:
+    from pykafka_store.embedded.log.slices import Slice
+
 HOST = "/127.0.0.1"
+
+_Key: TypeAlias = tuple[str, str | None, int]
+"""Group, topic and partition of a commit; without a topic the group itself."""
+_Mark: TypeAlias = tuple[Any, ...]
+"""What the value of a key is made of, but for the time where it is the group's."""
+
+_MOST_KEPT = 1 << 20
+"""Bytes of changes that a reader keeps. Of more it forgets all, and begins anew behind them, as if compaction had been
+through: what is left are the newest values, at offsets of their own, and who has read on finds none missing.
+"""
+
+
+class Run(bytes):
+    """Batches that are sent as they are; see :class:`pykafka_store.embedded.log.slices.Slice`."""
+
+    first_batch: int
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def partition_of(group: str, partitions: int) -> int:
@@ -40,6 +64,49 @@ def partition_of(group: str, partitions: int) -> int:
     for high, low in zip(units[::2], units[1::2], strict=True):
         code = (31 * code + (high << 8 | low)) & 0xFFFFFFFF
     return (code & 0x7FFFFFFF) % partitions
+
+
+class _Picture:
+    """What all groups have committed, looked up once for all partitions of the view."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[int, ...] | None = None
+        """The database's version, and how many partitions there are."""
+        self._partitions: dict[str, int] = {}
+        """Group -> partition."""
+        self._known: dict[int, dict[_Key, _Mark]] = {}
+
+    def partition(self, engine: Engine, number: int, count: int) -> Mapping[_Key, _Mark]:
+        """What there is now in a partition of so many, in order. It is not changed afterwards."""
+        version = *engine.groups.version(), count
+        if version != self._seen:
+            if self._seen is not None and self._seen[-1] != count:
+                self._partitions = {}
+            with engine.groups.snapshot():
+                self._known = self._look(engine, count)
+            self._seen = version
+        return self._known.get(number, {})
+
+    def _look(self, engine: Engine, count: int) -> dict[int, dict[_Key, _Mark]]:
+        known: dict[int, dict[_Key, _Mark]] = {}
+        groups = engine.groups
+        rows = groups.groups()
+        before = self._partitions
+        self._partitions = {row.id: before[row.id] if row.id in before else partition_of(row.id, count) for row in rows}
+        commits: dict[str, dict[_Key, _Mark]] = {}
+        for group, topic, number, *mark in groups.commits():
+            commits.setdefault(group, {})[group, topic, number] = tuple(mark)
+        living = groups.groups_with_members()
+        for row in rows:
+            of_partition = known.setdefault(self._partitions[row.id], {})
+            if row.protocol != "consumer":  # of the others a broker keeps records of other kinds
+                members = list(_members(engine, row.id)) if row.id in living else []
+                of_partition[row.id, None, -1] = (row.epoch, row.strategy if members else None, members)
+            of_partition.update(commits.get(row.id, {}))
+        return known
+
+
+_pictures: WeakKeyDictionary[Engine, _Picture] = WeakKeyDictionary()
 
 
 class OffsetsReader(PartitionReader):
@@ -55,9 +122,8 @@ class OffsetsReader(PartitionReader):
         self.label = str(name)
         self._batches: list[Batch] = []
         self._end = 0
-        self._known: dict[bytes, bytes] = {}
-        """Key -> the last value that was told of it, but for the time in it."""
-        self._seen: tuple[int, int] | None = None
+        self._known: Mapping[_Key, _Mark] = {}
+        """What was told of last."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -83,6 +149,15 @@ class OffsetsReader(PartitionReader):
             raise OffsetOutOfRangeError(f"{self.label} has no offset {offset}: it has 0 to {self._end}")
         later = [batch for batch in self._batches if batch.header.last_offset >= offset]
         return later[:1]
+
+    def slice(self, offset: int, size: int, end: int | None = None) -> Slice | None:
+        """See :func:`pykafka_store.embedded.log.slices.slice_of`; whole batches, as a :class:`Run`."""
+        if not self.read(offset) or (end is not None and offset >= end):
+            return None
+        later = [batch.data for batch in self._batches if batch.header.last_offset >= offset]
+        run = Run(b"".join([later[0], *_within(size - len(later[0]), later[1:])]))
+        run.first_batch = len(later[0])
+        return cast("Slice", run)  # it has all that an answer asks of one
 
     def decode(self, batch: Batch) -> Records:
         return decode_records(batch, *self._name)
@@ -114,57 +189,57 @@ class OffsetsReader(PartitionReader):
         """Append what has changed since the last look."""
         if not os.path.exists(os.path.join(self._engine.directory, GROUPS_FILE)):
             return
-        version = self._engine.groups.version()
-        if version == self._seen:
+        found = _pictures.setdefault(self._engine, _Picture()).partition(
+            self._engine, self._name.partition, self._count
+        )
+        if found is self._known:
             return
-        self._seen = version
+        if sum(len(batch.data) for batch in self._batches) > _MOST_KEPT:
+            self._batches, self._known = [], {}
         now = self._engine.clock.now_ms()
-        keys: list[bytes] = []
-        values: list[bytes | None] = []
-        times: list[int] = []
-        found: dict[bytes, bytes] = {}
-        with self._engine.groups.snapshot():
-            for key, mark, value, at in self._records(now):
-                found[key] = mark
-                if self._known.get(key) != mark:
-                    keys.append(key)
-                    values.append(value)
-                    times.append(at)
-        for key in self._known.keys() - found.keys():
-            keys.append(key)
-            values.append(None)
-            times.append(now)
+        changed = [(key, mark) for key, mark in found.items() if self._known.get(key) != mark]
+        told = [_record(key, mark, now) for key, mark in changed]
+        told += [(_record_key(key), None, now) for key in self._known if key not in found]
         self._known = found
-        if keys:
+        if told:
+            keys, values, times = zip(*told, strict=True)
             data = b"".join(encode_batch(values, keys=keys, timestamps=times).placed(self._end, 0))
             self._batches += split_batches(data)
             self._end += len(keys)
 
-    def _records(self, now: int) -> Iterator[tuple[bytes, bytes, bytes, int]]:
-        """(key, what tells one value from another, value, time) of all that is known by now."""
-        groups = self._engine.groups
-        for group in groups.group_ids():
-            if partition_of(group, self._count) != self._name.partition:
-                continue
-            row = groups.group(group)
-            if row is not None and row.protocol != "consumer":  # of the others a broker keeps records of other kinds
-                members = list(self._members(group))
-                protocol = row.assignor if members else None
-                mark = group_metadata_value(row.epoch, protocol, members, 0)
-                yield group_metadata_key(group), mark, group_metadata_value(row.epoch, protocol, members, now), now
-            for topic, number, id, offset, epoch, text, at in groups.commits(group):
-                value = offset_commit_value(offset, epoch, text, at, id)
-                yield offset_commit_key(group, topic, number), value, value, at
 
-    def _members(self, group: str) -> Iterator[Member]:
-        owners: dict[str, dict[str, list[int]]] = {}
-        for partition, owner in sorted(self._engine.groups.owners(group).items()):
-            owners.setdefault(owner, {}).setdefault(partition.topic, []).append(partition.partition)
-        for row in self._engine.groups.members(group):
-            yield Member(
-                row.id, row.instance_id, row.client_id, HOST, int(row.session_timeout * 1000), row.topics,
-                owners.get(row.id, {}),
-            )  # fmt: skip
+def _record_key(key: _Key) -> bytes:
+    group, topic, number = key
+    return group_metadata_key(group) if topic is None else offset_commit_key(group, topic, number)
+
+
+def _record(key: _Key, mark: _Mark, now: int) -> tuple[bytes, bytes | None, int]:
+    """Key, value and time."""
+    if key[1] is None:
+        generation, protocol, members = mark
+        return _record_key(key), group_metadata_value(generation, protocol, members, now), now
+    id, offset, epoch, text, at = mark
+    return _record_key(key), offset_commit_value(offset, epoch, text, at, id), at
+
+
+def _members(engine: Engine, group: str) -> Iterator[Member]:
+    owners: dict[str, dict[str, list[int]]] = {}
+    for partition, owner in sorted(engine.groups.owners(group).items()):
+        owners.setdefault(owner, {}).setdefault(partition.topic, []).append(partition.partition)
+    for row in engine.groups.members(group):
+        yield Member(
+            row.id, row.instance_id, row.client_id, HOST, int(row.session_timeout * 1000), row.topics,
+            owners.get(row.id, {}),
+        )  # fmt: skip
+
+
+def _within(size: int, runs: list[bytes]) -> Iterator[bytes]:
+    """The first of them, as far as they fit into ``size`` bytes."""
+    for run in runs:
+        size -= len(run)
+        if size < 0:
+            return
+        yield run
 
 
 def reader_of(engine: Engine, name: TopicPartition, among: OpenReaders | None = None) -> PartitionReader:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pykafka_store.embedded.catalog import TopicRow
+from pykafka_store.embedded.catalog_rows import TopicRow
 from pykafka_store.embedded.disk import Disk, boot_id
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.errors import StoreError

@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, TypeVar
 from pykafka_store.embedded.disk import boot_id, descriptors
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.log.open_file import READ_SIZE
-from pykafka_store.embedded.log.reader import LogReader
+from pykafka_store.embedded.log.reader import DirectoryGoneError, LogReader
 from pykafka_store.embedded.log.segment import Segment
 from pykafka_store.embedded.partitions import HostedPartition, hosted
 from pykafka_store.embedded.replication.leadership import REPLICA_FAILURES
 from pykafka_store.errors import LeaderNotAvailableError, StoreError
 from pykafka_store.format import state as states
 from pykafka_store.format.batch import Batch, BatchHeader
-from pykafka_store.format.index import AbortedTransaction
 from pykafka_store.format.state import PublishedState
-from pykafka_store.model import CopiedRun, Records, TopicPartition
+from pykafka_store.model import Records, TopicPartition
 
 if TYPE_CHECKING:
     from pykafka_store.embedded.log.slices import Slice
+    from pykafka_store.format.transaction_index import AbortedTransaction
+    from pykafka_store.model import CopiedRun
 
 T = TypeVar("T")
 
@@ -127,6 +128,18 @@ class PartitionReader:
             self._settle()
 
     def _ask(self, what: Callable[[LogReader], T]) -> T:
+        while True:
+            try:
+                return self._asked(what)
+            except DirectoryGoneError as error:
+                self._partition.current()  # raises where the topic was deleted
+                disk = self._partition.engine.disk
+                if not disk.exists(os.path.dirname(self._directory)):
+                    raise LeaderNotAvailableError(f"{error}: is its disk mounted?") from None
+                if not disk.exists(self._directory):  # the disk is there: somebody took away what was on it
+                    raise
+
+    def _asked(self, what: Callable[[LogReader], T]) -> T:
         try:
             return what(self._leading())
         except LeaderNotAvailableError:

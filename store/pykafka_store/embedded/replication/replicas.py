@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from pykafka_store.embedded.catalog import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
+from pykafka_store.embedded.catalog_rows import IN_SYNC, OUT_OF_SYNC, PartitionRow, ReplicaRow
 from pykafka_store.embedded.log.replica_state import read_state
 from pykafka_store.embedded.partitions import HostedPartition, owner_of, remove_replica
 from pykafka_store.embedded.replication.catch_up import CatchUp

@@ -8,11 +8,13 @@ lock, which appends need, is held only for moments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from pykafka_store.embedded.disk import is_nearly_full
 from pykafka_store.embedded.log.cleaned_segment import finish_interrupted
 from pykafka_store.embedded.log.compaction import DEDUPE_BUFFER_SIZE, Compacted, Compaction
+from pykafka_store.embedded.log.replica import ReplicaLog
 from pykafka_store.embedded.log.retention import Removed, apply_retention, remove_set_aside
 from pykafka_store.embedded.partitions import HostedPartition
 from pykafka_store.errors import OffsetOutOfRangeError
@@ -60,7 +62,7 @@ class Upkeep:
                         config,
                         self._clock.now_ms(),
                         patience_ms,
-                        self._raise_others,
+                        partial(self._start_at, replica),
                     )
                 compacted = Compacted()
                 if "compact" in config.cleanup_policy:
@@ -100,28 +102,34 @@ class Upkeep:
                     raise OffsetOutOfRangeError(
                         "The requested offset is not within the range of offsets maintained by the server."
                     )
-                self._raise_others(max(wanted, state.log_start_offset))
-                if wanted > state.log_start_offset:
-                    replica.publish_synced(state._replace(log_start_offset=wanted))
+                self._start_at(replica, max(wanted, state.log_start_offset))
                 return max(wanted, state.log_start_offset)
         finally:
             replica.close()
 
-    def _raise_others(self, start: int) -> None:
-        """Have the other replicas that are in sync start there: what readers were told is gone does not come back with
-        another leader. Needs the partition's lock. Raises what the directory of one raises.
+    def _start_at(self, own: ReplicaLog, start: int) -> None:
+        """Have this replica's log and all that are in sync start there, the leader's last: readers look there, and what
+        they were told is gone does not come back with another leader. Of those that are eligible to lead and out of
+        sync the disks are away, or about to be changed: the catalogue keeps it for them. Needs the partition's lock.
+        Raises what the directory of one raises.
         """
-        for broker in self._partition.row.isr:
-            if (directory := self._partition.directory(broker)) == self._directory:
-                continue
-            other = self._partition.replica_at(directory)
+        row = self._partition.row
+        if row.elr:
+            self._partition.note_log_start(start)
+        in_sync = sorted(row.isr, key=lambda broker: broker == row.leader)
+        directories = [self._partition.directory(broker) for broker in in_sync]
+        if self._directory not in directories:  # it has left since
+            directories.insert(0, self._directory)
+        for directory in directories:
+            replica = own if directory == self._directory else self._partition.replica_at(directory)
             try:
-                state = other.load_locked()
+                state = replica.load_locked()
                 if state.log_start_offset < start <= state.log_end_offset:  # one that is too short is not in sync
                     shown = max(state.high_watermark, start)
-                    other.publish_synced(state._replace(log_start_offset=start, high_watermark=shown))
+                    replica.publish_synced(state._replace(log_start_offset=start, high_watermark=shown))
             finally:
-                other.close()
+                if replica is not own:
+                    replica.close()
 
 
 def upkeep_of(partition: HostedPartition) -> list[Upkeep]:

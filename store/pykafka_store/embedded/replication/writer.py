@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.log.replica import ReplicaLog
@@ -34,16 +33,18 @@ RETURN_POLL = 1.0
 LONGEST_RETURN_POLL = 30.0
 
 
-class Appended(NamedTuple):
+class Appended:
     """How far an append came: the leading ``batches`` are acknowledged, and ``error`` stopped the rest (None: nothing
-    did).
+    did). ``log_start_offset`` is the leader's.
     """
 
-    base_offset: int
-    batches: int
-    error: StoreError | None
-    log_start_offset: int
-    """Of the leader."""
+    __slots__ = ("base_offset", "batches", "error", "log_start_offset")
+
+    def __init__(self, base_offset: int, batches: int, error: StoreError | None, log_start_offset: int) -> None:
+        self.base_offset = base_offset
+        self.batches = batches
+        self.error = error
+        self.log_start_offset = log_start_offset
 
 
 class PartitionWriter:
@@ -152,7 +153,7 @@ class PartitionWriter:
             except REPLICA_FAILURES as error:
                 failed[replica.broker] = error
         if not failed:
-            committed = grown[0].log_end_offset if led.has_enough else grown[0].high_watermark
+            committed = led.shown_of(grown[0])
             # The followers before the leader: whoever may lead after it has what readers see at it.
             for replica, state in zip(led.followers, grown[1:], strict=True):
                 try:

@@ -7,11 +7,16 @@ the server dies, all of them die with it.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.groups.assignors import ASSIGNORS, remote_assignors
+from pykafka_store.embedded.groups.live_members import live_members
 from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
+from pykafka_store.embedded.groups.sessions import check_session
+from pykafka_store.embedded.groups.targets import retarget_within, set_target
+from pykafka_store.embedded.groups.theirs import theirs
 from pykafka_store.embedded.patterns import LIMIT_OF_A_SERVER
 from pykafka_store.errors import InvalidRegularExpressionError
 from pykafka_store.model import TopicPartition
@@ -22,10 +27,16 @@ __all__ = [
     "Member",
     "TopicPartition",
     "assign_partitions",
+    "begin_epoch",
+    "check_session",
+    "free_id",
+    "has_members",
     "new_member",
+    "propose_target",
     "remote_assignors",
     "stored_assignor",
     "subscribed_to",
+    "theirs",
 ]
 
 
@@ -66,6 +77,24 @@ def subscribed_to(topics: tuple[str, ...], pattern: str | None) -> Subscribed:
         raise InvalidRegularExpressionError(f"The regular expression {pattern} is not valid: {error}") from None
 
 
+def free_id(engine: Engine, group: str, id: str, instance_id: str | None) -> str:
+    """The id that the engine is to know a member by that made up its own: the same, or one like it where another member
+    has that, of this group or of another; one with the same ``instance_id`` gives its place away.
+    """
+    holder = engine.groups.group_of_member(id)
+    if holder == group:
+        others = (
+            each for each in live_members(engine, group) if instance_id is None or each.instance_id != instance_id
+        )
+        holder = group if any(each.id == id for each in others) else None
+    return id if holder is None else f"{id}-{uuid.uuid4()}"
+
+
+def has_members(engine: Engine, group: str) -> bool:
+    """Whether somebody is in the group whose process lives."""
+    return bool(live_members(engine, group))
+
+
 def stored_assignor(engine: Engine, group: str) -> str:
     """The assignor by which the group's target was computed."""
     row = engine.groups.group(group)
@@ -77,3 +106,19 @@ def assign_partitions(
 ) -> dict[str, dict[TopicPartition, int]]:
     """Note what members have assigned to each other, by member id; the epochs of their owning."""
     return engine.groups.assign(group, shares)
+
+
+def begin_epoch(engine: Engine, group: str, after: int) -> None:
+    """Have the group's members be assigned to anew, in the epoch after this one, if it is in this one."""
+    with engine.groups.transaction():
+        if engine.groups.epoch(group) == after:
+            retarget_within(engine.groups, group, engine.catalog.partition_counts(), anew=True)
+
+
+def propose_target(
+    engine: Engine, group: str, epoch: int, assignor: str, shares: Mapping[str, Sequence[TopicPartition]]
+) -> bool:
+    """What a group's leader gave to all members, by member id: that is the target, and they take it as they take every
+    target. False where the group has moved on.
+    """
+    return set_target(engine.groups, group, epoch, assignor if assignor in ASSIGNORS else theirs(assignor), shares)

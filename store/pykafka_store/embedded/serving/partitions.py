@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from pykafka_store.embedded.catalog import PartitionRow
+from pykafka_store.embedded.catalog_rows import PartitionRow
 from pykafka_store.embedded.disk import descriptors
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.log.new_replica import needs_no_log
@@ -43,6 +43,8 @@ class ServedPartition:
     ) -> None:
         self.topic_id = topic_id
         self.name = name
+        self.key = topic_id, name.partition
+        """What an append wakes: see :meth:`pykafka_store.wire.broker.Broker.wake`."""
         self._engine = engine
         self._hosted = HostedPartition(engine, topic_id, name, on_notice)
         self._writer: PartitionWriter | None = None
@@ -74,6 +76,11 @@ class ServedPartition:
     def state_path(self) -> str:
         """The file that changes with each append. Raises LeaderNotAvailableError."""
         return os.path.join(self._hosted.leader_directory(), states.FILE_NAME)
+
+    @property
+    def log_dir(self) -> str:
+        """The log directory that this file is in. Raises as ``state_path``."""
+        return os.path.dirname(self._hosted.leader_directory())
 
     def end_of_epoch(self, epoch: int) -> tuple[int, int]:
         """(the greatest leader epoch up to this one, the offset after its last record); -1 both where there is none, or

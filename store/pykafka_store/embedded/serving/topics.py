@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pykafka_store.embedded.admin.elections import settle_what_changed
-from pykafka_store.embedded.catalog import TopicRow
+from pykafka_store.embedded.catalog_rows import TopicRow
 from pykafka_store.embedded.engine import Engine
 
 __all__ = ["TopicRow", "topics_as_led"]

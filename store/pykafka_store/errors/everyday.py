@@ -1,8 +1,4 @@
-"""What can go wrong, by Kafka's names and numbers (org.apache.kafka.common.protocol.Errors).
-
-``str(error)`` is one line for a person: what, where, and what to do next. ``kafka_name`` is the class name that Apache
-Kafka's tools print. ``retriable`` answers the one question a caller must ask.
-"""
+"""What reading, writing and topics meet: the errors that every command has at hand."""
 
 from __future__ import annotations
 
@@ -68,12 +64,6 @@ class IllegalGenerationError(StoreError):
     code, kafka_name = 22, "IllegalGenerationException"
 
 
-class InconsistentGroupProtocolError(StoreError):
-    """The members of a group share no assignor."""
-
-    code, kafka_name = 23, "InconsistentGroupProtocolException"
-
-
 class InvalidGroupIdError(StoreError):
     code, kafka_name = 24, "InvalidGroupIdException"
 
@@ -86,10 +76,6 @@ class UnknownMemberIdError(StoreError):
 
 class InvalidTimestampError(StoreError):
     code, kafka_name = 32, "InvalidTimestampException"
-
-
-class UnsupportedSaslMechanismError(StoreError):
-    code, kafka_name = 33, "UnsupportedSaslMechanismException"
 
 
 class UnsupportedVersionError(StoreError):
@@ -106,10 +92,6 @@ class InvalidPartitionsError(StoreError):
     code, kafka_name = 37, "InvalidPartitionsException"
 
 
-class InvalidReplicationFactorError(StoreError):
-    code, kafka_name = 38, "InvalidReplicationFactorException"
-
-
 class InvalidReplicaAssignmentError(StoreError):
     code, kafka_name = 39, "InvalidReplicaAssignmentException"
 
@@ -124,16 +106,6 @@ class InvalidRequestError(StoreError):
     code, kafka_name = 42, "InvalidRequestException"
 
 
-class PolicyViolationError(StoreError):
-    code, kafka_name = 44, "PolicyViolationException"
-
-
-class SecurityDisabledError(StoreError):
-    """The cluster has no authorizer."""
-
-    code, kafka_name = 54, "SecurityDisabledException"
-
-
 class StorageError(StoreError):
     """The disk or the data directory failed: full, read-only, gone, or not one of ours."""
 
@@ -144,122 +116,26 @@ class NoSpaceError(StorageError):
     """The disk is full, or a quota is used up. What was there stays as it was, and can be read."""
 
 
-class LogDirNotFoundError(StoreError):
-    code, kafka_name = 57, "LogDirNotFoundException"
-
-
-class DelegationTokenAuthDisabledError(StoreError):
-    """The cluster has no secret from which tokens are made."""
-
-    code, kafka_name = 61, "DelegationTokenDisabledException"
-
-
-class DelegationTokenNotFoundError(StoreError):
-    code, kafka_name = 62, "DelegationTokenNotFoundException"
-
-
-class DelegationTokenOwnerMismatchError(StoreError):
-    code, kafka_name = 63, "DelegationTokenOwnerMismatchException"
-
-
-class DelegationTokenRequestNotAllowedError(StoreError):
-    code, kafka_name = 64, "UnsupportedByAuthenticationException"
-
-
-class DelegationTokenAuthorizationError(StoreError):
-    code, kafka_name = 65, "DelegationTokenAuthorizationException"
-
-
-class DelegationTokenExpiredError(StoreError):
-    code, kafka_name = 66, "DelegationTokenExpiredException"
-
-
-class InvalidPrincipalTypeError(StoreError):
-    code, kafka_name = 67, "InvalidPrincipalTypeException"
-
-
-class GroupNotEmptyError(StoreError):
-    code, kafka_name = 68, "GroupNotEmptyException"
-
-
-class GroupIdNotFoundError(StoreError):
-    code, kafka_name = 69, "GroupIdNotFoundException"
-
-
 class UnsupportedCompressionError(StoreError):
     code, kafka_name = 76, "UnsupportedCompressionTypeException"
-
-
-class PreferredLeaderNotAvailableError(StoreError):
-    code, retriable, kafka_name = 80, True, "PreferredLeaderNotAvailableException"
-
-
-class FencedInstanceIdError(StoreError):
-    """Another member joined under the same group.instance.id and took this one's place."""
-
-    code, kafka_name = 82, "FencedInstanceIdException"
 
 
 class EligibleLeadersNotAvailableError(StoreError):
     code, retriable, kafka_name = 83, True, "EligibleLeadersNotAvailableException"
 
 
-class ElectionNotNeededError(StoreError):
-    code, retriable, kafka_name = 84, True, "ElectionNotNeededException"
-
-
-class NoReassignmentInProgressError(StoreError):
-    code, kafka_name = 85, "NoReassignmentInProgressException"
-
-
-class GroupSubscribedToTopicError(StoreError):
-    code, kafka_name = 86, "GroupSubscribedToTopicException"
-
-
 class InvalidRecordError(StoreError):
     code, kafka_name = 87, "InvalidRecordException"
-
-
-class ResourceNotFoundError(StoreError):
-    code, kafka_name = 91, "ResourceNotFoundException"
-
-
-class DuplicateResourceError(StoreError):
-    code, kafka_name = 92, "DuplicateResourceException"
-
-
-class UnacceptableCredentialError(StoreError):
-    code, kafka_name = 93, "UnacceptableCredentialException"
 
 
 class BrokerIdNotRegisteredError(StoreError):
     code, kafka_name = 102, "BrokerIdNotRegisteredException"
 
 
-class UnknownTopicIdError(StoreError):
-    code, retriable, kafka_name = 100, True, "UnknownTopicIdException"
-
-
-class InvalidUpdateVersionError(StoreError):
-    """A feature can't have the level that it was to get."""
-
-    code, kafka_name = 95, "InvalidUpdateVersionException"
-
-
-class TransactionalIdNotFoundError(StoreError):
-    code, kafka_name = 105, "TransactionalIdNotFoundException"
-
-
 class NoOffsetForPartitionError(StoreError):
     """``auto.offset.reset`` is none, and the group has committed nothing for a partition."""
 
     code, kafka_name = -1, "NoOffsetForPartitionException"
-
-
-class InvalidRegularExpressionError(StoreError):
-    """A pattern of topics' names that takes for ever to match."""
-
-    code, kafka_name = 128, "InvalidRegularExpression"
 
 
 class IllegalStateError(StoreError):
