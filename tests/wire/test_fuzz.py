@@ -103,7 +103,9 @@ def test_a_damaged_request_is_answered_or_refused(tmp_path: Path, key: int) -> N
     chance = random.Random(seed)
     frames = SoundFrames(key, chance)
     answered = 0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    largest = (0, 0, b"")
+    """The KiB by which the process grew most at once, and the round and the frame at which it did."""
     for first in range(0, ROUNDS, IN_ONE_WORLD):
         # In a directory of its own for some time: what they make there would otherwise slow down all that follow.
         directory = tmp_path / str(first)
@@ -115,13 +117,15 @@ def test_a_damaged_request_is_answered_or_refused(tmp_path: Path, key: int) -> N
                 answered += _answered(world, frame)
             except Exception as error:
                 raise AssertionError(f"seed {seed}, round {number}: {frame!r}") from error
+            last, peak = peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            largest = max(largest, (peak - last, number, frame))
             if number % IN_ONE_GROUP == 0:
                 world.members.close()
                 frames.join(world)
         world.close()
         shutil.rmtree(directory)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 64 << 10, f"{grown} KiB more, seed {seed}"
+    grown = peak - before
+    assert grown < 64 << 10, f"{grown} KiB more, most at once {largest}, seed {seed}"
     print(f"{answered} of {ROUNDS} damaged requests of kind {key} were answered, seed {seed}, {grown} KiB more")
     assert answered > ROUNDS / 20 or ROUNDS < 1000  # or the frames are damaged so that they reach nothing
 
