@@ -1,4 +1,4 @@
-"""franz-go and sarama against ``pykafka serve``: a program each in ``go/``, built where Go is."""
+"""franz-go, sarama and segmentio's kafka-go against ``pykafka serve``: a program each in ``go/``, built where Go is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pykafka_store.open import open_cluster
 from tests.support.packages import go_program, or_skip
 from tests.support.served import PATIENCE, Served
 
-pytestmark = pytest.mark.timeout(900)  # the first time both are built
+pytestmark = pytest.mark.timeout(900)  # the first time they are built
 
 
 def _steps(served: Served, name: str, *arguments: str) -> list[str]:
@@ -43,3 +43,7 @@ def test_franz_go(served: Served) -> None:
 @pytest.mark.parametrize("version", ["2.1.0", "3.6.0", "4.1.0"])
 def test_sarama(served: Served, version: str) -> None:
     assert _steps(served, "sarama", version) == ["create", "produce", "read alone", "group", "ask", "fail", "transact"]
+
+
+def test_segmentio(served: Served) -> None:
+    assert _steps(served, "segmentio") == ["create", "produce", "read alone", "group", "fail"]

@@ -21,7 +21,9 @@ from pykafka_store.wire.protocol import (
     OFFSET_FETCH,
     SYNC_GROUP,
     Reply,
+    pack_assignment,
     pack_subscription,
+    parse_assignment,
 )
 from tests.support.requests import MEMBER_ID_REQUIRED, World, asked
 
@@ -324,6 +326,42 @@ def test_nobody_joins_whom_the_members_of_a_group_that_assigns_itself_would_not_
     only = world.handlers[JOIN_GROUP](asked(JOIN_GROUP, 3, **joining("range")))
     assert not isinstance(only, Reply)  # it waits for the other, with whom it will speak of range
     assert world.cluster.admin().describe_group("old").assignor == "range"
+
+
+@pytest.mark.parametrize("version", [1, 3, 100])
+def test_a_subscription_is_read_as_far_as_all_versions_say_the_same(world: World, version: int) -> None:
+    """segmentio's kafka-go says version 1, and leaves out what version 1 added: the partitions that it has."""
+    short = version.to_bytes(2, "big") + pack_subscription(["there"])[2:]
+    member = world.join(2, **(joining("range") | {"protocols": [{"name": "range", "metadata": short}]}))
+    assert (member.error_code, [each.metadata for each in member.members]) == (0, [short])
+    fields = {"group_id": "old", "generation_id": member.generation_id, "member_id": member.member_id}
+    given = [{"member_id": member.member_id, "assignment": pack_assignment([("there", 0)])}]
+    synced = world.ask(SYNC_GROUP, 2, **fields, assignments=given)
+    assert (synced.error_code, parse_assignment(synced.assignment)) == (0, [("there", 0)])
+    with world.cluster.consumer({"group.id": "old"}) as consumer:
+        consumer.subscribe(["there"])  # as in any group of the engine's
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"", b"\x00", b"\x00\x00\x00\x00\x00\x09cut", b"\xff\xff", b"\x00\x00\x7f\xff\xff\xff"]
+)
+def test_who_says_nothing_of_topics_is_in_a_group_that_assigns_itself(
+    world: World, metadata: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a broker, for which it is the members' business what they say to each other."""
+    monkeypatch.setattr(classic_machine, "INITIAL_DELAY", 0.0)
+    said = {"protocols": [{"name": "range", "metadata": metadata}]}
+    member = world.join(2, **(joining("range") | said))
+    assert (member.error_code, [each.metadata for each in member.members]) == (0, [metadata])
+    with world.cluster.consumer({"group.id": "old"}) as consumer, pytest.raises(InconsistentGroupProtocolError):
+        consumer.subscribe(["there"])
+    assert world.ask(LEAVE_GROUP, 2, group_id="old", member_id=member.member_id).error_code == 0
+    consumer = world.join(2, **joining("range"))
+    assert consumer.error_code == 0
+    refused = world.ask(JOIN_GROUP, 2, **(joining("range") | said), member_id=consumer.member_id)
+    assert refused.error_code == UNKNOWN_MEMBER_ID  # of such a group
+    assert world.ask(JOIN_GROUP, 2, **(joining("range") | said)).error_code == INCONSISTENT_GROUP_PROTOCOL
+    assert world.ask(JOIN_GROUP, 2, **joining("range"), member_id=consumer.member_id).error_code == 0
 
 
 def test_who_speaks_what_not_all_of_its_group_do_is_told_before_anything_else(

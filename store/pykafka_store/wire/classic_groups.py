@@ -39,7 +39,7 @@ from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.invited import new_id
 from pykafka_store.wire.leading import CONSUMER, REBALANCE_IN_PROGRESS, Leading, WaitingShare, share_reply
 from pykafka_store.wire.members import Members, Remote
-from pykafka_store.wire.protocol import Reply, Request, parse_subscription, seconds
+from pykafka_store.wire.protocol import Reply, Request, Subscription, parse_subscription, seconds
 
 _LONGEST_JOIN = 10.0
 """Seconds after which a member is told what it has by then, where it shares its group with members of other protocols;
@@ -61,11 +61,12 @@ class ClassicGroupsApi:
         self._leading = Leading(broker, members)
 
     def takes(self, body: Any) -> bool:
-        """Whether a member that joins may be one of the engine's. One that offers only assignors of its own may where
-        one leads and all others offer that, too: so consumers go over from one assignor to another, one by one.
+        """Whether a member that joins may be one of the engine's: it says what it subscribes to. One that offers only
+        assignors of its own may where one leads and all others offer that, too: so consumers go over from one assignor
+        to another, one by one.
         """
         names = {each.name for each in body.protocols}
-        if body.protocol_type != CONSUMER:
+        if body.protocol_type != CONSUMER or not names or _subscription(body) is None:
             return False
         return bool(names & ASSIGNORS.keys() or names & self._leading.offered_by_all(body.group_id))
 
@@ -87,7 +88,8 @@ class ClassicGroupsApi:
         instance = getattr(body, "group_instance_id", None)
         offered = {each.name: bytes(each.metadata) for each in body.protocols}
         known = [name for name in offered if name in ASSIGNORS]
-        subscription = parse_subscription(offered[next(iter(known or offered))])
+        subscription = _subscription(body)
+        assert subscription is not None  # else it is not taken
         holding = {TopicPartition(*each) for each in subscription.owned}
         wanted = subscribed_to(tuple(sorted(set(subscription.topics))), None)
         if body.member_id and not self._members.invited.has(body.group_id, body.member_id):
@@ -243,6 +245,12 @@ class WaitingJoin:
         self._remote.joining -= self._waits
         self._remote.parked = self._remote.joining > 0
         self._waits = False
+
+
+def _subscription(body: Any) -> Subscription | None:
+    """What a member that offers a protocol says with the first that the engine has, or else with its first."""
+    said = next((each for each in body.protocols if each.name in ASSIGNORS), body.protocols[0])
+    return parse_subscription(bytes(said.metadata))
 
 
 def protocol_of(broker: Broker, remote: Remote) -> str:

@@ -16,6 +16,10 @@ from pykafka_store.errors import StoreError, UnknownTopicOrPartitionError
 from pykafka_store.wire.broker import Broker, code_of, named
 from pykafka_store.wire.protocol import Reply, Request, seconds
 
+_INITIAL, _FINAL = 0, -1
+"""The epochs of a fetch that begins a session, or has none or ends it, whatever session it names: it asks for all that
+it names. Source: FetchMetadata.
+"""
 _SESSION_NOT_FOUND = 70
 _FENCED_LEADER_EPOCH, _UNKNOWN_LEADER_EPOCH = 74, 75
 _MOST = 64 << 20
@@ -64,7 +68,7 @@ class FetchApi:
     def fetch(self, request: Request) -> Reply | WaitingFetch | KeptBack:
         """The answer, or what waits for records."""
         body = request.body
-        if getattr(body, "session_id", 0) != 0 or getattr(body, "session_epoch", -1) > 0:
+        if getattr(body, "session_epoch", _FINAL) not in {_INITIAL, _FINAL}:
             # Sessions are never given out: a client that goes on with one got it from somebody else.
             return Reply(error_code=_SESSION_NOT_FOUND, session_id=0, responses=[])
         waiting = WaitingFetch(self._broker, body)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -144,15 +145,18 @@ class Subscription(NamedTuple):
 _NEWEST_SUBSCRIPTION, _NEWEST_ASSIGNMENT = 3, 3
 
 
-def parse_subscription(data: bytes) -> Subscription:
-    """The metadata of a protocol of type ``consumer``. Raises InvalidRequestError. Source: ConsumerProtocol."""
-    try:
-        found = _parsed("consumer_protocol_subscription", data, _NEWEST_SUBSCRIPTION)
-    except ValueError as error:
-        raise InvalidRequestError(f"a consumer's subscription does not decode: {error}") from error
-    owned = getattr(found, "owned_partitions", ())
-    holding = tuple((each.topic, number) for each in owned for number in each.partitions)
-    return Subscription(tuple(found.topics), holding)
+def parse_subscription(data: bytes) -> Subscription | None:
+    """The metadata of a protocol of type ``consumer``; None for bytes that don't name topics. What all versions begin
+    with is enough, as for a broker: segmentio's kafka-go says version 1 and ends where version 0 does. Source:
+    ClassicGroup.computeSubscribedTopics.
+    """
+    for newest in (_NEWEST_SUBSCRIPTION, 0):
+        with suppress(ValueError):
+            found = _parsed("consumer_protocol_subscription", data, newest)
+            owned = getattr(found, "owned_partitions", ())
+            holding = tuple((each.topic, number) for each in owned for number in each.partitions)
+            return Subscription(tuple(found.topics), holding)
+    return None
 
 
 def parse_assignment(data: bytes) -> list[tuple[str, int]] | None:
