@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykafka_cli.console.records_out import FormatError
@@ -137,6 +138,15 @@ class Reading:
 
     def begin(self) -> None:
         """Take up the partitions, at the offsets where reading starts."""
+        while True:
+            try:
+                return self._begin()
+            except UnknownTopicOrPartitionError:
+                if self.plan.pattern is None:
+                    raise
+                # One that the pattern covers was deleted just now: begin again, without it.
+
+    def _begin(self) -> None:
         plan, consumer = self.plan, self._consumer
         if plan.topic is not None and plan.partition is not None:
             assert plan.start is not None
@@ -313,8 +323,19 @@ class GroupReading(Reading):
         self._commit(new)
         if self._ends is not None:
             # One that was here before keeps its end, but that of a topic which was made anew meanwhile is nearer.
-            for partition, end in self._consumer.end_offsets(partitions).items():
+            for partition, end in self._ends_of(partitions).items():
                 self._ends[partition] = min(self._ends.get(partition, end), end)
+
+    def _ends_of(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Without those of a topic that was deleted just now: the group will take them away again."""
+        try:
+            return self._consumer.end_offsets(partitions)
+        except UnknownTopicOrPartitionError:
+            ends: dict[TopicPartition, int] = {}
+            for partition in partitions:
+                with suppress(UnknownTopicOrPartitionError):
+                    ends |= self._consumer.end_offsets([partition])
+            return ends
 
     def _revoked(self, partitions: Sequence[TopicPartition]) -> None:
         self._commit({partition: self._done[partition] for partition in partitions if partition in self._done})
@@ -332,7 +353,7 @@ class GroupReading(Reading):
         for partition in set(self._done).intersection(self._consumer.assignment()):
             position = self._consumer.position(partition)
             # Records beyond the end of --exit-at-end are not printed, so they are not committed either.
-            self._done[partition] = min(position, self._ends[partition]) if self._ends is not None else position
+            self._done[partition] = min(position, self._ends.get(partition, 0)) if self._ends is not None else position
 
     def _printed(self, *, something: bool) -> None:
         self._note_printed()

@@ -21,7 +21,10 @@ from pykafka_cli.env import Env
 from pykafka_store.api import Cluster
 from pykafka_store.errors import UnknownTopicOrPartitionError
 from pykafka_store.mirror.ledger import TOPIC as LEDGER
+from pykafka_store.mirror.ledger import Ledger
+from pykafka_store.mirror.mirroring import Mirror
 from pykafka_store.mirror.telling import Progress
+from pykafka_store.mirror.topics import TargetTopics
 from pykafka_store.model import ConfigResource, Header, OffsetAt, TopicPartition
 from pykafka_store.open import open_cluster, open_data_directory
 from tests.support.console import stored
@@ -537,6 +540,58 @@ def test_following(source: Cluster, a: Path, b: Path) -> None:
     assert [placed(b, "t1", number) for number in (0, 1)] == [placed(a, "t1", number) for number in (0, 1)]
     with open_cluster(b) as target:
         assert committed(target, "g") == {partition: 4}
+
+
+def test_a_topic_made_anew_between_two_looks_is_followed(source: Cluster, a: Path, b: Path) -> None:
+    """The mirror stands still while a topic goes and comes again: it never sees it gone."""
+    for topic in ("t1", "t2"):
+        source.admin().create_topic(topic)
+        fill(source, topic, 0, 3)
+    with start("--from", a, "--to", b, "--include", "t.*", "--follow") as process:
+        until(lambda: (_held(b, "t1"), _held(b, "t2")) == (3, 3))
+        process.send_signal(signal.SIGSTOP)
+        source.admin().delete_topic("t2")
+        source.admin().create_topic("t2")
+        fill(source, "t2", 3, 5)
+        fill(source, "t1", 3, 4)
+        process.send_signal(signal.SIGCONT)
+        until(lambda: (_held(b, "t1"), _held(b, "t2")) == (4, 5))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert err.startswith("mirror: topic t2 was deleted at the source: what was copied of it stays\n")
+    assert records(b, "t1") == records(a, "t1")
+    assert records(b, "t2")[3:] == records(a, "t2")
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(Mirror, "_selected"), (Mirror, "_add"), (TargetTopics, "ensure"), (Ledger, "entry"), (Mirror, "_assign")],
+)
+def test_a_topic_that_goes_while_it_is_looked_at_is_left_out(
+    source: Cluster, a: Path, b: Path, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
+) -> None:
+    """Whichever step the deletion comes before, what else there is gets copied."""
+    for topic in ("t1", "t2"):
+        source.admin().create_topic(topic)
+        fill(source, topic, 0, 3)
+    assert mirror("--from", a, "--to", b, "--include", "t.*").code == 0
+    fill(source, "t1", 3, 5)
+    doing = getattr(owner, step)
+
+    def too_late(self: object, *arguments: object) -> object:
+        if step == "_selected":  # between the list and the description
+            found = doing(self, *arguments)
+        if step != "_assign" or self._copies:  # type: ignore[attr-defined]
+            monkeypatch.undo()
+            source.admin().delete_topic("t2")
+        return found if step == "_selected" else doing(self, *arguments)
+
+    monkeypatch.setattr(owner, step, too_late)
+    done = mirror("--from", a, "--to", b, "--include", "t.*")
+    assert done.code == 0, done.stderr
+    assert "t1: 2 records of 1 partition copied, 12 bytes\n" in done.stdout
+    assert (records(b, "t1"), _held(b, "t2")) == (records(a, "t1"), 3)
 
 
 def test_a_source_that_may_only_be_read_is_enough(source: Cluster, a: Path, b: Path) -> None:

@@ -300,7 +300,7 @@ def test_a_commit_for_what_does_not_exist_is_refused(room: Room, partition: Topi
     consumer.assign({T0: 0})
     with pytest.raises(UnknownTopicOrPartitionError):
         consumer.commit({T0: 1, partition: 1})
-    assert room.committed() == {}
+    assert room.committed() == {"t-0": 1}
 
 
 def test_a_commit_that_changes_nothing_is_still_refused_to_a_fenced_member(room: Room) -> None:
@@ -658,6 +658,54 @@ def test_a_pattern_without_a_group_follows_a_topic_that_was_made_again(room: Roo
         room.admin.create_topic("t")
         room.produce(2, first=10)
         assert read(consumer, 2) == numbers(10, 12)
+
+
+@pytest.mark.parametrize("when", ["before it is looked up", "before it is opened"])
+def test_a_topic_that_goes_while_a_pattern_takes_it_in_is_left_out(
+    room: Room, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """It was listed, and is deleted then: it is not made anew, and what else the pattern covers is read on."""
+    room.admin.create_topic("t1")
+    room.produce(2, topic="t1")
+    with EmbeddedCluster(str(room.directory)) as cluster, cluster.consumer() as consumer:
+        consumer.subscribe(pattern=re.compile("t.*"), start=OffsetAt.EARLIEST)
+        assert read(consumer, 2) == numbers(0, 2)
+        struck = "_partitions_of" if when == "before it is looked up" else "_add"
+        doing = getattr(EmbeddedConsumer, struck)
+
+        def too_late(self: EmbeddedConsumer, what: str | TopicPartition, *rest: object, **how: object) -> object:
+            if (what if isinstance(what, str) else what.topic) == "t2":
+                monkeypatch.undo()
+                room.admin.delete_topic("t2")
+            return doing(self, what, *rest, **how)
+
+        monkeypatch.setattr(EmbeddedConsumer, struck, too_late)
+        room.admin.create_topic("t2")
+        room.produce(2, topic="t1", first=2)
+        assert read(consumer, 2) == numbers(2, 4)
+        while getattr(EmbeddedConsumer, struck) is too_late:  # the catalogue is looked at now and then
+            consumer.poll(0.01)
+        room.produce(2, topic="t1", first=4)
+        assert read(consumer, 2) == numbers(4, 6)
+        assert [each.name for each in room.admin.list_topics() if each.name != "__consumer_offsets"] == ["t1"]
+        room.admin.create_topic("t2")
+        room.produce(2, topic="t2", first=6)
+        assert read(consumer, 2) == numbers(6, 8)
+
+
+def test_a_commit_for_a_topic_that_is_gone_keeps_back_no_other(room: Room) -> None:
+    """As a broker does it, and tells which it refused."""
+    for topic in ("t", "u", "v"):
+        room.admin.create_topic(topic)
+        room.produce(3, topic=topic)
+    consumer = room.consumer({"enable.auto.commit": "false"})
+    consumer.subscribe(["t", "u", "v"])
+    read(consumer, 9)
+    room.admin.delete_topic("u")
+    offsets = {TopicPartition(topic, 0): 3 for topic in ("t", "u", "v")}
+    with pytest.raises(UnknownTopicOrPartitionError, match="Topic u does not exist"):
+        consumer.commit(offsets)
+    assert room.committed() == {"t-0": 3, "v-0": 3}
 
 
 def test_a_topic_deleted_while_it_is_taken_is_no_error(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
 from pykafka_store.mirror.ledger import Entry, Key
 from pykafka_store.mirror.offsets import OffsetMap
+from pykafka_store.mirror.telling import Progress, TopicReport
 from pykafka_store.model import Records, TopicPartition
 
 SMALL = 200
@@ -123,3 +124,26 @@ def size_of(records: Records) -> int:
     for fields in filter(None, records.headers):
         size += sum(len(name.encode()) + len(value or b"") for name, value in fields)
     return size
+
+
+def progress_of(copies: Iterable[Copy]) -> Progress:
+    every = [*copies]
+    return Progress(
+        sum(copy.records for copy in every),
+        sum(copy.size for copy in every),
+        sum(copy.reading - copy.started for copy in every),
+        sum((copy.reading if copy.goal is None else copy.goal) - copy.started for copy in every),
+    )
+
+
+def reports_of(copies: Iterable[Copy], starts: Mapping[TopicPartition, int | Exception]) -> list[TopicReport]:
+    """``starts``: where the logs of those that got anything begin at the target."""
+    found: dict[tuple[str, str], list[Copy]] = {}
+    for copy in copies:
+        found.setdefault((copy.source.topic, copy.target.topic), []).append(copy)
+    reports = []
+    for names, some in found.items():
+        gone = sum(copy.landed_before(start) for copy in some if isinstance(start := starts.get(copy.target), int))
+        records, size = sum(copy.records for copy in some), sum(copy.size for copy in some)
+        reports.append(TopicReport(*names, len(some), records - gone, size, gone))
+    return reports

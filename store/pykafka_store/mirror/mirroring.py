@@ -52,7 +52,7 @@ from pykafka_store.errors import (
     StoreError,
     UnknownTopicOrPartitionError,
 )
-from pykafka_store.mirror.copying import Copy, joined_where_small, size_of
+from pykafka_store.mirror.copying import Copy, joined_where_small, progress_of, reports_of, size_of
 from pykafka_store.mirror.cycles import Cycles, lock_of_pair
 from pykafka_store.mirror.groups import GroupReport, MirroredGroups
 from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
@@ -114,6 +114,8 @@ class Mirror:
         """The ids of topics that match and came from the target, by name."""
         self._gone: list[Copy] = []
         """Of topics that were deleted meanwhile."""
+        self._is_assigned = False
+        """Whether the consumer reads what ``_copies`` says."""
         self._follow = False
         self._waiting = Waiting(on_notice)
         self._tell_once = Once(on_notice)
@@ -163,11 +165,12 @@ class Mirror:
         """
         self._follow = follow
         with self._patiently():
-            self._add(self._new_topics())
+            self._look(add=True)
         some = self._copies or self._left_out or self._selection.topics
         if not some and self._selection.pattern is not None:
             self._on_notice(f"no topic at the source matches {self._selection.pattern.pattern}")
-        self._assign()
+        if not self._is_assigned:
+            self._assign()
 
     @contextmanager
     def _patiently(self) -> Iterator[None]:
@@ -181,19 +184,21 @@ class Mirror:
         else:
             self._waiting.end()
 
-    def _new_topics(self) -> list[TopicDescription]:
+    def _listed(self) -> dict[str, str]:
+        """The source's topics, ids by name."""
+        return {each.name: each.topic_id for each in self._source.list_topics()}
+
+    def _new_topics(self, listed: Mapping[str, str]) -> list[TopicDescription]:
         """Selected topics that are not mirrored yet, or with fewer partitions than they have."""
-        admin = self._source
-        listed = {each.name: each.topic_id for each in admin.list_topics()}
         names = self._selected(listed)
         for name, topic_id in list(self._ids.items()):
             if listed.get(name) != topic_id:
                 self._forget(name)
-        described = admin.describe_topics(names) if names else []
+        described = self._source.describe_topics(names) if names else []
         return [each for each in described if TopicPartition(each.name, len(each.partitions) - 1) not in self._copies]
 
     def _selected(self, listed: Mapping[str, str]) -> list[str]:
-        """Those of the source's topics (ids by name) that are selected. Raises UnknownTopicOrPartitionError for a named
+        """Those of the source's topics that are selected. Raises UnknownTopicOrPartitionError for a named
         one that is missing, and was never there.
         """
         known = {copy.source.topic for copy in [*self._copies.values(), *self._gone]}
@@ -212,6 +217,7 @@ class Mirror:
         """A topic is gone at the source, or another one has its name."""
         self._on_error(f"topic {name} was deleted at the source: what was copied of it stays")
         del self._ids[name]
+        self._is_assigned = False
         for copy in [copy for copy in self._copies.values() if copy.source.topic == name]:
             del self._copies[copy.source], self._by_target[copy.target]
             self._gone.append(copy)
@@ -251,6 +257,7 @@ class Mirror:
                 copy.started = copy.reading = copy.position
                 copy.goal = None if self._follow else ends[copy.source]
                 self._copies[copy.source] = self._by_target[copy.target] = copy
+                self._is_assigned = False
 
     def _begin(self, copy: Copy, beginning: int, end: int, target_end: int) -> bool:
         """Find out where a partition's copying goes on; False where it can't."""
@@ -308,7 +315,7 @@ class Mirror:
                 next_save = time.monotonic() + self._to.save_every
             if self._follow and now >= next_look:
                 with self._patiently():
-                    self._look()
+                    self._look(add=True)
                 next_look = time.monotonic() + LOOK
             if self._follow and now >= next_groups:
                 self._groups.sync(self._copies)
@@ -326,18 +333,21 @@ class Mirror:
 
     def _assign(self) -> None:
         """Read the partitions that are not done, each from its ``reading`` on."""
+        self._is_assigned = False
         self._consumer.assign({copy.source: copy.reading for copy in self._copies.values() if not copy.is_done})
+        self._is_assigned = True
 
     def _poll(self) -> Iterable[tuple[Copy, Records]]:
         try:
             runs = self._consumer.poll(POLL)
-        except OffsetOutOfRangeError:
+        except (OffsetOutOfRangeError, UnknownTopicOrPartitionError) as error:
             with self._patiently():
-                self._skip_deleted()
-            return
-        except UnknownTopicOrPartitionError:
-            with self._patiently():
-                self._look()  # deleted at the source
+                try:
+                    if isinstance(error, OffsetOutOfRangeError):
+                        return self._skip_deleted()
+                except UnknownTopicOrPartitionError:
+                    pass  # as well
+                self._look(add=self._follow)  # deleted at the source
             return
         for records in joined_where_small(runs):
             copy = self._copies[TopicPartition(records.topic, records.partition)]
@@ -394,14 +404,24 @@ class Mirror:
             copy.reading = copy.position
         self._assign()
 
-    def _look(self) -> None:
-        """Follow topics that are gone, and those that were made or grew."""
-        before = set(self._copies)
-        new = self._new_topics()
-        if self._follow:
-            self._add(new)
-        if set(self._copies) != before:
-            self._assign()
+    def _look(self, *, add: bool) -> None:
+        """Follow topics that are gone, and with ``add`` those that were made or grew. Topics may go, and be made anew,
+        at any moment of this: then it begins again.
+        """
+        while True:
+            listed = self._listed()
+            try:
+                new = self._new_topics(listed)
+                if not self._is_assigned:
+                    self._assign()  # lets go of what is gone, under whose name there may be another
+                if add:
+                    self._add(new)
+                if not self._is_assigned:
+                    self._assign()
+                return
+            except UnknownTopicOrPartitionError:
+                if self._listed() == listed:
+                    raise
 
     def save(self) -> None:
         """Bring what was copied to where it is to stay, and write down how far that is."""
@@ -413,32 +433,15 @@ class Mirror:
         self._to.conclude()
 
     def _progress(self) -> Progress:
-        every = [*self._copies.values(), *self._gone]
-        return Progress(
-            sum(copy.records for copy in every),
-            sum(copy.size for copy in every),
-            sum(copy.reading - copy.started for copy in every),
-            sum((copy.reading if copy.goal is None else copy.goal) - copy.started for copy in every),
-        )
+        return progress_of([*self._copies.values(), *self._gone])
 
     # -------------------------------------------------------------------------------------------------------- report
 
     def reports(self) -> list[TopicReport]:
         """What was copied by this mirror, a topic each."""
-        found: dict[tuple[str, str], list[Copy]] = {}
-        for copy in [*self._gone, *self._copies.values()]:
-            found.setdefault((copy.source.topic, copy.target.topic), []).append(copy)
-        starts = self._target.list_offsets(dict.fromkeys([copy.target for copy in self._landed()], OffsetAt.EARLIEST))
-        reports = []
-        for names, some in found.items():
-            gone = sum(copy.landed_before(start) for copy in some if isinstance(start := starts.get(copy.target), int))
-            records, size = sum(copy.records for copy in some), sum(copy.size for copy in some)
-            reports.append(TopicReport(*names, len(some), records - gone, size, gone))
-        return reports
-
-    def _landed(self) -> list[Copy]:
-        """The copies that got anything in this run."""
-        return [copy for copy in [*self._gone, *self._copies.values()] if copy.records]
+        every = [*self._gone, *self._copies.values()]
+        landed = [copy.target for copy in every if copy.records]
+        return reports_of(every, self._target.list_offsets(dict.fromkeys(landed, OffsetAt.EARLIEST)))
 
     def group_reports(self) -> list[GroupReport]:
         return self._groups.reports()

@@ -48,9 +48,10 @@ class TargetTopics:
         count = len(topic.partitions)
         try:
             (found,) = admin.describe_topics([name])
-            self._tell_what_goes(topic.name, name)
         except UnknownTopicOrPartitionError:
             found = self._create(topic, name)
+        else:
+            self._tell_what_goes(topic.name, name)
         if len(found.partitions) < count:
             self._on_notice(
                 f"topic {name} gets {count} partitions instead of {len(found.partitions)}, as at the source"

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -136,7 +137,7 @@ class EmbeddedConsumer:
 
     def _follow_subscription(self, start: OffsetAt) -> None:
         """Begin to read what the subscription covers and is not read yet; drop topics that a pattern covered and that
-        are gone.
+        are gone. One that goes while this looks is left out, too, and not made anew: only who names a topic wants it.
         """
         names = list(self._topics)
         if self._pattern is not None:
@@ -149,10 +150,12 @@ class EmbeddedConsumer:
             ]
             self._drop([partition for partition in self._positions if partition.topic not in names])
         for name in names:
+            named = name in self._topics
             known = any(partition.topic == name for partition in self._positions)
-            for number in self._partitions_of(name, create=self._auto_create and not known):
-                if TopicPartition(name, number) not in self._positions:
-                    self._add(TopicPartition(name, number), start)
+            with nullcontext() if named else suppress(UnknownTopicOrPartitionError):
+                for number in self._partitions_of(name, create=named and self._auto_create and not known):
+                    if TopicPartition(name, number) not in self._positions:
+                        self._add(TopicPartition(name, number), start)
 
     def _partitions_of(self, topic: str, *, create: bool) -> range:
         """The partition numbers of a topic; see ``require_topic``."""

@@ -274,17 +274,36 @@ class MemberConsumer(EmbeddedConsumer):
 
     def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
         """See :meth:`pykafka_store.api.Consumer.commit`."""
-        for topic in {partition.topic for partition in offsets or ()}:
-            there = self._partitions_of(topic, create=False)
-            for partition in offsets or ():
-                if partition.topic == topic and partition.partition not in there:
-                    raise UnknownTopicOrPartitionError(f"{partition} does not exist: nothing was committed")
-                if partition.topic == topic and partition in self._positions:
-                    with suppress(LeaderNotAvailableError):
-                        self._positions[partition].reader.state()  # raises if the one that was read is gone
+        wanted, gone = (self._committable(), None) if offsets is None else self._those_there(offsets)
         # What a live member committed before stands; anybody else's may have been changed meanwhile.
         live = self._member is not None and self._member.check_held()
-        self._commit(self._committable() if offsets is None else offsets, only_new=live)
+        self._commit(wanted, only_new=live)
+        if gone is not None:
+            raise gone
+
+    def _those_there(
+        self, offsets: Mapping[TopicPartition, int]
+    ) -> tuple[dict[TopicPartition, int], UnknownTopicOrPartitionError | None]:
+        """Those of the offsets whose partition is there, and is the one that was read; and what the first of the others
+        is refused with. As a broker does it, one that is gone keeps back none of the others.
+        """
+        found: dict[TopicPartition, int] = {}
+        counts: dict[str, range] = {}
+        gone: UnknownTopicOrPartitionError | None = None
+        for partition, offset in offsets.items():
+            try:
+                if partition.topic not in counts:
+                    counts[partition.topic] = self._partitions_of(partition.topic, create=False)
+                if partition.partition not in counts[partition.topic]:
+                    raise UnknownTopicOrPartitionError(f"{partition} does not exist: nothing was committed for it")
+                if partition in self._positions:
+                    with suppress(LeaderNotAvailableError):
+                        self._positions[partition].reader.state()  # raises if the one that was read is gone
+            except UnknownTopicOrPartitionError as error:
+                gone = gone or error
+            else:
+                found[partition] = offset
+        return found, gone
 
     def _committable(self) -> dict[TopicPartition, int]:
         """The positions, but for those of topics that are gone: there may be others under their names by now."""
