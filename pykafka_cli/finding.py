@@ -97,5 +97,12 @@ class _Loader(SourceFileLoader):
         made_of = b"".join((int(each) & 0xFFFFFFFF).to_bytes(4, "little") for each in (source.st_mtime, source.st_size))
         if len(data) == _LARGEST or not data.startswith(_BEGINNING + made_of):
             return super().get_code(fullname)
-        code: CodeType = marshal.loads(memoryview(data)[len(_BEGINNING) + len(made_of) :])  # noqa: S302 - Python's own
+        try:
+            code: CodeType = marshal.loads(memoryview(data)[len(_BEGINNING) + len(made_of) :])  # noqa: S302 - Python's own
+        except (EOFError, TypeError, ValueError):
+            # Cut short: the disk was full when Python wrote it, which Pythons before 3.13 do not notice. Nor do they
+            # get beyond it, as long as it is there.
+            with suppress(OSError):
+                os.unlink(self.byte_code)
+            return self.source_to_code(self.get_data(self.path), self.path)
         return code

@@ -288,6 +288,19 @@ def test_a_source_that_changed_is_what_runs(copy: Path, what: str) -> None:
     assert byte_code.exists()
 
 
+@pytest.mark.parametrize("left", [10, 16, 17, -1])
+def test_byte_code_that_a_full_disk_cut_short_is_made_anew(copy: Path, left: int) -> None:
+    """It was the end of every command that imports the module, by a bug of ours, for as long as it lay there."""
+    source, byte_code = files_of(copy)
+    source.write_text(source.read_text() + "ADDED = 1\n")
+    py_compile.compile(str(source))
+    whole = byte_code.read_bytes()
+    byte_code.write_bytes(whole[:left])
+    assert found(copy) == f"pykafka_cli.finding {source} {byte_code} None 1"
+    assert found(copy).endswith(" 1")
+    assert byte_code.read_bytes() == whole
+
+
 def test_a_type_that_click_only_names_is_the_real_one_when_it_is_used() -> None:
     code = """
 import sys
