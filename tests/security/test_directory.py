@@ -44,6 +44,9 @@ def fill(directory: Path) -> None:
             consumer.commit()
 
 
+ADVICE = "check the owner and permissions of all that is named so"
+
+
 @pytest.mark.parametrize("umask", [0o077, 0o022, 0o002])
 def test_new_files_have_the_modes_that_the_umask_leaves(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
@@ -55,9 +58,73 @@ def test_new_files_have_the_modes_that_the_umask_leaves(tmp_path: Path, umask: i
     assert len(found) > 15
     for path in found:
         mode = stat.S_IMODE(path.stat().st_mode)
-        # SQLite makes its files with 0644 less the umask.
-        allowed = (0o777 if path.is_dir() else 0o666) & ~umask
-        assert mode in {allowed, allowed & 0o644}, f"{path}: {mode:o}"
+        assert mode == (0o777 if path.is_dir() else 0o666) & ~umask, f"{path}: {mode:o}"
+
+
+SHARING = """
+import os, sys, tempfile
+from pykafka_store.embedded.cluster import EmbeddedCluster
+from pykafka_store.errors import StoreError
+
+def work(directory, topic, group):
+    with EmbeddedCluster(directory) as cluster:
+        with cluster.producer({"linger.ms": "0"}) as producer:
+            producer.send("t", [b"value"])
+        try:
+            cluster.admin().create_topic(topic)
+            with cluster.consumer({"group.id": group, "auto.offset.reset": "earliest"}) as consumer:
+                consumer.subscribe(["t"])
+                while not consumer.poll(10.0):
+                    pass
+                consumer.commit()
+        except StoreError as error:
+            print(error)
+
+with tempfile.TemporaryDirectory() as scratch:
+    work(scratch, "u", "g")  # imports all that is used below
+os.umask(0o002)
+os.setgroups([]), os.setgid(54321), os.setuid(int(sys.argv[1]))
+work(*sys.argv[2:])
+"""
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A directory for the members of a group."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    os.chown(directory, -1, 54321)
+    directory.chmod(0o2775)
+    for parent in directory.parents:
+        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & stat.S_IXOTH:
+            parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
+    return directory / "d"
+
+
+def work_as(user: int, directory: Path, topic: str) -> str:
+    """What a user of that group is told who sends, makes a topic and joins a group."""
+    command = [sys.executable, "-c", SHARING, str(user), str(directory), topic, "g"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_who_shares_a_directory_by_a_group_may_do_everything(shared: Path) -> None:
+    for user, topic in ((54001, "a"), (54002, "b"), (54001, "c")):
+        assert work_as(user, shared, topic) == ""
+
+
+@pytest.mark.parametrize("name", ["metadata.db", "groups.db"])
+def test_who_may_not_write_a_database_keeps_nobody_out_of_it(shared: Path, name: str) -> None:
+    """SQLite would leave files beside it that are the visitor's, and the owner could not write it any more."""
+    assert work_as(54001, shared, "a") == ""
+    (shared / name).chmod(0o644)
+    told = work_as(54002, shared, "b")
+    assert told == f"{shared / name}: attempt to write a readonly database: {ADVICE}\n"
+    assert not list(shared.glob("*-shm"))
+    assert work_as(54001, shared, "c") == ""
 
 
 def test_who_reads_the_files_reads_the_records(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Database:
     def __init__(self, path: str, mode: Mode) -> None:
         """Raises UnsupportedVersionError for a file of a newer version."""
         self.path = path
-        self._mode: Mode = mode
+        self._mode: Mode = mode if _may_change(path) else "ro"
         self._own_commits = 0
         self._turn = 0
         """Which transaction of this connection's is, or was, the last."""
@@ -75,7 +75,7 @@ class Database:
             self._connection, self._image = self._opened()
         try:
             with self._explained():
-                self._migrate(mode)
+                self._migrate(self._mode)
         except BaseException:
             self.close()
             raise
@@ -121,9 +121,11 @@ class Database:
                 if not self._lacks_room(error):
                     raise
                 return self._connected_to_image()
-        wal = f"{self.path}-wal"
-        # SQLite would read a file without a WAL that it may not make by never looking at it again.
-        if os.access(os.path.dirname(self.path), os.W_OK) or (os.path.exists(wal) and os.path.getsize(wal)):
+        wal, is_open = f"{self.path}-wal", os.path.exists(f"{self.path}-shm")
+        # SQLite would read a file without a WAL that it may not make by never looking at it again. And what it makes
+        # for who may write the directory and not the file it leaves there, where it keeps out who may write the file.
+        may_make = os.access(os.path.dirname(self.path), os.W_OK) and _may_change(self.path)
+        if may_make or (is_open and os.path.exists(wal) and os.path.getsize(wal)):
             try:
                 return self._connected_to_file(), None
             except sqlite3.OperationalError:
@@ -134,6 +136,11 @@ class Database:
     def _connected_to_file(self) -> sqlite3.Connection:
         if self._mode != "ro" and os.path.islink(self.path):  # SQLite itself looks at what lies beside it
             raise StorageError(f"{self.path}: {os.strerror(errno.ELOOP)}: {ADVICE[errno.ELOOP]}")
+        if self._mode == "rwc":
+            # Made by SQLite it would have the mode 0644 less the umask, as would what lies beside it: who shares a
+            # directory with a group could make no topic. Not opened, as closing it drops this process's locks on it.
+            with suppress(OSError):  # it is there, or SQLite says what is wrong
+                os.mknod(self.path, 0o666)
         connection = _connected(_uri(self.path, self._mode))
         with _closing_on_error(connection):
             if self._mode == "rwc":
@@ -305,6 +312,8 @@ class Database:
         """What a user is told of an error of SQLite's. Raises StorageError where there are no descriptors left."""
         if self._lacks_room(error):
             return no_space(self.path, str(error))
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            return StorageError(f"{self.path}: {error}: check the owner and permissions of all that is named so")
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN:
             _require_descriptors(self.path)
             if not os.path.isdir(directory := os.path.dirname(self.path)):
@@ -319,6 +328,11 @@ class Database:
 
 _never_closed: list[sqlite3.Connection] = []
 """Connections of a parent process."""
+
+
+def _may_change(path: str) -> bool:
+    """Whether this user may write the file, or it is missing."""
+    return os.access(path, os.W_OK) or not os.path.lexists(path)
 
 
 def _file_at(path: str) -> tuple[int, int] | None:
