@@ -86,18 +86,42 @@ class Env:
         if self.unprinted is not None:
             return
         try:
-            written = self._stdout.write(data)
+            written = self._written(data)
             while written < len(data):  # under PYTHONUNBUFFERED stdout has no buffer, and may take less than is given
-                written += self._stdout.write(data[written:])
+                written += self._written(data[written:])
         except OSError as error:
             self._note(error)
+
+    def _written(self, data: bytes) -> int:
+        """How many of these bytes stdout has taken."""
+        try:
+            if (written := self._stdout.write(data)) is not None:
+                return written
+        except BlockingIOError as error:
+            written = error.characters_written
+        self._wait_for_stdout()
+        return written or 0
+
+    def _wait_for_stdout(self) -> None:
+        """Wait until stdout takes more. It is set not to wait by others who have the same pipe or terminal: Node does
+        that to what its children inherit.
+        """
+        import select
+
+        poll = select.poll()
+        poll.register(self._stdout.fileno(), select.POLLOUT)
+        poll.poll()
 
     def flush(self) -> None:
         """Have what was written to stdout leave this process."""
         if self.unprinted is not None:
-            return
+            return None
         try:
-            self._stdout.flush()
+            while True:
+                try:
+                    return self._stdout.flush()
+                except BlockingIOError:
+                    self._wait_for_stdout()
         except OSError as error:
             self._note(error)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import sysconfig
+import termios
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -236,3 +239,32 @@ def test_workers_that_all_exit_at_the_end_leave_nothing_unread(directory: Path, 
     lines = b"".join(outputs).split(b"\n")[:-1]
     assert len(lines) == len({*lines}) == COUNT + 1200
     assert sum(committed(directory).values()) == COUNT + 1200
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_is_set_not_to_wait_gets_every_record(directory: Path, unbuffered: str) -> None:
+    """As a program of Node has it, whose children inherit it: when it is full, it is waited for all the same."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    command = [str(SCRIPTS / "kafka-console-consumer"), "--data-dir", str(directory), "--topic", "t", "--group", "g"]
+    process = subprocess.Popen(
+        [*command, "--from-beginning", "--exit-at-end"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writing)
+    with process, open(reading, "rb") as pipe:
+        waiting = bytearray(4)
+
+        def is_full() -> bool:
+            fcntl.ioctl(reading, termios.FIONREAD, waiting)
+            return int.from_bytes(waiting, sys.byteorder) > 1 << 15 or process.poll() is not None
+
+        until(is_full)
+        numbers = sorted(int(line) for line in pipe)
+        assert process.stderr is not None
+        assert process.stderr.read() == b"Processed a total of %d messages\n" % COUNT
+    assert process.returncode == 0
+    assert numbers == [*range(COUNT)]
+    assert sum(committed(directory).values()) == COUNT
