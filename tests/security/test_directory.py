@@ -10,8 +10,10 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,18 +91,22 @@ work(*sys.argv[2:])
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    """A directory for the members of a group."""
+def shared() -> Iterator[Path]:
+    """A directory for the members of a group. Not in pytest's, which each run that begins makes its user's alone."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to become somebody else")
-    directory = tmp_path / "shared"
-    directory.mkdir()
-    os.chown(directory, -1, 54321)
-    directory.chmod(0o2775)
+    with tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, -1, 54321)
+        os.chmod(directory, 0o2775)
+        let_others_in(Path(directory))
+        yield Path(directory) / "d"
+
+
+def let_others_in(directory: Path) -> None:
+    """Let those who may use a directory get to it."""
     for parent in directory.parents:
         if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & stat.S_IXOTH:
             parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
-    return directory / "d"
 
 
 def work_as(user: int, directory: Path, topic: str) -> str:
@@ -163,9 +169,7 @@ with EmbeddedCluster({str(directory)!r}) as cluster:
             told.append(type(error).__name__)
 print(told)
 """
-    for parent in directory.parents:
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & stat.S_IXOTH:
-            parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
+    let_others_in(directory)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "['StorageError', 'StorageError', 'StorageError']\n", done.stderr
     assert {path: path.read_bytes() for path in before} == before
