@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from pykafka_store.embedded.clients.member_consumer import MemberConsumer
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.groups.leases import group_directory
 from pykafka_store.embedded.log.reader import LogReader
+from pykafka_store.embedded.replication.reader import PartitionReader
 from pykafka_store.errors import (
     IllegalGenerationError,
     InconsistentGroupProtocolError,
@@ -30,6 +32,7 @@ from pykafka_store.errors import (
     UnknownMemberIdError,
     UnknownTopicOrPartitionError,
 )
+from pykafka_store.format.batch import Batch
 from pykafka_store.model import OffsetAt, TopicPartition
 from tests.store.helpers import AT_ONCE
 
@@ -691,6 +694,51 @@ def test_a_topic_that_goes_while_a_pattern_takes_it_in_is_left_out(
         room.admin.create_topic("t2")
         room.produce(2, topic="t2", first=6)
         assert read(consumer, 2) == numbers(6, 8)
+
+
+@pytest.mark.parametrize("group", ["g", ""])
+def test_a_topic_that_goes_between_a_batch_and_a_look_at_its_transaction_is_left_out(
+    room: Room, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    """Who reads committed records only looks there again before a batch is delivered."""
+    for topic in ("t", "u"):
+        room.admin.create_topic(topic)
+    settings = {"isolation.level": "read_committed"} | ({"group.id": group} if group else {})
+    with EmbeddedCluster(str(room.directory)) as cluster, cluster.consumer(settings) as consumer:
+        consumer.subscribe(pattern=re.compile("t|u"))
+        until_assigned(consumer, T0, TopicPartition("u", 0))
+        asking = PartitionReader.is_aborted
+
+        def too_late(self: PartitionReader, batch: Batch) -> bool:
+            if self.label == "u-0":
+                monkeypatch.undo()
+                room.admin.delete_topic("u")
+            return asking(self, batch)
+
+        monkeypatch.setattr(PartitionReader, "is_aborted", too_late)
+        room.produce(2, topic="u", first=10)
+        while PartitionReader.is_aborted is too_late:
+            assert consumer.poll(0.01) == []
+        room.produce(2)
+        assert read(consumer, 2) == numbers(0, 2)
+
+
+def test_a_topic_that_goes_before_its_reader_can_seek_in_it_is_left_out(room: Room) -> None:
+    """Who is told of its partitions by a callback and says where to begin (auto.offset.reset none) can't, then."""
+    for topic in ("t", "u"):
+        room.admin.create_topic(topic)
+        room.produce(2, topic=topic)
+    consumer = room.consumer({"auto.offset.reset": "none"})
+
+    def seek(partitions: Sequence[TopicPartition]) -> None:
+        room.admin.delete_topic("u")
+        for partition in partitions:
+            with suppress(UnknownTopicOrPartitionError):
+                consumer.seek(partition, OffsetAt.EARLIEST)
+
+    consumer.on_rebalance(assigned=seek)
+    consumer.subscribe(["t", "u"])
+    assert read(consumer, 2) == numbers(0, 2)
 
 
 def test_a_commit_for_a_topic_that_is_gone_keeps_back_no_other(room: Room) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from pykafka_store import ConfigResource, TopicPartition
 from pykafka_store.databases.errors import DatabaseError, DatabaseUnavailableError
+from pykafka_store.embedded.clients.consumer import EmbeddedConsumer
+from pykafka_store.model import OffsetAt
 from pykafka_store.sink.options import SinkOptions
 from pykafka_store.sink.sinking import Sink
 from pykafka_store.sink.sqlite_target import SqliteTarget
@@ -210,6 +213,30 @@ def test_a_topic_that_is_made_anew_under_a_sink_begins_at_its_beginning(both: La
     assert both.sql("SELECT n FROM t ORDER BY n") == [(number,) for number in range(8)]
     assert both.next_offset() == 2
     assert both.sink().messages == 0
+
+
+def test_a_topic_that_goes_while_it_is_claimed_ends_no_sink(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = lab.cluster.admin()
+    admin.create_topic("u")
+    lab.send({"n": 1})
+    lab.send({"n": 2}, topic="u")
+    seeking = EmbeddedConsumer.seek
+
+    def too_late(self: EmbeddedConsumer, partition: TopicPartition, offset: int | OffsetAt) -> None:
+        if partition.topic == "u" and offset >= 0:  # where the target says that it is to go on
+            monkeypatch.undo()
+            admin.delete_topic("u")
+        seeking(self, partition, offset)
+
+    monkeypatch.setattr(EmbeddedConsumer, "seek", too_late)
+    target = lab.target()
+    runner = Sink(lab.cluster, re.compile("t|u"), target, "g", options=SinkOptions(exit_at_end=True))
+    try:
+        assert runner.run().is_good
+    finally:
+        target.close()
+    assert EmbeddedConsumer.seek is seeking
+    assert lab.sql("SELECT n FROM t") == [(1,)]
 
 
 def test_records_that_were_deleted_before_they_were_written_are_told(both: Lab) -> None:

@@ -385,7 +385,8 @@ class Sink:
             start = max(claim.next, beginnings[partition])
             if start > claim.next:
                 self._tell_gap(partition, claim.next, start)
-            consumer.seek(partition, start)
+            with suppress(UnknownTopicOrPartitionError):  # just being deleted: nothing is read, and the group says so
+                consumer.seek(partition, start)
             if self._options.exit_at_end:
                 self._ends.setdefault(partition, ends[partition])
             self._claims[partition] = claim
@@ -403,7 +404,7 @@ class Sink:
         consumer = self._consumer
         ours = [partition for partition in consumer.assignment() if partition in self._claims]
         found, beginnings = False, {}
-        with suppress(LeaderNotAvailableError):
+        with suppress(LeaderNotAvailableError, UnknownTopicOrPartitionError):
             beginnings = consumer.beginning_offsets(ours)
         for partition, beginning in beginnings.items():
             position = consumer.position(partition)

@@ -309,10 +309,11 @@ class EmbeddedConsumer:
                         break
                     batch = position.waiting[0]
                     records = self._visible(position, batch)
-                except StoreError:
+                except StoreError as error:
                     if runs:
                         return runs  # what is good goes out first; the next poll meets the error again
-                    raise
+                    self._follow_deletion(partition, error)
+                    break
                 first = bisect_left(records.offsets, position.offset) if records is not None else 0
                 if records is not None and first < len(records):
                     last = min(first + limit, len(records))
@@ -360,11 +361,11 @@ class EmbeddedConsumer:
             return False
         return bool(position.waiting)
 
-    def _follow_deletion(self, partition: TopicPartition, error: UnknownTopicOrPartitionError) -> None:
+    def _follow_deletion(self, partition: TopicPartition, error: StoreError) -> None:
         """Stop reading a partition whose topic was deleted. A topic that a pattern covered goes without a word; with
-        another one the reader was told what to read, so it is told that this is gone: raises the error.
+        another one the reader was told what to read, so it is told that this is gone: raises the error, as any other.
         """
-        if self._pattern is None:
+        if self._pattern is None or not isinstance(error, UnknownTopicOrPartitionError):
             raise error
         self._drop([partition])
 

@@ -22,6 +22,7 @@ from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidTopicError,
     LeaderNotAvailableError,
+    StoreError,
     UnknownMemberIdError,
     UnknownTopicOrPartitionError,
 )
@@ -167,10 +168,15 @@ class MemberConsumer(EmbeddedConsumer):
         return [partition for partition in partitions if partition in self._positions]
 
     def _refuse_undefined(self) -> None:
-        """Raises NoOffsetForPartitionError where a partition has no position, and auto.offset.reset gives it none."""
+        """Raises NoOffsetForPartitionError where a partition has no position, and auto.offset.reset gives it none. Not
+        for one whose topic is gone, which nobody could seek in: the group will see it too.
+        """
         for position in self._positions.values():
             if position.offset == UNDEFINED and position.start is None:
-                self._reset.offset(position.reader, committed=False)
+                with suppress(UnknownTopicOrPartitionError):
+                    with suppress(LeaderNotAvailableError):
+                        position.reader.state()
+                    self._reset.offset(position.reader, committed=False)
 
     def _begin(self, partitions: Sequence[TopicPartition]) -> None:
         """Read partitions from where the group has committed, else by ``auto.offset.reset``. Those of a topic that is
@@ -212,11 +218,11 @@ class MemberConsumer(EmbeddedConsumer):
         if callback is not None:
             callback(partitions)
 
-    def _follow_deletion(self, partition: TopicPartition, error: UnknownTopicOrPartitionError) -> None:
+    def _follow_deletion(self, partition: TopicPartition, error: StoreError) -> None:
         """A topic that came by the group goes by it. There may be another one under its name, which is read then: the
         group has the same partitions as before, and takes none away, so who keeps something by them is told here.
         """
-        if self._member is None:
+        if self._member is None or not isinstance(error, UnknownTopicOrPartitionError):
             raise error
         before = self._positions[partition]
         before.waiting.clear()
