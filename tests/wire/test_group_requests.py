@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,7 +12,7 @@ from pykafka_store.embedded.clock import Clock
 from pykafka_store.errors import InconsistentGroupProtocolError
 from pykafka_store.wire import classic_machine
 from pykafka_store.wire.invited import LIMIT, Invited
-from pykafka_store.wire.members import MISSED
+from pykafka_store.wire.members import MISSED, ORPHAN_PATIENCE
 from pykafka_store.wire.protocol import (
     CONSUMER_GROUP_HEARTBEAT,
     HEARTBEAT,
@@ -326,6 +327,24 @@ def test_nobody_joins_whom_the_members_of_a_group_that_assigns_itself_would_not_
     only = world.handlers[JOIN_GROUP](asked(JOIN_GROUP, 3, **joining("range")))
     assert not isinstance(only, Reply)  # it waits for the other, with whom it will speak of range
     assert world.cluster.admin().describe_group("old").assignor == "range"
+
+
+@pytest.mark.parametrize("instance", [None, "i"])
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_static_member_has_its_session_to_come_back_in_by_another_connection(
+    world: World, instance: str | None, protocol: str
+) -> None:
+    """Who starts consumers anew, one after another, gives them instances so that nobody else's partitions move."""
+    if protocol == "classic":
+        assert world.join(5, group_id="new", **JOIN, group_instance_id=instance).error_code == 0
+    else:
+        assert heartbeat(world, **NEW, instance_id=instance) == 0
+    (member,) = world.members.of_group("new")
+    now = time.monotonic()
+    member.tell(set())  # so that it is not for its assignment that it is waited for
+    world.members.orphan([("new", member.id)])
+    assert member.is_gone(now + ORPHAN_PATIENCE + 2) is (instance is None)
+    assert member.is_gone(now + member.session + 2)
 
 
 @pytest.mark.parametrize("version", [1, 3, 100])

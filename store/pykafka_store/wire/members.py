@@ -32,7 +32,9 @@ waits for a heartbeat that says all; librdkafka sends none after one that timed 
 """
 
 ORPHAN_PATIENCE = 5.0
-"""Seconds that a member may be silent whose connection from this machine is gone: its process is, most likely."""
+"""Seconds that a member may be silent whose connection from this machine is gone: its process is, most likely. Not a
+static one, which has its whole session to come back in.
+"""
 
 
 class FencedMemberEpochError(StoreError):
@@ -281,7 +283,7 @@ class Members:
         """The connection is gone by which these (group, member id) were heard of."""
         for key in ids:
             remote = self._remotes.get(key)
-            if remote is not None:
+            if remote is not None and remote.instance_id is None:
                 remote.orphaned_at = self._broker.clock.monotonic()
 
     def commit(self, body: Any, version: int, commits: dict[TopicPartition, Commit]) -> None:
