@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are th
 from pykafka_store import scram
 from pykafka_store.access import ScramMechanism as Mechanism
 from pykafka_store.access import ScramUpsertion
-from pykafka_store.model import CommittedOffset, GroupDescription
+from pykafka_store.model import CommittedOffset, GroupDescription, OffsetAt
 from pykafka_store.model import TopicPartition as Partition
 from pykafka_store.open import open_cluster
+from pykafka_store.remote.lookup import Lookup
 from tests.support.console import produce, values
 from tests.support.in_process import run
 from tests.support.served import PATIENCE, Served
@@ -186,6 +188,37 @@ def test_a_deleted_topic_is_gone_for_a_producer_and_another_one_may_take_its_nam
     _create(served, "again")
     _send(served, "again", [b"new"])
     assert [message.value() for message in _read(served, "again", 1)] == [b"new"]
+
+
+@pytest.mark.parametrize("group", ["g", ""])
+def test_a_topic_that_goes_while_our_consumer_takes_it_in_is_left_out(
+    served: Served, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    """It follows a pattern on a cluster, and what a broker says of the topic comes too late."""
+    asking = Lookup._asked_offsets
+    settings = {"auto.offset.reset": "earliest", "metadata.max.age.ms": "100"} | ({"group.id": group} if group else {})
+    with open_cluster(f"file:{served.directory}") as cluster, open_cluster(served.address) as remote:
+        admin = cluster.admin()
+        admin.create_topic("t1")
+
+        def too_late(self: Lookup, at: Mapping[Partition, int]) -> dict[Partition, int]:
+            if any(partition.topic == "t2" for partition in at):
+                monkeypatch.undo()
+                admin.delete_topic("t2")
+            return asking(self, at)
+
+        with remote.consumer(settings) as consumer:
+            consumer.subscribe(pattern=re.compile("t.*"), start=OffsetAt.EARLIEST)
+            monkeypatch.setattr(Lookup, "_asked_offsets", too_late)
+            admin.create_topic("t2")
+            while Lookup._asked_offsets is too_late:
+                assert consumer.poll(0.1) == []
+            _send(served, "t1", [b"a", b"b"])
+            found: list[bytes | None] = []
+            while len(found) < 2:
+                for records in consumer.poll(0.1):
+                    found += records.values
+    assert found == [b"a", b"b"]
 
 
 # ----------------------------------------------------------------------------------------------------------- groups

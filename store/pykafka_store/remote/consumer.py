@@ -146,10 +146,10 @@ class RemoteConsumer:
             self._member.join([partition.topic for partition in covered])
             return
         offsets = self._positions.offsets
-        new = {partition: OffsetAt.EARLIEST for partition in covered if partition not in offsets}
+        new = {partition: int(OffsetAt.EARLIEST) for partition in covered if partition not in offsets}
         kept = {partition: offsets[partition] for partition in covered if partition in offsets}
         if new or len(kept) < len(offsets):
-            self._positions.replace(kept | self._lookup.resolved(new))
+            self._positions.replace(kept | self._lookup.offsets_at(new, leave_out_gone=True))
 
     @property
     def _may_change(self) -> bool:

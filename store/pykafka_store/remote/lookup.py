@@ -62,10 +62,13 @@ class Lookup:
         special = {partition: int(at) for partition, at in positions.items() if at < 0}
         return {**{partition: int(at) for partition, at in positions.items()}, **self.offsets_at(special)}
 
-    def offsets_at(self, at: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    def offsets_at(
+        self, at: Mapping[TopicPartition, int], *, leave_out_gone: bool = False
+    ) -> dict[TopicPartition, int]:
         """What ListOffsets answers for timestamps, real ones and -1 (latest) and -2 (earliest), by the isolation level.
 
-        The answer is -1 where no record is that late.
+        The answer is -1 where no record is that late. With ``leave_out_gone`` there is none for a topic that was
+        deleted just now; otherwise that is an UnknownTopicOrPartitionError.
         """
         if not at:
             return {}
@@ -74,10 +77,28 @@ class Lookup:
             try:
                 return self._asked_offsets(at)
             except StoreError as error:
+                if leave_out_gone and isinstance(error, UnknownTopicOrPartitionError):
+                    there = self.partition_counts()
+                    if any(partition.topic not in there for partition in at):
+                        at = {partition: when for partition, when in at.items() if partition.topic in there}
+                        return self.offsets_at(at, leave_out_gone=True)
                 if not error.retriable or time.monotonic() >= deadline:
                     raise
             # A topic was just made: brokers agree on who leads it in a moment, and librdkafka does not wait for that.
             time.sleep(0.05)
+
+    def offsets_there(self, at: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The same without partitions that nobody knows of. It may be asked within a callback of librdkafka's, where
+        confluent-kafka can't list topics: so each is asked for by itself.
+        """
+        try:
+            return self.offsets_at(at)
+        except UnknownTopicOrPartitionError:
+            found: dict[TopicPartition, int] = {}
+            for partition, when in at.items():
+                with suppress(UnknownTopicOrPartitionError):
+                    found |= self._asked_offsets({partition: when})
+            return found
 
     def _asked_offsets(self, at: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         client = self._link.contact()

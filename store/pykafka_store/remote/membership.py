@@ -167,10 +167,11 @@ class Member:
         at = int(OffsetAt.EARLIEST if self._settings.reset == "earliest" else OffsetAt.LATEST)
         if self._settings.reset_ms is not None:
             at = max(0, time.time_ns() // 1_000_000 - self._settings.reset_ms)
-        starts = self._lookup.offsets_at(dict.fromkeys(missing, at))
+        starts = self._lookup.offsets_there(dict.fromkeys(missing, at))
         too_late = [partition for partition, offset in starts.items() if offset < 0]
-        starts |= self._lookup.offsets_at(dict.fromkeys(too_late, int(OffsetAt.LATEST)))
-        return starts | committed
+        starts |= self._lookup.offsets_there(dict.fromkeys(too_late, int(OffsetAt.LATEST)))
+        # Of a topic that was deleted just now nothing comes, and the group takes it away soon.
+        return dict.fromkeys(missing, 0) | {each: max(0, offset) for each, offset in starts.items()} | committed
 
     def _revoked(self, _client: Client, theirs: list[TheirPartition]) -> None:
         """librdkafka's callback, from within ``poll`` and ``close``: these are still ours, and about to go."""
