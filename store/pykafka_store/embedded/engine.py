@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from pykafka_store.embedded.groups.database import GroupDatabase
+    from pykafka_store.embedded.groups.views import GroupViews
     from pykafka_store.settings.configs import BrokerConfigs, TopicConfig
 
     class Client(Protocol):
@@ -45,6 +46,7 @@ class Engine:
         self.clients: weakref.WeakSet[Client] = weakref.WeakSet()
         """Those that may have something to finish before the directory is closed."""
         self._groups: GroupDatabase | None = None
+        self._group_views: GroupViews | None = None
         self._opening = threading.Lock()
         """Held while ``groups`` is opened: of threads that ask at once, one does."""
 
@@ -59,6 +61,18 @@ class Engine:
                 if self._groups is None:
                     self._groups = GroupDatabase(self.directory, read_only=self.read_only)
         return self._groups
+
+    @property
+    def group_views(self) -> GroupViews:
+        """What members look at: for all that this process has of a group."""
+        if self._group_views is None:
+            from pykafka_store.embedded.groups.views import GroupViews
+
+            groups = self.groups
+            with self._opening:
+                if self._group_views is None:
+                    self._group_views = GroupViews(groups, self.catalog)
+        return self._group_views
 
     def require_writable(self) -> None:
         """Raises StorageError where the directory may only be read."""

@@ -37,7 +37,12 @@ class Parked(Protocol):
     deadline: float
     """By the monotonic clock, in seconds."""
     keys: tuple[Hashable, ...]
-    """What it waits for; see :meth:`Broker.wake`."""
+    """What it waits for; see :meth:`Broker.wake`.
+
+    Two more attributes it has where it needs them. ``polls``: it is attempted again and again, as what it waits for
+    tells nobody. ``follows_groups``: it is attempted where the groups' tables or the topics are others than before, as
+    another process joins and gives up without telling anybody, and now and then, as one may die.
+    """
 
     def attempt(self, *, late: bool) -> Reply | None:
         """The answer, if it can be given; ``late``, at the deadline: it must be."""

@@ -173,8 +173,8 @@ class ClassicGroupsApi:
 class WaitingJoin:
     """A member that has joined, and waits for what it is to have. See :class:`pykafka_store.wire.broker.Parked`."""
 
-    polls = True
-    """Whether it is to be attempted again and again: other processes give partitions up, and tell nobody."""
+    follows_groups = True
+    """See :class:`pykafka_store.wire.broker.Parked`."""
 
     def __init__(self, broker: Broker, members: Members, leading: Leading, remote: Remote, version: int) -> None:
         self._broker = broker
@@ -182,7 +182,7 @@ class WaitingJoin:
         self._leading = leading
         self._remote = remote
         self._version = version
-        self._is_mixed = any(each.protocol != "classic" for each in broker.engine.groups.members(remote.group))
+        self._is_mixed = any(each.protocol != "classic" for each in broker.engine.group_views.of(remote.group).members)
         """Whether members of other protocols are in the group: they don't wait for each other."""
         self._longest = max(each.rebalance for each in (remote, *members.of_group(remote.group)))
         patience = min(_LONGEST_JOIN, remote.rebalance) if self._is_mixed else self._longest

@@ -53,7 +53,7 @@ class Leading:
         """Whether one of the members may lead: all of them are here, classic, and have an assignor in common."""
         here = list(self._members.of_group(group))
         ids = {each.member.member_id for each in here if each.protocol == "classic" and each.offered}
-        is_all = ids == self._broker.engine.groups.member_ids(group)
+        is_all = ids == self._broker.engine.group_views.of(group).member_ids
         return is_all and voted([each.offered for each in here]) is not None
 
     def offered_by_all(self, group: str) -> set[str]:
@@ -158,8 +158,8 @@ class Leading:
 class WaitingShare:
     """A member that waits for what its leader gives it. See :class:`pykafka_store.wire.broker.Parked`."""
 
-    polls = True
-    """Whether it is to be attempted again and again: another process may join, and tells nobody."""
+    follows_groups = True
+    """See :class:`pykafka_store.wire.broker.Parked`."""
 
     def __init__(self, broker: Broker, members: Members, remote: Remote) -> None:
         self._broker = broker

@@ -20,6 +20,8 @@ from pykafka_store.wire.protocol import FETCH, Request, encode
 
 _LONGEST_REPEATED = 1 << 16
 """Bytes of a request that is remembered, and of its answer."""
+_LOOK_INTERVAL = 0.15
+"""Seconds after which who waits for a group looks at it though nothing was written, as a member of the shell does."""
 _MOST_IN_A_TURN = 100
 """Requests that are answered at their deadline before others have their turn."""
 
@@ -90,6 +92,11 @@ class Parking:
         """What is due at each of the deadlines."""
         self._unwatched: set[Connection] = set()
         """Connections whose request waits for what can't be watched, and so is attempted again and again."""
+        self._of_groups: set[Connection] = set()
+        """Connections whose request waits for what other processes do to a group."""
+        self._groups_version: object = None
+        """That of the groups' tables, and of the topics, when those were attempted last."""
+        self._next_look = 0.0
         self._telling: dict[str, bool] = {}
         """Log directory -> whether a watch tells what other machines append there."""
         self._version: object = None
@@ -186,6 +193,8 @@ class Parking:
                 watched = self._watcher.watch(key, path) and watched
             if not self._tells(log_dir):
                 waiting.head = b""  # an append may wake nobody, so each poll looks for itself
+        if getattr(parked, "follows_groups", False):
+            self._of_groups.add(connection)
         if not watched:
             self._unwatched.add(connection)
             waiting.head = b""
@@ -205,12 +214,13 @@ class Parking:
                 if not those:
                     del self._by_key[key]
         self._unwatched.discard(connection)
+        self._of_groups.discard(connection)
 
     # ---------------------------------------------------------------------------------------------------------- a turn
 
     def patience(self, now: float) -> float | None:
         """Seconds until something is due; None where nothing will be."""
-        if self._unwatched:
+        if self._unwatched or self._of_groups:
             return POLL_INTERVAL
         return max(0.0, self._deadlines[0] - now) if self._deadlines else None
 
@@ -222,7 +232,7 @@ class Parking:
 
     def end_turn(self, now: float) -> None:
         """Attempt what waits for something that came, or has waited long enough."""
-        for connection in list(self._unwatched):
+        for connection in [*self._unwatched, *self._to_look_at_groups(now)]:
             self._attempt(connection, self._of[connection], late=False)
         while self._deadlines and self._deadlines[0] <= now:
             deadline = self._deadlines[0]
@@ -247,6 +257,22 @@ class Parking:
             for key in woken:
                 for connection in list(self._by_key.get(key, ())):
                     self._wake(connection)
+
+    def _to_look_at_groups(self, now: float) -> list[Connection]:
+        """Those that are to look at their group in this turn. A hundred of them would else look at nothing new a
+        hundred times a second each.
+        """
+        if not self._of_groups:
+            return []
+        engine = self._broker.engine
+        try:
+            version = engine.groups.version(), engine.catalog.version()
+        except StoreError:  # each of them tells its client
+            return list(self._of_groups)
+        if version == self._groups_version and now < self._next_look:
+            return []
+        self._groups_version, self._next_look = version, now + _LOOK_INTERVAL
+        return list(self._of_groups)
 
     def _wake(self, connection: Connection) -> None:
         waiting = self._of.get(connection)

@@ -27,6 +27,11 @@ from pykafka_store.errors import InvalidGroupIdError, NoSpaceError, StorageError
 
 _TEMPORARY = ".joining"
 
+_SHARED = 0.1
+"""Seconds for which members of one process take one look at a lease for their own: shorter than what each of them
+leaves between its looks, so that one who is alone has none but its own.
+"""
+
 
 class AwayError(StorageError):
     """The data directory is not where it was: its disk is away, or it was removed."""
@@ -189,7 +194,7 @@ class Lease:
 
 
 class Watch:
-    """One member's view of the others' leases, over time."""
+    """A process's view of the leases of a group, over time: one for all of the group's members that it has."""
 
     def __init__(self, disk: Disk, directory: str, clock: Clock) -> None:
         self._disk = disk
@@ -199,6 +204,16 @@ class Watch:
         """Member id -> the last heartbeat seen, and when it was first seen, by our clock."""
         self._deaths: dict[str, float] = {}
         """Static members whose lease is free: since when, by our clock."""
+        self._looks: dict[str, tuple[float, bool]] = {}
+        """Member id -> when it was looked at last, and whether it was gone."""
+
+    def seems_gone(self, name: str, session_timeout: float, *, static: bool) -> bool:
+        """``is_gone``, or what that said a moment ago to another member of this process. Who acts on it asks again."""
+        now = self._clock.monotonic()
+        looked = self._looks.get(name)
+        if looked is None or now - looked[0] >= _SHARED:
+            looked = self._looks[name] = now, self.is_gone(name, session_timeout, static=static)
+        return looked[1]
 
     def is_gone(self, name: str, session_timeout: float, *, static: bool) -> bool:
         """Whether the member of that lease is dead, or has been silent for ``session_timeout`` seconds of our watching.
@@ -225,7 +240,7 @@ class Watch:
     def keep(self, names: Iterable[str]) -> None:
         """Forget all but these."""
         known = set(names)
-        for seen in (self._beats, self._deaths):
+        for seen in (self._beats, self._deaths, self._looks):
             for name in seen.keys() - known:
                 del seen[name]
 

@@ -19,15 +19,16 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.groups.assignors import choose_assignor
 from pykafka_store.embedded.groups.database import MemberRow
-from pykafka_store.embedded.groups.leases import AwayError, Lease, Watch, group_directory, list_leases, remove_strays
+from pykafka_store.embedded.groups.leases import AwayError, Lease, group_directory, list_leases, remove_strays
 from pykafka_store.embedded.groups.sessions import check_session, of_group
-from pykafka_store.embedded.groups.targets import basis_of, retarget_within
+from pykafka_store.embedded.groups.targets import retarget_within
+from pykafka_store.embedded.groups.views import GroupView
 from pykafka_store.embedded.layout import GROUPS
 from pykafka_store.embedded.patterns import matching, text_of
 from pykafka_store.errors import FencedInstanceIdError, InvalidGroupIdError, UnknownMemberIdError
@@ -97,13 +98,16 @@ class Member:
         self._catalog = engine.catalog
         self._disk = engine.disk
         self._clock = engine.clock
-        self._watch = Watch(engine.disk, self._directory, engine.clock)
+        self._views = engine.group_views
+        self._watch = self._views.watch(engine.disk, self._directory, engine.clock)
         self._lease: Lease | None = None
         self._row: MemberRow | None = None
         self.owned: dict[TopicPartition, int] = {}
         """Partition -> the epoch of our ownership."""
         self._subscribed = Subscribed((), None)
         self._others: list[MemberRow] = []
+        self._known: frozenset[str] = frozenset()
+        """The ids of all members, when it last looked who they are."""
         self._epoch = -1
         self._seen: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._matched_at = (-1, -1)
@@ -255,26 +259,26 @@ class Member:
         return groups, self._catalog.version()
 
     def _note_others(self, own_id: str) -> None:
-        self._others = [other for other in self._database.members(self.settings.group) if other.id != own_id]
-        self._watch.keep(other.lease for other in self._others)
+        view = self._view()
+        self._others = [other for other in view.members if other.id != own_id]
+        self._known = view.member_ids | {own_id}
+        self._watch.keep(each.lease for each in view.members)
 
     def _only_commits(self, versions: tuple[tuple[int, int], tuple[int, int]]) -> bool:
         """Whether what was written to the groups' database is of no concern to a settled member: commits, or what
         another group did.
         """
-        assert self._row is not None
         if not self._settled or self._seen is None or versions[1] != self._seen[1]:
             return False  # topics
-        group = self.settings.group
-        known = {self._row.id, *(other.id for other in self._others)}  # a static member comes back in the same epoch
-        return self._database.epoch(group) == self._epoch and self._database.member_ids(group) == known
+        view = self._view()
+        return view.epoch == self._epoch and view.member_ids == self._known  # a static one comes back in the same epoch
 
     def _retarget_where_needed(self, *, due: bool, moved: bool) -> bool:
         """Reap members that are gone, which is looked for when it is ``due``, and compute a new target where what the
         old one was computed from has changed; whether there was need of either.
         """
-        someone_is_gone = due and bool(self._gone(self._others))
-        if not someone_is_gone and (not moved or self._basis() == self._stored_basis()):
+        someone_is_gone = due and bool(self._gone(self._others, self._watch.seems_gone))
+        if not someone_is_gone and not (moved and self._is_out_of_date()):
             return False
         with self._database.transaction():
             self._reap_within()
@@ -328,12 +332,13 @@ class Member:
     def _reconcile(self) -> Change:
         assert self._row is not None
         group, row = self.settings.group, self._row
-        self._epoch = self._database.epoch(group)
-        mine = {partition for partition, identity in self._database.targets(group).items() if identity == row.identity}
+        view = self._view()
+        self._epoch = view.epoch
+        mine = view.shares.get(row.identity, frozenset())
         to_revoke = tuple(sorted(self.owned.keys() - mine))
         wanted = sorted(mine - self.owned.keys())
         taken: dict[TopicPartition, int] = {}
-        owners = self._database.owners(group) if wanted else {}
+        owners = view.owners if wanted else {}
         free = [partition for partition in wanted if owners.get(partition, row.id) == row.id]
         if free and not to_revoke:  # give up first, take after
             try:
@@ -358,26 +363,27 @@ class Member:
 
     # ------------------------------------------------------------------------------------------- the group as a whole
 
-    def _gone(self, others: Sequence[MemberRow]) -> list[MemberRow]:
+    def _gone(self, others: Sequence[MemberRow], gone: Callable[..., bool]) -> list[MemberRow]:
         """Nobody where this member's own lease can't be seen either: the directory went away amid the look."""
-        gone = self._watch.is_gone
         found = [each for each in others if gone(each.lease, each.session_timeout, static=each.instance_id is not None)]
         return found if found and self._lease is not None and self._lease.is_held() else []
 
     def _reap_within(self) -> None:
         gone = self._gone(
-            [other for other in self._database.members(self.settings.group) if other.id != self.member_id]
+            [other for other in self._database.members(self.settings.group) if other.id != self.member_id],
+            self._watch.is_gone,
         )
         for member in gone:
             self._database.remove_member_within(self.settings.group, member.id)
             self._disk.remove(os.path.join(self._directory, member.lease))
 
-    def _stored_basis(self) -> str:
-        group = self._database.group(self.settings.group)
-        return group.basis if group else ""
+    def _view(self) -> GroupView:
+        return self._views.of(self.settings.group)
 
-    def _basis(self) -> str:
-        return basis_of(self._database.members(self.settings.group), self._catalog.partition_counts())
+    def _is_out_of_date(self) -> bool:
+        """Whether the target was computed from something else than what there is now."""
+        view = self._view()
+        return view.basis != (view.row.basis if view.row else "")
 
     def _retarget_within(self) -> None:
         retarget_within(self._database, self.settings.group, self._catalog.partition_counts())
