@@ -234,9 +234,9 @@ def test_workers_that_all_exit_at_the_end_leave_nothing_unread(directory: Path, 
             producer.send("t", [b"%d" % n for n in range(1200)], partitions=[4 + n % 12 for n in range(1200)])
     workers = [member("--exit-at-end") for _ in range(6)]
     with ThreadPoolExecutor(len(workers)) as pool:  # one that can't write gives nothing up, so all are read at once
-        outputs = list(pool.map(lambda worker: worker.communicate(timeout=PATIENCE)[0], workers))
-    assert [worker.returncode for worker in workers] == [0] * 6
-    lines = b"".join(outputs).split(b"\n")[:-1]
+        outputs = list(pool.map(lambda worker: worker.communicate(timeout=PATIENCE), workers))
+    assert [worker.returncode for worker in workers] == [0] * 6, [errors for _, errors in outputs]
+    lines = b"".join(output for output, _ in outputs).split(b"\n")[:-1]
     assert len(lines) == len({*lines}) == COUNT + 1200
     assert sum(committed(directory).values()) == COUNT + 1200
 

@@ -1164,6 +1164,26 @@ def test_a_transaction_that_a_signal_kept_from_its_body_is_ended_by_whoever_clea
         pass
 
 
+def test_a_database_that_another_process_makes_while_this_one_looks_for_it_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lexists = os.path.lexists
+
+    def made_by_then(path: str) -> bool:
+        if path.endswith("groups.db") and not lexists(path):
+            with monkeypatch.context() as another:
+                another.setattr(os.path, "lexists", lexists)
+                GroupDatabase(str(tmp_path)).close()
+        return lexists(path)
+
+    monkeypatch.setattr(os.path, "lexists", made_by_then)
+    database = GroupDatabase(str(tmp_path))
+    with database.transaction():
+        database.add_group_within("g")
+    assert database.has_groups()
+    database.close()
+
+
 def test_a_database_of_a_newer_version_is_refused(world: World) -> None:
     world.database._connection.execute("PRAGMA user_version = 99")
     with pytest.raises(UnsupportedVersionError, match="upgrade"):

@@ -331,8 +331,11 @@ _never_closed: list[sqlite3.Connection] = []
 
 
 def _may_change(path: str) -> bool:
-    """Whether this user may write the file, or it is missing."""
-    return os.access(path, os.W_OK) or not os.path.lexists(path)
+    """Whether this user may write the file, or it is missing.
+
+    Asked twice, as another process may make it in between: it is then neither missing nor was it there.
+    """
+    return os.access(path, os.W_OK) or not os.path.lexists(path) or os.access(path, os.W_OK)
 
 
 def _file_at(path: str) -> tuple[int, int] | None:
