@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable, Hashable
 from typing import cast
 
+from pykafka_store.embedded.serving.members import LOOK_INTERVAL
 from pykafka_store.errors import StoreError
 from pykafka_store.protocol.writing import Piece
 from pykafka_store.watching import POLL_INTERVAL, Watcher, tells
@@ -20,8 +21,6 @@ from pykafka_store.wire.protocol import FETCH, Request, encode
 
 _LONGEST_REPEATED = 1 << 16
 """Bytes of a request that is remembered, and of its answer."""
-_LOOK_INTERVAL = 0.15
-"""Seconds after which who waits for a group looks at it though nothing was written, as a member of the shell does."""
 _MOST_IN_A_TURN = 100
 """Requests that are answered at their deadline before others have their turn."""
 
@@ -259,8 +258,8 @@ class Parking:
                     self._wake(connection)
 
     def _to_look_at_groups(self, now: float) -> list[Connection]:
-        """Those that are to look at their group in this turn. A hundred of them would else look at nothing new a
-        hundred times a second each.
+        """Those that are to look at their group in this turn: where something was written, and as often as members of
+        the shell look. A hundred of them would else look at nothing new a hundred times a second each.
         """
         if not self._of_groups:
             return []
@@ -271,7 +270,7 @@ class Parking:
             return list(self._of_groups)
         if version == self._groups_version and now < self._next_look:
             return []
-        self._groups_version, self._next_look = version, now + _LOOK_INTERVAL
+        self._groups_version, self._next_look = version, now + LOOK_INTERVAL
         return list(self._of_groups)
 
     def _wake(self, connection: Connection) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.groups.assignors import ASSIGNORS, remote_assignors
 from pykafka_store.embedded.groups.live_members import live_members
-from pykafka_store.embedded.groups.membership import Change, Member, MemberSettings, Subscribed
+from pykafka_store.embedded.groups.membership import LOOK_INTERVAL, Change, Member, MemberSettings, Subscribed
 from pykafka_store.embedded.groups.sessions import check_session
 from pykafka_store.embedded.groups.targets import retarget_within, set_target
 from pykafka_store.embedded.groups.theirs import theirs
@@ -23,6 +23,7 @@ from pykafka_store.model import TopicPartition
 
 __all__ = [
     "ASSIGNORS",
+    "LOOK_INTERVAL",
     "Change",
     "Member",
     "TopicPartition",
