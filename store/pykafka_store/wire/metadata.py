@@ -109,8 +109,8 @@ class MetadataApi:
         """All topics, described again only when the catalogue moved."""
         version = self._broker.engine.catalog.version()
         if version != self._version:
-            self._described = {each.name: each for each in topics_as_led(self._broker.engine)}
-            self._version = self._broker.engine.catalog.version()
+            self._version, topics = topics_as_led(self._broker.engine)
+            self._described = {each.name: each for each in topics}
         return self._described
 
     def _asked(

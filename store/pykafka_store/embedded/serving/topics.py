@@ -9,7 +9,10 @@ from pykafka_store.embedded.engine import Engine
 __all__ = ["TopicRow", "topics_as_led"]
 
 
-def topics_as_led(engine: Engine) -> list[TopicRow]:
-    """All topics, sorted by name. Where brokers came or went without a word, leaders are elected before."""
+def topics_as_led(engine: Engine) -> tuple[object, list[TopicRow]]:
+    """All topics, sorted by name, behind the catalogue's version that they are remembered under: they may be newer,
+    never older. Where brokers came or went without a word, leaders are elected before.
+    """
     settle_what_changed(engine)
-    return engine.catalog.topics()
+    version = engine.catalog.version()
+    return version, engine.catalog.topics()
