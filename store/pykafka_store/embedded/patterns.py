@@ -36,14 +36,15 @@ def matching(pattern: re.Pattern[str], names: Iterable[str], limit: float | None
     """
     names, key = [*names], (pattern.pattern, pattern.flags)
     seconds = LIMIT if limit is None else limit
-    if key in _refused and _refused[key].issubset(names):
+    refused = _refused.get(key)  # by one look: another thread may forget it
+    if refused is not None and refused.issubset(names):
         raise _endless(pattern, seconds)
     try:
         with _limited(pattern, seconds):
             return [name for name in names if pattern.fullmatch(name)]
     except InvalidRegularExpressionError:
         while len(_refused) >= _REMEMBERED:
-            del _refused[next(iter(_refused))]
+            _refused.pop(next(iter(_refused)), None)
         _refused[key] = frozenset(names)
         raise
 

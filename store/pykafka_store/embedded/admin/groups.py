@@ -43,6 +43,7 @@ class GroupAdmin:
         return [
             GroupListing(each.group_id, each.type, each.state)
             for each in map(self.describe_group, self._engine.groups.group_ids())
+            if each.state != "Dead"  # it was deleted since it was listed
         ]
 
     def describe_group(self, group: str) -> GroupDescription:

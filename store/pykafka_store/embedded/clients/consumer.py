@@ -126,10 +126,8 @@ class EmbeddedConsumer:
             return False
         self._next_comparison = self._clock.monotonic() + CATALOG_POLL
         self._engine.catalog.require_in_place()  # else it would wait for what is appended to files that are removed
-        if not self._topics and self._pattern is None:
-            return False
         version = self._engine.catalog.version()
-        if version == self._seen_version:
+        if version == self._seen_version or (not self._topics and self._pattern is None):
             return False
         self._seen_version = version
         self._follow_subscription(OffsetAt.EARLIEST)
@@ -362,12 +360,13 @@ class EmbeddedConsumer:
         return bool(position.waiting)
 
     def _follow_deletion(self, partition: TopicPartition, error: StoreError) -> None:
-        """Stop reading a partition whose topic was deleted. A topic that a pattern covered goes without a word; with
-        another one the reader was told what to read, so it is told that this is gone: raises the error, as any other.
+        """Stop reading a partition whose topic was deleted. One that a pattern covered goes without a word; of another
+        the reader, which was told to read it, is told that it is gone: raises the error, as any other.
         """
         if self._pattern is None or not isinstance(error, UnknownTopicOrPartitionError):
             raise error
         self._drop([partition])
+        self._next_comparison, self._seen_version = 0.0, (-1, -1)  # there may be another of its name by now
 
     def close(self) -> None:
         self._topics, self._pattern = (), None

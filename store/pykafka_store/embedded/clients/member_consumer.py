@@ -17,7 +17,7 @@ from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.groups.assignors import assignor_names, remote_assignors
 from pykafka_store.embedded.groups.live_members import live_members
 from pykafka_store.embedded.groups.membership import LOOK_INTERVAL, Change, Member, MemberSettings, Subscribed
-from pykafka_store.embedded.replication.reader import open_reader
+from pykafka_store.embedded.replication.reader import PartitionReader, open_reader
 from pykafka_store.errors import (
     IllegalGenerationError,
     InvalidTopicError,
@@ -182,12 +182,16 @@ class MemberConsumer(EmbeddedConsumer):
         """Read partitions from where the group has committed, else by ``auto.offset.reset``. Those of a topic that is
         gone are left out: the group will see it too.
         """
-        committed = self.committed(partitions)
-        beginnings: dict[TopicPartition, int] = {}
+        readers: dict[TopicPartition, PartitionReader] = {}
         for partition in partitions:
             self._committed.pop(partition, None)
+            with suppress(UnknownTopicOrPartitionError):
+                readers[partition] = open_reader(self._engine, partition, self._readers)
+        # Asked with the topic at hand: what was committed for one that had its name before is not meant for it.
+        committed = self.committed([*readers])
+        beginnings: dict[TopicPartition, int] = {}
+        for partition, reader in readers.items():
             try:
-                reader = open_reader(self._engine, partition, self._readers)
                 if partition in committed:
                     offset = self._committed[partition] = committed[partition].offset
                 elif self._reset.is_none:
@@ -283,7 +287,9 @@ class MemberConsumer(EmbeddedConsumer):
         wanted, gone = (self._committable(), None) if offsets is None else self._those_there(offsets)
         # What a live member committed before stands; anybody else's may have been changed meanwhile.
         live = self._member is not None and self._member.check_held()
-        self._commit(wanted, only_new=live)
+        lost = self._commit(wanted, only_new=live)
+        if lost and offsets is not None:
+            gone = gone or UnknownTopicOrPartitionError(f"{lost[0]} is gone: nothing was committed for it")
         if gone is not None:
             raise gone
 
@@ -322,14 +328,23 @@ class MemberConsumer(EmbeddedConsumer):
                     found[partition] = position.offset
         return found
 
-    def _commit(self, offsets: Mapping[TopicPartition, int], *, only_new: bool) -> None:
+    def _commit(self, offsets: Mapping[TopicPartition, int], *, only_new: bool) -> list[TopicPartition]:
+        """Returns those of which nothing was committed, as another topic has the name by now of the one that was
+        read.
+        """
+        topic_ids = self._engine.catalog.topic_ids()
+        lost = [
+            partition
+            for partition in offsets.keys() & self._positions.keys()
+            if self._positions[partition].reader.topic_id != topic_ids.get(partition.topic, "")
+        ]
         new = {
             partition: offset
             for partition, offset in offsets.items()
-            if not only_new or self._committed.get(partition) != offset
+            if partition not in lost and not (only_new and self._committed.get(partition) == offset)
         }
         if not new:
-            return
+            return lost
         if self._member is None:
             live_members(self._engine, self._group)  # nobody else may be there to do it
         member = (self._member.member_id or "") if self._member is not None else None
@@ -343,13 +358,14 @@ class MemberConsumer(EmbeddedConsumer):
         self._engine.groups.commit(
             self._group,
             new,
-            self._engine.catalog.topic_ids(),
+            topic_ids,
             self._clock.now_ms(),
             member_id=member,
             epochs=epochs,
             leader_epochs=leader_epochs,
         )
         self._committed.update(new)
+        return lost
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, CommittedOffset]:
         """See :meth:`pykafka_store.api.Consumer.committed`."""

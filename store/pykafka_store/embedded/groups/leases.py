@@ -242,7 +242,7 @@ class Watch:
         known = set(names)
         for seen in (self._beats, self._deaths, self._looks):
             for name in seen.keys() - known:
-                del seen[name]
+                seen.pop(name, None)  # members of another thread forget it as well
 
 
 def list_leases(disk: Disk, directory: str) -> list[str]:

@@ -25,10 +25,12 @@ def live_members(engine: Engine, group: str) -> list[MemberRow]:
     remove_strays(engine.disk, directory, {*names} - {member.lease for member in members})
     if not dead or not engine.disk.exists(engine.directory):  # what is away with it is not gone
         return members
+    leases = {member.lease for member in dead}  # whoever has come back under its id since has another
     with engine.groups.transaction():
-        for member in dead:
-            engine.groups.remove_member_within(group, member.id)
-            engine.disk.remove(os.path.join(directory, member.lease))
+        for member in engine.groups.members(group):
+            if member.lease in leases:
+                engine.groups.remove_member_within(group, member.id)
+                engine.disk.remove(os.path.join(directory, member.lease))
         retarget_within(engine.groups, group, engine.catalog.partition_counts())
     return engine.groups.members(group)
 

@@ -112,6 +112,9 @@ _pictures: WeakKeyDictionary[Engine, _Picture] = WeakKeyDictionary()
 class OffsetsReader(PartitionReader):
     """Reads a partition of the view as :class:`PartitionReader` reads one of a log."""
 
+    topic_id = ""
+    """The catalogue has none of the view."""
+
     def __init__(self, engine: Engine, name: TopicPartition) -> None:
         """Raises UnknownTopicOrPartitionError."""
         self._engine = engine

@@ -76,6 +76,11 @@ class PartitionReader:
         self._directory = ""
         self._next_settle = 0.0
 
+    @property
+    def topic_id(self) -> str:
+        """Of the topic that is read, whichever has its name by now."""
+        return self._partition.topic_id
+
     def close(self) -> None:
         if self._among is not None:
             self._among.forget(self)
