@@ -26,7 +26,7 @@ from pykafka_cli.tool.options import examples
 from pykafka_cli.tool.server import serve_until_told
 from pykafka_cli.tool.server_listeners import listeners_of_properties, what_it_means
 from pykafka_cli.tool.server_properties import find_from_now_on, server_of, set_aside, stands_in
-from pykafka_store.errors import EngineUnavailableError
+from pykafka_store.errors import EngineUnavailableError, StorageError
 from pykafka_store.open import open_data_directory, serve_data_directory, serve_without_port
 from pykafka_store.settings.listeners import Listener
 from pykafka_store.settings.static_configs import static_settings
@@ -82,7 +82,7 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
         listeners = listeners_of_properties(properties)
         first, *others = server.directories
         broker = server.broker
-        is_there, stand_in, cluster_id = os.path.exists(os.path.join(first, "meta.properties")), None, None
+        is_there, stand_in, cluster_id = _is_made(first), None, None
         if not is_there:
             cluster_id = set_aside(env)  # and is this server's from now on, as a script may have asked for it
             stand_in = stands_in(env, first)
@@ -90,7 +90,12 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
             from pykafka_store.model import random_topic_id
             from pykafka_store.open import format_data_directory
 
-            format_data_directory(first, cluster_id or random_topic_id(), broker, others, settings)
+            try:
+                format_data_directory(first, cluster_id or random_topic_id(), broker, others, settings)
+            except StorageError:
+                is_there = _is_made(first)  # by a command that was started at the same time
+                if not is_there:
+                    raise
         find_from_now_on(env, first)
         # Nothing is answered yet, and who is refused, as another server runs, has changed nothing of that one's.
         running = _listening(env, first, listeners)
@@ -102,6 +107,10 @@ def server_start(env: Env, words: tuple[str, ...], daemon: bool, override: tuple
         note_server(sandbox)
     _log(env, f"[KafkaRaftServer nodeId={broker}] {STARTED}")
     serve_until_told(running)
+
+
+def _is_made(directory: str) -> bool:
+    return os.path.exists(os.path.join(directory, "meta.properties"))
 
 
 def _set(env: Env, path: str, broker: int, settings: Mapping[str, str], stand_in: str | None) -> int:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from contextlib import suppress
 
 import click
 
@@ -58,7 +59,8 @@ def server_stop(
         else:
             chosen = not process_role or _property(process, arguments, "process.roles") in {process_role, None}
         if chosen:
-            os.kill(process, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(process, signal.SIGTERM)
 
 
 def _arguments_of(process: int) -> str:

@@ -97,7 +97,7 @@ def note_server(sandbox: str) -> None:
 
     os.makedirs(os.path.join(sandbox, SERVERS), exist_ok=True)
     descriptor = os.open(os.path.join(sandbox, SERVERS, str(os.getpid())), os.O_CREAT | os.O_WRONLY, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until this process ends
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # until this process ends; who looks for servers has it for a moment
 
 
 def running_servers(sandbox: str) -> list[int]:

@@ -51,6 +51,9 @@ PATIENCE_TO_SHARE = 10.0
 SHARE_INTERVAL = 0.0005
 """Seconds between attempts of whoever only looks."""
 
+LOOKS, LOOK_INTERVAL = 100, 0.002
+"""Attempts to keep a lock, and seconds between them: who only looks whether it is kept has it himself for a moment."""
+
 IDLE = 100
 """Files of locks that nobody holds which stay open at most."""
 
@@ -170,35 +173,47 @@ class Locks:
         """Take a lock that has no rank and keep it until ``close``: what it guards is no file of the log. False where
         another process has it. The file says which process has it, for as long as it has.
         """
-        with self._tried(name) as free:
-            if free:
-                descriptor = self._descriptors[name]
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-                self._kept.add(name)
-            return free
+        if name in self._kept:
+            return True
+        with self._tried(name, exclusive=False) as free:
+            if free:  # what one that was killed has said goes before anybody could take it for this one's
+                os.ftruncate(self._descriptors[name], 0)
+        for _ in range(LOOKS):
+            with self._tried(name) as free:
+                if free:
+                    os.pwrite(self._descriptors[name], b"%d\n" % os.getpid(), 0)
+                    self._kept.add(name)
+                    return True
+            self._clock.sleep(LOOK_INTERVAL)
+        return False
 
     def is_kept(self, name: str) -> bool:
         """Whether another process has such a lock. No file is made."""
-        if not self._disk.exists(_file(self._directory, name)):
+        if name in self._kept or not self._disk.exists(_file(self._directory, name)):
             return False
-        with self._tried(name) as free:
+        with self._tried(name, exclusive=False) as free:
             return not free
 
     def kept_by(self, name: str) -> int | None:
-        """The process that has such a lock; None where nobody has it."""
-        with self._tried(name) as free:
-            said = b"" if free else os.pread(self._descriptors[name], 20, 0)
-        return int(said) if said.strip().isdigit() else None
+        """The other process that has such a lock; None where there is none."""
+        for _ in range(0 if name in self._kept else LOOKS):
+            with self._tried(name, exclusive=False) as free:
+                said = b"" if free else os.pread(self._descriptors[name], 20, 0)
+            if free or said.strip().isdigit():
+                return None if free else int(said)
+            self._clock.sleep(LOOK_INTERVAL)  # it has got it just now, and says so next
+        return None
 
     @holding
-    def _tried(self, name: str) -> Generator[bool, None, None]:
-        """The lock, if it is free; ``keep`` may have it kept."""
+    def _tried(self, name: str, *, exclusive: bool = True) -> Generator[bool, None, None]:
+        """The lock, if it is free; ``keep`` may have it kept. Not ``exclusive`` for who only looks: two of them do not
+        take each other for its holder.
+        """
         import fcntl
 
         with self._alone(name):
             try:
-                yield self._try(name)
+                yield self._try(name, exclusive=exclusive)
             finally:
                 if name not in self._kept and name in self._descriptors:
                     fcntl.flock(self._descriptors[name], fcntl.LOCK_UN)
@@ -254,7 +269,7 @@ class Locks:
                 if True in got:
                     lock.release()
 
-    def _try(self, name: str, look: Look | None = None) -> bool:
+    def _try(self, name: str, look: Look | None = None, *, exclusive: bool = True) -> bool:
         """Take a lock if it is free. Raises what ``look`` raises, and then keeps no file open: the next time it is
         asked again.
         """
@@ -275,6 +290,8 @@ class Locks:
                     self._disk.close(descriptor)
                     raise
             self._descriptors[name] = descriptor
+        if not exclusive:
+            return try_to_share(descriptor, _file(self._directory, name))
         try:
             return try_to_take(descriptor)
         except OSError as error:
