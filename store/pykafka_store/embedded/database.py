@@ -121,17 +121,26 @@ class Database:
                 if not self._lacks_room(error):
                     raise
                 return self._connected_to_image()
-        wal, is_open = f"{self.path}-wal", os.path.exists(f"{self.path}-shm")
         # SQLite would read a file without a WAL that it may not make by never looking at it again. And what it makes
         # for who may write the directory and not the file it leaves there, where it keeps out who may write the file.
         may_make = os.access(os.path.dirname(self.path), os.W_OK) and _may_change(self.path)
-        if may_make or (is_open and os.path.exists(wal) and os.path.getsize(wal)):
+        if may_make or self._has_log():
             try:
-                return self._connected_to_file(), None
+                connection = self._connected_to_file()
             except sqlite3.OperationalError:
                 if not os.path.exists(self.path) and not self.MAY_BE_MISSING:
                     raise
+            else:
+                if not self.MAY_BE_MISSING or _user_version(connection):
+                    return connection, None
+                connection.close()  # whoever makes it has not come to the tables yet
         return self._connected_to_image()
+
+    def _has_log(self) -> bool:
+        """Whether somebody has the file open, and has written to it. Who closes it last removes both, maybe now."""
+        with suppress(OSError):
+            return os.path.exists(f"{self.path}-shm") and os.path.getsize(f"{self.path}-wal") > 0
+        return False
 
     def _connected_to_file(self) -> sqlite3.Connection:
         if self._mode != "ro" and os.path.islink(self.path):  # SQLite itself looks at what lies beside it
@@ -141,21 +150,29 @@ class Database:
             # directory with a group could make no topic. Not opened, as closing it drops this process's locks on it.
             with suppress(OSError):  # it is there, or SQLite says what is wrong
                 os.mknod(self.path, 0o666)
-        connection = _connected(_uri(self.path, self._mode))
-        with _closing_on_error(connection):
-            if self._mode == "rwc":
-                _make_wal(connection)
-            connection.execute("PRAGMA user_version")  # SQLite opens the file, and what is beside it, when it is used
-            if self._mode != "ro":
-                connection.execute(f"PRAGMA synchronous = {self.SYNCHRONOUS}")
-            connection.execute("PRAGMA foreign_keys = ON")
-        self._file = _file_at(self.path)
-        return connection
+        while True:
+            before = _file_at(self.path)
+            connection = _connected(uri(self.path, self._mode))
+            with _closing_on_error(connection):
+                if self._mode == "rwc":
+                    _make_wal(connection)
+                connection.execute("PRAGMA user_version")  # SQLite opens what is beside the file when that is used
+                if self._mode != "ro":
+                    connection.execute(f"PRAGMA synchronous = {self.SYNCHRONOUS}")
+                connection.execute("PRAGMA foreign_keys = ON")
+            self._file = _file_at(self.path)
+            if before in {None, self._file}:
+                return connection
+            # Its directory was put aside, or made anew, as it was opened. Closed, SQLite would look by name for what
+            # lies beside it, which is another one's now.
+            _never_closed.append(connection)
 
     def _connected_to_image(self) -> tuple[sqlite3.Connection, DatabaseImage]:
         from pykafka_store.embedded.database_image import read_image
 
         image = read_image(Disk(), self.path)
+        if self.MAY_BE_MISSING and not any(image.content[_USER_VERSION]):
+            image = image._replace(content=b"")  # it has no tables yet
         if not (image.times[0] or self.MAY_BE_MISSING):
             raise StorageError(f"{self.path} is gone: is its disk mounted?")
         connection = _connected("file::memory:")
@@ -327,7 +344,10 @@ class Database:
 
 
 _never_closed: list[sqlite3.Connection] = []
-"""Connections of a parent process."""
+"""Connections of a parent process, and to files that have lost their names."""
+
+_USER_VERSION = slice(60, 64)
+"""Where it stands in a file. Source: SQLite, Database File Format, 1.3."""
 
 
 def _may_change(path: str) -> bool:
@@ -369,7 +389,7 @@ def _user_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _uri(path: str, mode: Mode) -> str:
+def uri(path: str, mode: Mode) -> str:
     """What sqlite3.connect wants to hear of a path that may hold any characters."""
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return f"file:{quoted}?mode={mode}"

@@ -52,7 +52,8 @@ def read_image(disk: Disk, path: str) -> DatabaseImage:
     the log began anew in between: then both are read again.
     """
     for _ in range(_TRIES):
-        now, before, began = time.time_ns(), _times(path), _bytes_of(disk, f"{path}-wal", _WAL_HEADER)
+        # The time after the times: what changes the files from here on, in another tick than these, shows in them.
+        before, now, began = _times(path), time.time_ns(), _bytes_of(disk, f"{path}-wal", _WAL_HEADER)
         file, wal = _bytes_of(disk, path), _bytes_of(disk, f"{path}-wal")
         if wal[:_WAL_HEADER] == began and (wal or _times(path) == before):
             newest = max((changed for _, _, changed in filter(None, before)), default=0)
