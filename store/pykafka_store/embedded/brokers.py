@@ -53,16 +53,26 @@ class Brokers:
 
                 claim(self._disk, path, self._root)
 
-    def require(self, broker: int) -> None:
-        """Raises BrokerIdNotRegisteredError."""
-        if broker not in self.all():
+    def require(self, broker: int) -> BrokerRow:
+        """The broker's row. Raises BrokerIdNotRegisteredError."""
+        row = self.all().get(broker)
+        if row is None:
             raise BrokerIdNotRegisteredError(
                 f"Broker ID {broker} is not currently registered: pykafka brokers list shows those that are"
             )
+        return row
 
     def paths(self, broker: int) -> list[str]:
-        """The broker's log directories. Raises KeyError."""
-        return [os.path.join(self._root, log_dir.path) for log_dir in self.all()[broker].log_dirs]
+        """The broker's log directories. Raises BrokerIdNotRegisteredError."""
+        return self.paths_of(self.require(broker))
+
+    def all_paths(self) -> dict[int, list[str]]:
+        """The log directories of all brokers, by one look: the next may find one of them removed."""
+        return {id: self.paths_of(row) for id, row in self.all().items()}
+
+    def paths_of(self, row: BrokerRow) -> list[str]:
+        """The log directories of a broker, as it was when it was looked up."""
+        return [os.path.join(self._root, log_dir.path) for log_dir in row.log_dirs]
 
     def problem(self, path: str) -> str | None:
         """Why a log directory can't be used, or None."""
@@ -104,5 +114,5 @@ class Brokers:
         return [
             id
             for id, row in self.all().items()
-            if row.running and any(self.problem(path) is None for path in self.paths(id))
+            if row.running and any(self.problem(path) is None for path in self.paths_of(row))
         ]

@@ -157,7 +157,7 @@ class HostedPartition:
         """Directories of its name that no replica of it has, on log directories that can be used."""
         brokers = self.engine.brokers
         name = partition_directory(*self.name)
-        everywhere = {os.path.join(path, name) for broker in brokers.all() for path in brokers.paths(broker)}
+        everywhere = {os.path.join(path, name) for paths in brokers.all_paths().values() for path in paths}
         there = [path for path in everywhere - self._directories() if self.engine.disk.exists(path)]
         return sorted(path for path in there if brokers.problem(os.path.dirname(path)) is None)
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 from pykafka_store.embedded.admin.elections import settle_where
-from pykafka_store.embedded.catalog_rows import LogDirRow, PartitionRow
+from pykafka_store.embedded.catalog_rows import BrokerRow, LogDirRow, PartitionRow
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.layout import BROKERS, META_TEMPORARY, OWNER_FILE, format_log_dir, log_dir_of, read_meta
 from pykafka_store.embedded.owner import require_own
@@ -49,10 +49,11 @@ class BrokerAdmin:
         offset is the number of the catalogue's changes.
         """
         changes = self._engine.catalog.changes()
-        first, *others = self._engine.brokers.usable() or list(self._engine.brokers.all())
+        rows = self._engine.brokers.all()
+        first, *others = [broker for broker in self._engine.brokers.usable() if broker in rows] or list(rows)
 
         def member(broker: int) -> QuorumReplica:
-            directory_id = self._engine.brokers.all()[broker].log_dirs[0].directory_id or ZERO_TOPIC_ID
+            directory_id = rows[broker].log_dirs[0].directory_id or ZERO_TOPIC_ID
             now = self._engine.clock.now_ms()
             return QuorumReplica(broker, directory_id, changes, now, now)
 
@@ -60,11 +61,10 @@ class BrokerAdmin:
 
     def brokers(self) -> list[BrokerDescription]:
         rows = [row for _, row in self._engine.catalog.partitions()]
-        return [self._describe(broker, rows) for broker in self._engine.brokers.all()]
+        return [self._describe(row, rows) for row in self._engine.brokers.all().values()]
 
-    def _describe(self, broker: int, rows: Sequence[PartitionRow]) -> BrokerDescription:
-        row = self._engine.brokers.all()[broker]
-        paths = self._engine.brokers.paths(broker)
+    def _describe(self, row: BrokerRow, rows: Sequence[PartitionRow]) -> BrokerDescription:
+        broker, paths = row.id, self._engine.brokers.paths_of(row)
         return BrokerDescription(
             id=broker,
             log_dirs=tuple(paths),
@@ -92,14 +92,11 @@ class BrokerAdmin:
                 format_log_dir(self._engine.disk, path, self.cluster_id(), number, row.directory_id or "")
             with self._engine.catalog.transaction():
                 self._engine.catalog.add_broker(number, rows)
-        return self._describe(number, [row for _, row in self._engine.catalog.partitions()])
+        added = self._engine.brokers.require(number)
+        return self._describe(added, [row for _, row in self._engine.catalog.partitions()])
 
     def _require_free(self, paths: Sequence[str]) -> None:
-        taken = [
-            os.path.realpath(path)
-            for broker in self._engine.brokers.all()
-            for path in self._engine.brokers.paths(broker)
-        ]
+        taken = [os.path.realpath(path) for theirs in self._engine.brokers.all_paths().values() for path in theirs]
         inside = os.path.join(os.path.realpath(self._engine.directory), BROKERS) + os.sep
         for path in paths:
             real = os.path.realpath(path)
@@ -179,7 +176,8 @@ class BrokerAdmin:
         self._engine.require_writable()
         self._engine.brokers.require(broker)
         with self._engine.locks.cluster():
-            described = self._describe(broker, [row for _, row in self._engine.catalog.partitions()])
+            row = self._engine.brokers.require(broker)
+            described = self._describe(row, [row for _, row in self._engine.catalog.partitions()])
             if described.replicas:
                 raise InvalidRequestError(
                     f"Broker {broker} holds {described.replicas} replica(s): move them first "

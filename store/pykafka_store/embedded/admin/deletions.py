@@ -77,8 +77,8 @@ def _directories(engine: Engine, topic_id: str, name: str, partitions: int) -> t
     """Where replicas of a topic that is gone lie, by partition, and whether all log directories could be looked at."""
     found: dict[int, list[str]] = {}
     complete = True
-    for broker in engine.brokers.all():
-        for path in engine.brokers.paths(broker):
+    for paths in engine.brokers.all_paths().values():
+        for path in paths:
             try:
                 there = set(engine.disk.list(path))
             except (FileNotFoundError, StoreError):

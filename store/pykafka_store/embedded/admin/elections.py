@@ -70,7 +70,7 @@ def settle_what_changed(engine: Engine) -> None:
     gone = {
         (broker, number)
         for broker, row in engine.brokers.all().items()
-        for number, path in enumerate(engine.brokers.paths(broker))
+        for number, path in enumerate(engine.brokers.paths_of(row))
         if not row.running or engine.brokers.problem(path) is not None
     }
     if not gone and not engine.catalog.has_leaderless_partitions():

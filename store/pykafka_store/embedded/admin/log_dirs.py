@@ -20,13 +20,11 @@ class LogDirAdmin:
 
     def describe_log_dirs(self, brokers: Sequence[int]) -> dict[int, tuple[LogDirDescription, ...]]:
         rows = self._engine.catalog.partitions()
+        paths, usable = self._engine.brokers.all_paths(), self._engine.brokers.usable()
         return {
-            broker: tuple(
-                self._log_dir(broker, number, path, rows)
-                for number, path in enumerate(self._engine.brokers.paths(broker))
-            )
+            broker: tuple(self._log_dir(broker, number, path, rows) for number, path in enumerate(paths[broker]))
             for broker in brokers
-            if broker in self._engine.brokers.usable()
+            if broker in usable and broker in paths
         }
 
     def _log_dir(

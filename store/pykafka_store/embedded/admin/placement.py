@@ -68,8 +68,9 @@ def replica_placer(engine: Engine) -> Callable[[int], ReplicaRow]:
         paths = engine.brokers.paths(broker)
         if len(paths) == 1:
             return ReplicaRow(broker)
-        if not counts:
-            counts.update({each: [0] * len(engine.brokers.paths(each)) for each in engine.brokers.all()})
+        if broker not in counts:
+            counts.clear()
+            counts.update({each: [0] * len(places) for each, places in engine.brokers.all_paths().items()})
             for _, row in engine.catalog.partitions():
                 for host in row.hosts:
                     counts[host.broker][host.log_dir] += 1

@@ -204,7 +204,7 @@ class TopicAdmin:
         parents = set()
         made: list[str] = []
         rows: list[list[ReplicaRow]] = []
-        log_dirs = {broker: self._engine.brokers.paths(broker) for broker in self._engine.brokers.all()}
+        log_dirs = self._engine.brokers.all_paths()
         only_one = [len(paths) for paths in log_dirs.values()] == [1]
         place = ReplicaRow if only_one else replica_placer(self._engine)
         usable = set(log_dirs if only_one else self._engine.brokers.usable())
@@ -252,8 +252,8 @@ class TopicAdmin:
         self._engine.make_room()
         self._refuse_view(name)
         with self._engine.locks.cluster():
-            row = self._engine.catalog.require_topic(name)
             with self._engine.catalog.transaction():
+                row = self._engine.catalog.require_topic(name)  # a move may begin until then, to directories of its own
                 self._engine.catalog.remove_topic(row.id)
                 self._engine.catalog.note_deletion(row.id, name, len(row.partitions))
             aside, complete = take_away(self._engine, row.id, self._directories(row))
@@ -271,7 +271,7 @@ class TopicAdmin:
 
     def _directories(self, row: TopicRow) -> dict[int, list[str]]:
         """Everywhere that each partition may have a directory."""
-        log_dirs = {broker: self._engine.brokers.paths(broker) for broker in self._engine.brokers.all()}
+        log_dirs = self._engine.brokers.all_paths()
         return {
             each.partition: [
                 os.path.join(log_dirs[host.broker][position], partition_directory(row.name, each.partition))

@@ -33,8 +33,7 @@ def maintain(engine: Engine, on_progress: Callable[[TopicPartition, int], None] 
     engine.make_room()
     if not engine.disk.exists(os.path.join(engine.directory, META_PROPERTIES_FILE)):
         raise StorageError(f"{engine.directory} is gone: is its disk mounted?")  # every topic would look deleted
-    brokers = engine.brokers
-    paths = [path for broker in brokers.all() for path in brokers.paths(broker)]
+    paths = [path for some in engine.brokers.all_paths().values() for path in some]
     partitions = [
         TopicPartition(topic, number)
         for topic, count in sorted(engine.catalog.partition_counts().items())

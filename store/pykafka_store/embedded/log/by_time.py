@@ -40,7 +40,18 @@ def offset_of_max_timestamp(reader: LogReader) -> tuple[int, int] | None:
 
     Under LogAppendTime all records of a batch have it: its last one is meant (RecordBatch.offsetOfMaxTimestamp).
     """
-    state = reader.state()
+    while True:
+        state = reader.state()
+        try:
+            return _offset_of_max_timestamp(reader, state)
+        except OffsetOutOfRangeError:
+            if reader.state().log_start_offset == state.log_start_offset:
+                raise
+            # Retention was here: what was found, or was to be read from, is gone.
+
+
+def _offset_of_max_timestamp(reader: LogReader, state: PublishedState) -> tuple[int, int] | None:
+    """The same, in a log that is as ``state`` says."""
     largest = state.max_timestamp
     for segment in reader.segments(state):
         if segment.base_offset != state.active_base_offset:

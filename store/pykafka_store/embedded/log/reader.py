@@ -165,7 +165,7 @@ class LogReader:
                 continue
             except CorruptRecordError:
                 # What looks like damage may be retention or compaction at work since we looked at the state.
-                if _layout(self.state()) == _layout(state):
+                if layout_of(self.state()) == layout_of(state):
                     raise
                 self._close_segment()
                 continue
@@ -380,6 +380,6 @@ class LogReader:
             raise DirectoryGoneError(f"{self.label} is gone: {self._directory} does not exist")
 
 
-def _layout(state: PublishedState) -> tuple[int, int, int]:
+def layout_of(state: PublishedState) -> tuple[int, int, int]:
     """What changes in a state where segments are taken away, sealed or replaced."""
     return state.log_start_offset, state.active_base_offset, state.flags

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from contextlib import suppress
 
 from pykafka_store.embedded.log.open_file import OpenFile, claims_too_much, damaged
-from pykafka_store.embedded.log.reader import LogReader
+from pykafka_store.embedded.log.reader import LogReader, layout_of
 from pykafka_store.embedded.log.segment import Segment
 from pykafka_store.errors import CorruptRecordError, OffsetOutOfRangeError
 from pykafka_store.format.state import PublishedState
@@ -64,17 +63,17 @@ def slice_of(reader: LogReader, offset: int, size: int, end: int | None = None) 
         stop = state.high_watermark if end is None else min(end, state.high_watermark)
         if offset >= stop:
             return None
-        with suppress(FileNotFoundError):  # retention or compaction was here: look again
+        try:
             found = _slice_at(reader.segments(state), state, offset, size, stop)
             if found is not None:
                 return found
-            now = reader.state()
-            if (now.log_start_offset, now.active_base_offset, now.flags) == (
-                state.log_start_offset,
-                state.active_base_offset,
-                state.flags,
-            ):
-                raise CorruptRecordError(f"{reader.label} has no batch for offset {offset}: pykafka doctor says more")
+            raise CorruptRecordError(f"{reader.label} has no batch for offset {offset}: pykafka doctor says more")
+        except FileNotFoundError:
+            continue  # retention or compaction was here: look again
+        except CorruptRecordError:
+            # What looks like damage may be their work since the state was looked at.
+            if layout_of(reader.state()) == layout_of(state):
+                raise
 
 
 def _slice_at(segments: list[Segment], state: PublishedState, offset: int, size: int, stop: int) -> Slice | None:

@@ -26,7 +26,7 @@ from pykafka_store.model import TopicPartition, topic_id_bytes
 def published_by_leaders(engine: Engine, names: Iterable[TopicPartition]) -> dict[TopicPartition, PublishedState]:
     """The states of those partitions whose leaders have published one that counts; see above for the others."""
     version = engine.catalog.version()
-    log_dirs = {broker: engine.brokers.paths(broker) for broker in engine.brokers.all()}
+    log_dirs = engine.brokers.all_paths()
     topics: dict[str, tuple[TopicRow, bytes] | None] = {}
     understood: dict[bytes, PublishedState | None] = {}
     found: dict[TopicPartition, PublishedState] = {}

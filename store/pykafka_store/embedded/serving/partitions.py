@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from pykafka_store.embedded.catalog_rows import PartitionRow
 from pykafka_store.embedded.disk import descriptors
@@ -14,9 +15,9 @@ from pykafka_store.embedded.log.slices import Slice
 from pykafka_store.embedded.partitions import HostedPartition
 from pykafka_store.embedded.replication.reader import PartitionReader
 from pykafka_store.embedded.replication.writer import Appended, PartitionWriter
-from pykafka_store.errors import CorruptRecordError, StoreError
+from pykafka_store.errors import CorruptRecordError, OffsetOutOfRangeError, StoreError
 from pykafka_store.format import state as states
-from pykafka_store.format.batch import LogBatch
+from pykafka_store.format.batch import BatchHeader, LogBatch
 from pykafka_store.format.checkpoint import LEADER_EPOCH_FILE, parse_leader_epochs
 from pykafka_store.format.copies import FIRST_COPIED_PRODUCER_ID
 from pykafka_store.model import TopicPartition
@@ -113,15 +114,7 @@ class ServedPartition:
         """(producer id, epoch, first sequence, records, base offset) of the batches that idempotent producers appended,
         in order, but for segments that nobody has written to for longer than a broker remembers producers.
         """
-        offset = None
-        for segment in self.reader.segments():
-            if offset is None and now_ms - segment.changed_at() > _PRODUCERS_EXPIRE_MS:
-                continue
-            offset = segment.base_offset
-            break
-        state = self.reader.state()
-        offset = max(state.log_start_offset, state.log_start_offset if offset is None else offset)
-        for header in self.reader.headers(offset):
+        for header in self._headers(self._first_written_since(now_ms - _PRODUCERS_EXPIRE_MS)):
             if 0 <= header.producer_id < FIRST_COPIED_PRODUCER_ID and not header.is_control:
                 yield (
                     header.producer_id,
@@ -130,6 +123,27 @@ class ServedPartition:
                     header.last_offset_delta + 1,
                     header.base_offset,
                 )
+
+    def _first_written_since(self, moment_ms: int) -> int:
+        """Where the first segment begins that was written to since then; 0 where none was."""
+        while True:
+            with suppress(FileNotFoundError):  # retention or compaction took one of them: look again
+                segments = self.reader.segments()
+                return next((each.base_offset for each in segments if each.changed_at() >= moment_ms), 0)
+
+    def _headers(self, offset: int) -> Iterator[BatchHeader]:
+        """The headers of all batches from ``offset`` on, of what is still there: retention may be at work."""
+        while True:
+            start = self.reader.state().log_start_offset
+            offset = max(offset, start)
+            try:
+                for header in self.reader.headers(offset):
+                    yield header
+                    offset = header.last_offset + 1
+                return
+            except OffsetOutOfRangeError:
+                if self.reader.state().log_start_offset == start:
+                    raise
 
     def close(self) -> None:
         """Close what is open; what flush.ms still owes is synced."""
