@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store.format.batch import encode_batch
 from pykafka_store.open import open_cluster, serve_data_directory
 from pykafka_store.settings.listeners import Listener
 from pykafka_store.watching import Watcher
@@ -18,10 +20,11 @@ from pykafka_store.wire import parking as parking_module
 from pykafka_store.wire import server as server_module
 from pykafka_store.wire.broker import when_to_answer
 from tests.support.console import produce
-from tests.support.frames import connect, receive
+from tests.support.frames import ask, connect, receive
 from tests.support.served import Served
 
 EMPTY, UNKNOWN_TOPIC = 0, 3
+PRODUCE, API_VERSIONS = 0, 18
 
 
 class Poller:
@@ -95,6 +98,21 @@ def test_what_is_appended_while_it_waits_again_ends_the_wait(served: Served, pol
         else:
             assert poller.poll(60_000)[1] > 0
         poller.at += 1
+
+
+def test_who_waits_for_a_record_has_it_when_its_producer_hears_of_it(served: Served, poller: Poller) -> None:
+    """Its answer is on its way before the producer's: between processes of one machine it is there by then."""
+    batch = b"".join(encode_batch([b"x"], timestamps=1).placed(0, 0))
+    append = struct.pack(">hhiih6siii", -1, 1, 30_000, 1, 6, b"polled", 1, 0, len(batch)) + batch
+    with connect(served.address) as producer:
+        for _ in range(20):
+            poller.send(poller.ask(60_000))
+            assert ask(producer, API_VERSIONS, 0) is not None  # so that the server has read the poll
+            assert ask(producer, PRODUCE, 3, append) is not None
+            assert select.select([poller.client], [], [], 0)[0]
+            error, size = poller.hear()
+            assert error == 0 and size > 0
+            poller.at += 1
 
 
 def test_where_a_watch_tells_nothing_each_poll_looks_for_itself(

@@ -380,6 +380,7 @@ class Server:
             return
         self._note_member(connection, request)
         if pieces is not None:
+            self._parking.let_readers_first(connection, request)
             connection.send(pieces)
         elif answer is not None and not isinstance(answer, Reply):
             self._parking.park(connection, request, answer, frame)
