@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -281,6 +281,47 @@ def test_a_broker_that_is_removed_between_two_looks_is_nobodys_error(
     else:
         assert admin.describe_quorum().leader_id == 0
     assert came
+
+
+def test_a_broker_that_is_removed_as_soon_as_it_is_added_was_added(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = cluster.engine.locks.cluster
+
+    with EmbeddedCluster(cluster.directory) as other:
+
+        @contextmanager
+        def waited_for() -> Iterator[None]:
+            with lock():
+                yield
+            other.remove_broker(1)
+
+        monkeypatch.setattr(cluster.engine.locks, "cluster", waited_for)
+        assert cluster.add_broker(1).id == 1
+        assert [each.id for each in other.brokers()] == [0]
+
+
+@pytest.mark.parametrize("what", ["deleted", "moved"])
+def test_a_replica_that_goes_as_log_directories_are_described_is_not_there(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """It was asked whether there is its directory, and that was listed then: "No such file or directory"."""
+    cluster.add_broker(1)
+    for topic in ("stays", "t"):
+        cluster.admin().create_topic(topic, assignments=[[0]])
+
+    def goes() -> None:
+        with EmbeddedCluster(cluster.directory) as other:
+            if what == "deleted":
+                other.admin().delete_topic("t")
+            else:
+                assert other.admin().alter_partition_reassignments({HERE: [1]}) == {HERE: None}
+                assert other.reassign() == {HERE: None}
+
+    came = once(monkeypatch, Disk, "list", goes, when=lambda _disk, path: path.endswith("/t-0"))
+    (described,) = cluster.admin().describe_log_dirs([0])[0]
+    assert came
+    assert [str(each.partition) for each in described.replicas] == ["stays-0"]
 
 
 def test_a_topic_that_is_on_its_way_as_it_is_deleted_leaves_nothing(

@@ -92,7 +92,7 @@ class BrokerAdmin:
                 format_log_dir(self._engine.disk, path, self.cluster_id(), number, row.directory_id or "")
             with self._engine.catalog.transaction():
                 self._engine.catalog.add_broker(number, rows)
-        added = self._engine.brokers.require(number)
+            added = self._engine.brokers.require(number)  # while nobody can remove it
         return self._describe(added, [row for _, row in self._engine.catalog.partitions()])
 
     def _require_free(self, paths: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pykafka_store.embedded.catalog_rows import PartitionRow
 from pykafka_store.embedded.engine import Engine
@@ -22,14 +22,19 @@ class LogDirAdmin:
         rows = self._engine.catalog.partitions()
         paths, usable = self._engine.brokers.all_paths(), self._engine.brokers.usable()
         return {
-            broker: tuple(self._log_dir(broker, number, path, rows) for number, path in enumerate(paths[broker]))
+            broker: tuple(self._log_dir(broker, number, rows, paths) for number in range(len(paths[broker])))
             for broker in brokers
             if broker in usable and broker in paths
         }
 
     def _log_dir(
-        self, broker: int, number: int, path: str, rows: Sequence[tuple[TopicPartition, PartitionRow]]
+        self,
+        broker: int,
+        number: int,
+        rows: Sequence[tuple[TopicPartition, PartitionRow]],
+        paths: Mapping[int, Sequence[str]],
     ) -> LogDirDescription:
+        path = paths[broker][number]
         problem = self._engine.brokers.problem(path)
         if problem is not None:
             return LogDirDescription(path, StorageError(problem), ())
@@ -39,25 +44,27 @@ class LogDirAdmin:
             if host is None or number not in {host.log_dir, host.future_log_dir}:
                 continue
             directory = os.path.join(path, partition_directory(*name))
-            is_future, is_there = number == host.future_log_dir, self._engine.disk.exists(directory)
-            if is_there or is_future:
-                lag = max(0, self._high_watermark(name, row) - self._log_end(directory))
-                replicas.append(ReplicaSize(name, self._log_size(directory) if is_there else 0, lag, is_future))
+            is_future, size = number == host.future_log_dir, self._log_size(directory)
+            if size is not None or is_future:
+                lag = max(0, self._high_watermark(name, row, paths) - self._log_end(directory))
+                replicas.append(ReplicaSize(name, size or 0, lag, is_future))
         total, usable = self._engine.disk.space(path)
         return LogDirDescription(path, None, tuple(replicas), total, usable)
 
-    def _log_size(self, directory: str) -> int:
-        return sum(
-            self._engine.disk.size_of(os.path.join(directory, name))
-            for name in self._engine.disk.list(directory)
-            if name.endswith(".log")
-        )
+    def _log_size(self, directory: str) -> int | None:
+        """None where there is no such directory, or no more: topics are deleted, and replicas moved, meanwhile."""
+        disk = self._engine.disk
+        try:
+            names = disk.list(directory)
+        except FileNotFoundError:
+            return None
+        return sum(disk.size_of(os.path.join(directory, name)) for name in names if name.endswith(".log"))
 
-    def _high_watermark(self, name: TopicPartition, row: PartitionRow) -> int:
+    def _high_watermark(self, name: TopicPartition, row: PartitionRow, paths: Mapping[int, Sequence[str]]) -> int:
         host = row.host(row.leader) if row.leader is not None else None
-        if host is None:
+        if host is None or host.broker not in paths:  # moved away from a broker that is removed by now
             return 0
-        path = self._engine.brokers.paths(host.broker)[host.log_dir]
+        path = paths[host.broker][host.log_dir]
         return self._published(os.path.join(path, partition_directory(*name)))[1]
 
     def _log_end(self, directory: str) -> int:
