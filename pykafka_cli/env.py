@@ -126,6 +126,7 @@ class Env:
             self._note(error)
 
     def _note(self, error: OSError) -> None:
+        error.filename = "stdout"
         if self.only_prints:
             raise error
         self.unprinted = error

@@ -139,7 +139,8 @@ def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) ->
     from pykafka_store.compiled import COMPILED
 
     way = "compiled" if COMPILED else "pure Python"
-    click.echo(f"pykafka {__version__} ({way}), after Apache Kafka {KAFKA_VERSION}")
+    env: Env = ctx.obj
+    env.out(f"pykafka {__version__} ({way}), after Apache Kafka {KAFKA_VERSION}")
     ctx.exit()
 
 
@@ -150,7 +151,7 @@ def run(load: Callable[[], click.Command], program: str, arguments: list[str], e
         env.flush()  # of what Ctrl-C and other ends have left
     # A reader who went away has all it wants (``| head -1``). But what a disk has no room for is missed by somebody.
     if env.unprinted is not None and not isinstance(env.unprinted, BrokenPipeError):
-        env.err(f"{_subject(program, arguments)}: {env.unprinted.strerror}")
+        env.err(f"{_subject(program, arguments)}: {env.unprinted.strerror} ({env.unprinted.filename})")
         return code or EXIT_FAILED
     return code
 
@@ -177,6 +178,8 @@ def _outcome(load: Callable[[], click.Command], program: str, arguments: list[st
         where = f" ({error.filename})" if error.filename else ""
         if error.errno == errno.EMFILE:  # which file was the one too many says nothing, and may be one of Python's
             where = ": raise the limit (ulimit -n)"
+        if error.errno == errno.ENOENT and error.filename is None:  # of os.getcwd() alone
+            where = ": the current directory has been removed: cd to one that is there"
         env.err(f"{_subject(program, arguments)}: {error.strerror or error}{where}")
         return EXIT_FAILED
     except Exception as error:

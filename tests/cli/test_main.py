@@ -125,11 +125,22 @@ def test_an_error_is_reported_by_the_code_although_nobody_reads_it(environ: dict
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-@pytest.mark.parametrize("command", [DUMP, "kafka-topics --list", "kafka-topics --version"])
+@pytest.mark.parametrize("command", [DUMP, "kafka-topics --list", "kafka-topics --version", "pykafka --version"])
 def test_a_full_disk_behind_stdout_is_an_error(environ: dict[str, str], command: str) -> None:
     done = bash(environ, f"{command} > /dev/full")
     assert done.returncode == 1
-    assert done.stderr.endswith(": No space left on device\n")
+    assert done.stderr.endswith(": No space left on device (stdout)\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["kafka-topics --list", "pykafka doctor", "pykafka mirror --from k --to l --include ."]
+)
+def test_a_current_directory_that_was_removed_is_named(environ: dict[str, str], command: str) -> None:
+    away = "cd ${PYKAFKA_DATA_DIR%/*} && mkdir away && cd away && rmdir ../away && export PYKAFKA_DATA_DIR=k"
+    done = bash(environ, f"{away} && {command}")
+    assert done.returncode == 1
+    assert done.stderr.endswith(": the current directory has been removed: cd to one that is there\n")
     assert done.stderr.count("\n") == 1
 
 

@@ -19,7 +19,7 @@ import pytest
 
 PROGRAMS = sysconfig.get_path("scripts")
 FULL = "/dev/full"
-NO_ROOM = "No space left on device\n"
+NO_ROOM = "No space left on device (stdout)\n"
 
 WORLD = """
 for topic in t a1 a2 a3 app-x-changelog app-y-repartition; do kafka-topics --create --topic $topic --partitions 2; done
