@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -117,3 +119,26 @@ def test_wait_waits_in_a_directory_that_may_only_be_read(shared: Path, forks: Fo
         owner.admin().alter_group_offsets("g", {TopicPartition("a", 0): 1})
     assert forks.wait(waiter) == 0
     assert json.loads(said.read_text().splitlines()[-1]) == ["", "", 0]
+
+
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+
+
+@pytest.fixture
+def mounted_read_only(shared: Path) -> list[str]:
+    """The words before a command that finds the directory on a file system which is mounted read-only."""
+    EmbeddedCluster(str(shared)).close()
+    words = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(shared)]
+    if shutil.which("unshare") is None or subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    return words
+
+
+@pytest.mark.parametrize("tool", ["topics --create --topic t", "doctor --repair"])
+def test_a_directory_on_a_file_system_that_is_mounted_read_only_is_not_said_to_lack_permissions(
+    shared: Path, mounted_read_only: list[str], tool: str
+) -> None:
+    command = [*mounted_read_only, sys.executable, "-m", "pykafka_cli", *tool.split()]
+    done = subprocess.run(command, env={**os.environ, "PYKAFKA_DATA_DIR": str(shared)}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{shared} may only be read here: its file system is mounted read-only" in done.stderr

@@ -259,6 +259,13 @@ class Disk:
         """Whether files can be made in this directory."""
         return os.access(path, os.W_OK | os.X_OK)
 
+    def may_only_be_read(self, path: str) -> StorageError:
+        """The error for who would change a directory that may only be read."""
+        with suppress(OSError):  # it is away: then nothing better is known
+            if os.statvfs(path).f_flag & os.ST_RDONLY:
+                return StorageError(f"{path} may only be read here: its file system is mounted read-only")
+        return StorageError(f"{path} may only be read here: {ADVICE[errno.EACCES]}")
+
 
 def _rest(pieces: Sequence[bytes | memoryview], written: int) -> Sequence[bytes | memoryview]:
     """What is left of ``pieces`` after a short write of ``written`` bytes."""

@@ -13,7 +13,6 @@ from pykafka_store.embedded.catalog import Catalog
 from pykafka_store.embedded.clock import Clock
 from pykafka_store.embedded.disk import Disk, is_nearly_full
 from pykafka_store.embedded.locks import Locks
-from pykafka_store.errors import StorageError
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -77,7 +76,7 @@ class Engine:
     def require_writable(self) -> None:
         """Raises StorageError where the directory may only be read."""
         if self.read_only:
-            raise StorageError(f"{self.directory} may only be read here: check its owner and permissions")
+            raise self.disk.may_only_be_read(self.directory)
 
     def broker_configs(self, broker: int | None) -> BrokerConfigs:
         """The settings that were given to a broker, or with None to all brokers."""
