@@ -14,11 +14,11 @@ from pykafka_cli.commands.configs.entity import Entity
 from pykafka_cli.env import Env
 from pykafka_cli.errors import Refusal
 from pykafka_cli.java.floats import double_text, parsed_double
-from pykafka_cli.java.hashing import hash_order, map_hash, string_hash
 from pykafka_cli.java.text import whole
 from pykafka_cli.tool.unenforced import UNENFORCED
 from pykafka_store.access import CLIENT_ID, IP, USER, QuotaEntity, QuotaFilter, ScramDeletion, ScramUpsertion
 from pykafka_store.errors import InvalidRequestError, ResourceNotFoundError, StoreError
+from pykafka_store.hashing import entity_hash, hash_order, string_hash
 
 if TYPE_CHECKING:
     from pykafka_store.api import Admin
@@ -139,7 +139,7 @@ def _iterations_and_password(mechanism: str, text: str) -> tuple[int, str]:
 
 def describe(env: Env, admin: Admin, entity: Entity) -> None:
     found = admin.describe_client_quotas(_filters(entity), strict=True)
-    for each in _as_shown(found, lambda each: (31 + map_hash(dict(each))) & 0xFFFFFFFF):
+    for each in _as_shown(found, lambda each: entity_hash(dict(each))):
         values = found[each]
         shown = [f"{key}={double_text(values[key])}" for key in _as_shown(values, string_hash)]
         env.out(f"Quota configs for {_titled(each)} are {', '.join(shown)}")

@@ -4,7 +4,7 @@ AlterUserScramCredentials. What they say is kept, and enforced by nobody.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from pykafka_store.access import (
     ScramUpsertion,
 )
 from pykafka_store.errors import InvalidRequestError, StoreError
+from pykafka_store.hashing import entity_hash, hash_order, string_hash
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.protocol import Reply, Request
 
@@ -121,9 +122,9 @@ class AccessApi:
             entries=[
                 Reply(
                     entity=[Reply(entity_type=kind, entity_name=name) for kind, name in entity],
-                    values=[Reply(key=key, value=value) for key, value in values.items()],
+                    values=[Reply(key=key, value=found[entity][key]) for key in _in_tables(found[entity])],
                 )
-                for entity, values in found.items()
+                for entity in hash_order(found, lambda each: entity_hash(dict(each)))
             ]
         )
 
@@ -146,7 +147,8 @@ class AccessApi:
                 self._tell("Quotas")
         except StoreError as error:
             problem = error
-        entity = [Reply(entity_type=kind, entity_name=name) for kind, name in named.items()]
+        # In the order of a broker's map: "client-id" before "user".
+        entity = [Reply(entity_type=kind, entity_name=name) for kind, name in sorted(named.items())]
         return Reply(**_outcome(problem), entity=entity)
 
     # ---------------------------------------------------------------------------------------------------------- users
@@ -231,6 +233,11 @@ def _entry_fields(entry: AclEntry) -> dict[str, Any]:
         "operation": entry.operation.value,
         "permission_type": entry.permission.value,
     }
+
+
+def _in_tables(values: Mapping[str, float]) -> list[str]:
+    """A broker's order: that of ClientQuotaImage's table, which was filled from that of the changes."""
+    return hash_order(hash_order(values, string_hash), string_hash, len(values))
 
 
 def _quota_filter(asked: Any) -> QuotaFilter:

@@ -65,11 +65,11 @@ class ConfigsApi:
                 resource_name=asked.resource_name,
                 configs=[],
             )
-        wanted = None if asked.configuration_keys is None else set(asked.configuration_keys)
+        wanted = set(asked.configuration_keys or ())  # an empty list is all of them, as none is
         return Reply(
             resource_type=asked.resource_type,
             resource_name=asked.resource_name,
-            configs=[_config(each, request) for each in found if wanted is None or each.name in wanted],
+            configs=[_config(each, request) for each in found if not wanted or each.name in wanted],
         )
 
     def alter_configs(self, request: Request) -> Reply | LongRequest:

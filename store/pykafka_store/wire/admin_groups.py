@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pykafka_store.errors import GroupIdNotFoundError, InvalidGroupIdError, StoreError
 from pykafka_store.model import GroupDescription, MemberDescription, TopicPartition
 from pykafka_store.wire.broker import Broker, code_of
+from pykafka_store.wire.members import Members
 from pykafka_store.wire.metadata import NOT_ASKED
 from pykafka_store.wire.protocol import Reply, Request, pack_assignment, pack_subscription
 
@@ -33,9 +34,10 @@ class SelfAssigned(NamedTuple):
 class GroupAdminApi:
     """Answers what the module says."""
 
-    def __init__(self, broker: Broker, self_assigned: Callable[[str], SelfAssigned | None]) -> None:
+    def __init__(self, broker: Broker, members: Members, self_assigned: Callable[[str], SelfAssigned | None]) -> None:
         """``self_assigned`` is asked for groups whose members the engine can't assign to; None for all others."""
         self._broker = broker
+        self._members = members
         self._self_assigned = self_assigned
 
     def _protocol_type(self, group: GroupDescription) -> str:
@@ -64,9 +66,7 @@ class GroupAdminApi:
         )
 
     def _described(self, group: str, kind: str) -> GroupDescription:
-        """Raises GroupIdNotFoundError for a group that does not exist, or is of another kind, InvalidGroupIdError."""
-        if not group:
-            raise InvalidGroupIdError(_NO_GROUP_ID)
+        """Raises GroupIdNotFoundError for a group that does not exist, or is of another kind."""
         found: GroupDescription = self._broker.admin.describe_group(group)
         if found.state == "Dead":
             raise GroupIdNotFoundError(f"Group {group} not found.")
@@ -92,14 +92,9 @@ class GroupAdminApi:
                 protocol_type="",
                 protocol_data="",
                 members=[],
-                authorized_operations=NOT_ASKED,
+                authorized_operations=_OPERATIONS if is_missing and asked else NOT_ASKED,
             )
-        spoken = self._self_assigned(group) or SelfAssigned(
-            found.protocol_type,
-            found.assignor,
-            {each.member_id: pack_subscription(each.topics) for each in found.members},
-            {each.member_id: pack_assignment(each.assignment) for each in found.members},
-        )
+        spoken = self._self_assigned(group) or self._spoken(found)
         return Reply(
             group_id=group,
             group_state=_CLASSIC_STATES.get(found.state, found.state),
@@ -119,6 +114,18 @@ class GroupAdminApi:
             authorized_operations=_OPERATIONS if asked else NOT_ASKED,
         )
 
+    def _spoken(self, group: GroupDescription) -> SelfAssigned:
+        """Members of the port in their own words and in their leader's, which may say more; others in ours."""
+        here = {each.id: each for each in self._members.of_group(group.group_id)}
+        metadata, assignments = {}, {}
+        for each in group.members:
+            remote = here.get(each.member_id)
+            said = None if remote is None else remote.offered.get(remote.spoken)
+            metadata[each.member_id] = pack_subscription(each.topics) if said is None else said
+            has = {*each.assignment}
+            assignments[each.member_id] = pack_assignment(sorted(has)) if remote is None else remote.in_words(has)
+        return SelfAssigned(group.protocol_type, group.assignor, metadata, assignments)
+
     def consumer_group_describe(self, request: Request) -> Reply:
         """Groups of the protocol of KIP-848."""
         wanted = request.body.include_authorized_operations
@@ -126,6 +133,8 @@ class GroupAdminApi:
 
     def _consumer(self, group: str, *, asked: bool) -> Reply:
         try:
+            if not group:
+                raise InvalidGroupIdError(_NO_GROUP_ID)
             found = self._described(group, "Consumer")
         except StoreError as error:
             return Reply(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pykafka_store.errors import InvalidReplicaAssignmentError, InvalidRequestError, StoreError
-from pykafka_store.model import ConfigResource, TopicDescription, topic_id_bytes
+from pykafka_store.model import ConfigDescription, ConfigResource, TopicDescription, topic_id_bytes
+from pykafka_store.settings.topic_descriptions import describe
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.long_work import LongRequest
 from pykafka_store.wire.protocol import Reply, Request
@@ -57,7 +58,7 @@ class TopicsApi:
                     configs=[],
                 )
                 continue
-            yield self._made(made)
+            yield self._made(made, self._configs(made, topic))
 
     def _create(self, topic: Any, *, only_check: bool) -> TopicDescription:
         """Raises StoreError."""
@@ -81,10 +82,22 @@ class TopicsApi:
         )
         return created
 
-    def _made(self, topic: TopicDescription) -> Reply:
-        configs = []
-        if topic.topic_id:
-            configs = [
+    def _configs(self, made: TopicDescription, asked: Any) -> Sequence[ConfigDescription]:
+        """The settings of a topic that was made, or would be (KIP-525)."""
+        if made.topic_id:
+            found: Sequence[ConfigDescription] = self._broker.admin.describe_configs(ConfigResource("topic", made.name))
+            return found
+        own = {each.name: each.value or "" for each in asked.configs}
+        return describe(own, self._broker.engine.broker_configs(made.partitions[0].leader))
+
+    @staticmethod
+    def _made(topic: TopicDescription, configs: Sequence[ConfigDescription]) -> Reply:
+        return Reply(
+            name=topic.name,
+            topic_id=uuid.UUID(bytes=topic_id_bytes(topic.topic_id)) if topic.topic_id else None,
+            num_partitions=len(topic.partitions),
+            replication_factor=topic.replication_factor,
+            configs=[
                 Reply(
                     name=each.name,
                     value=each.value,
@@ -92,14 +105,8 @@ class TopicsApi:
                     config_source=CONFIG_SOURCES.get(each.source, 5),
                     is_sensitive=each.sensitive,
                 )
-                for each in self._broker.admin.describe_configs(ConfigResource("topic", topic.name))
-            ]
-        return Reply(
-            name=topic.name,
-            topic_id=uuid.UUID(bytes=topic_id_bytes(topic.topic_id)) if topic.topic_id else None,
-            num_partitions=len(topic.partitions),
-            replication_factor=topic.replication_factor,
-            configs=configs,
+                for each in configs
+            ],
         )
 
     def delete_topics(self, request: Request) -> Reply | LongRequest:

@@ -56,7 +56,7 @@ def handlers_of(broker: Broker, members: Members) -> Handlers:
         protocol.CONSUMER_GROUP_HEARTBEAT: consumer_groups.heartbeat,
     }
     configs, partitions = ConfigsApi(broker), PartitionsApi(broker)
-    group_admin = GroupAdminApi(broker, groups.self_assigned)
+    group_admin = GroupAdminApi(broker, members, groups.self_assigned)
     handlers |= {
         protocol.DESCRIBE_CONFIGS: configs.describe_configs,
         protocol.ALTER_CONFIGS: configs.alter_configs,

@@ -20,7 +20,7 @@ from pykafka_store.embedded.serving.members import TopicPartition, begin_epoch, 
 from pykafka_store.errors import FencedInstanceIdError, StoreError, UnknownMemberIdError
 from pykafka_store.wire.broker import Broker, code_of
 from pykafka_store.wire.members import Members, RebalanceInProgressError, Remote
-from pykafka_store.wire.protocol import Reply, pack_assignment, parse_assignment
+from pykafka_store.wire.protocol import Reply, parse_assignment
 
 CONSUMER = "consumer"
 """The type of protocol that consumers speak."""
@@ -201,15 +201,9 @@ class WaitingShare:
 
 
 def share_reply(remote: Remote, has: set[TopicPartition]) -> Reply:
-    """The member is told that it has these: in its leader's words, which may say more, where that gave it these."""
+    """The member is told that it has these."""
     remote.tell(has)
-    share = remote.share
-    is_theirs = share is not None and {*(parse_assignment(share) or ())} == has
-    return Reply(
-        protocol_type=CONSUMER,
-        protocol_name=remote.spoken,
-        assignment=share if is_theirs else pack_assignment(sorted(has)),
-    )
+    return Reply(protocol_type=CONSUMER, protocol_name=remote.spoken, assignment=remote.in_words(has))
 
 
 def sync_failure(code: int) -> Reply:

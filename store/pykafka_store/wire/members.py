@@ -22,6 +22,7 @@ from pykafka_store.errors import (
 )
 from pykafka_store.wire.broker import Broker
 from pykafka_store.wire.invited import Invited
+from pykafka_store.wire.protocol import pack_assignment, parse_assignment
 
 TICK = 0.25
 """Seconds between looks at who was silent for too long."""
@@ -152,6 +153,12 @@ class Remote:
         self.syncs_until = None
         self.told = set(partitions)
         self.held |= partitions
+
+    def in_words(self, has: set[TopicPartition]) -> bytes:
+        """These partitions in the words of its leader, which may say more, where that gave it these; else in ours."""
+        share = self.share
+        is_theirs = share is not None and {*(parse_assignment(share) or ())} == has
+        return share if share is not None and is_theirs else pack_assignment(sorted(has))
 
     def is_gone(self, now: float) -> bool:
         """Whether it was silent for too long, or did not give up in time what it had to, or did not join again or ask

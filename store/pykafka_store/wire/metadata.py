@@ -197,12 +197,16 @@ class MetadataApi:
     def describe_cluster(self, request: Request) -> Reply:
         """The brokers. There is no controller to be asked for (KIP-919)."""
         body = request.body
-        if getattr(body, "endpoint_type", 1) != 1:
+        wanted = getattr(body, "endpoint_type", 1)
+        if wanted != 1:
             return Reply(
-                error_code=115,  # UNSUPPORTED_ENDPOINT_TYPE
-                error_message="a data directory has no controller's address",
+                error_code=114 if wanted == 2 else 115,  # MISMATCHED_ENDPOINT_TYPE, UNSUPPORTED_ENDPOINT_TYPE
+                error_message="The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type "
+                "CONTROLLER"
+                if wanted == 2
+                else f"Unsupported endpoint type {wanted}",
                 endpoint_type=1,
-                cluster_id=self._broker.cluster_id,
+                cluster_id="",
                 controller_id=-1,
                 brokers=[],
                 cluster_authorized_operations=NOT_ASKED,

@@ -1,4 +1,4 @@
-"""The order in which Java's hash tables show what is in them: Kafka's tools print it as it comes.
+"""The order in which Java's hash tables show what is in them: Kafka's tools and brokers tell it as it comes.
 
 >>> hash_order(["producer_byte_rate", "consumer_byte_rate", "request_percentage"], string_hash, 4)
 ['consumer_byte_rate', 'producer_byte_rate', 'request_percentage']
@@ -24,6 +24,11 @@ def string_hash(text: str | None) -> int:
 def map_hash(entries: Mapping[str, str | None]) -> int:
     """AbstractMap#hashCode."""
     return sum(string_hash(key) ^ string_hash(value) for key, value in entries.items()) & 0xFFFFFFFF
+
+
+def entity_hash(entries: Mapping[str, str | None]) -> int:
+    """ClientQuotaEntity#hashCode."""
+    return (31 + map_hash(entries)) & 0xFFFFFFFF
 
 
 def hash_order(keys: Iterable[_Key], hash_of: Callable[[_Key], int], capacity: int = 16) -> list[_Key]:
