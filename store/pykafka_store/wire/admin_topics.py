@@ -5,9 +5,15 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
-from pykafka_store.errors import InvalidReplicaAssignmentError, InvalidRequestError, StoreError
+from pykafka_store.errors import (
+    InvalidReplicaAssignmentError,
+    InvalidRequestError,
+    StoreError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.model import ConfigDescription, ConfigResource, TopicDescription, topic_id_bytes
 from pykafka_store.settings.topic_descriptions import describe
 from pykafka_store.wire.broker import Broker, code_of
@@ -85,8 +91,11 @@ class TopicsApi:
     def _configs(self, made: TopicDescription, asked: Any) -> Sequence[ConfigDescription]:
         """The settings of a topic that was made, or would be (KIP-525)."""
         if made.topic_id:
-            found: Sequence[ConfigDescription] = self._broker.admin.describe_configs(ConfigResource("topic", made.name))
-            return found
+            with suppress(UnknownTopicOrPartitionError):  # it was made, and another process has deleted it
+                found: Sequence[ConfigDescription] = self._broker.admin.describe_configs(
+                    ConfigResource("topic", made.name)
+                )
+                return found
         own = {each.name: each.value or "" for each in asked.configs}
         return describe(own, self._broker.engine.broker_configs(made.partitions[0].leader))
 
@@ -132,7 +141,7 @@ class TopicsApi:
                 raise InvalidRequestError(f"Duplicate topic {'id' if name is None else 'name'}.")
             topic = self._broker.topic(name, id)
             found, id = topic.name, topic.uuid
-            self._broker.admin.delete_topic(topic.name)
+            self._broker.admin.delete_topic(topic.name, topic_id=topic.id if name is None else None)
         except StoreError as error:
             return Reply(name=found, topic_id=id, error_code=code_of(error), error_message=str(error))
         return Reply(name=found, topic_id=id)

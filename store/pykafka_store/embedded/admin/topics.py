@@ -24,6 +24,7 @@ from pykafka_store.errors import (
     InvalidTopicError,
     StorageError,
     TopicExistsError,
+    UnknownTopicIdError,
 )
 from pykafka_store.format.names import check_topic_name, partition_directory
 from pykafka_store.model import (
@@ -141,7 +142,7 @@ class TopicAdmin:
             topic_id = random_topic_id()
             with self._made_replicas(topic_id, name, 0, placed) as made, self._engine.catalog.transaction():
                 self._engine.catalog.add_topic(topic_id, name, made, checked)
-        return self._describe(self._engine.catalog.require_topic(name))
+            return self._describe(self._engine.catalog.require_topic(name))  # who deletes it waits for the lock
 
     def _default(self, setting: str, otherwise: int) -> int:
         """What a server.properties sets for topics that say nothing themselves."""
@@ -183,7 +184,7 @@ class TopicAdmin:
                 return self._describe(row)
             with self._made_replicas(row.id, name, current, placed) as made, self._engine.catalog.transaction():
                 self._engine.catalog.add_partitions(row.id, enumerate(made, start=current))
-        return self._describe(self._engine.catalog.require_topic(name))
+            return self._describe(self._engine.catalog.require_topic(name))
 
     @contextmanager
     def _made_replicas(
@@ -244,8 +245,10 @@ class TopicAdmin:
                 raise StorageError(f"{error.filename} is gone: is its disk mounted?") from error
             raise
 
-    def delete_topic(self, name: str) -> None:
-        """See ``deletions.py``."""
+    def delete_topic(self, name: str, *, topic_id: str | None = None) -> None:
+        """See ``deletions.py``. With a ``topic_id`` only that one: raises UnknownTopicIdError where another topic has
+        its name by now.
+        """
         from pykafka_store.embedded.admin.deletions import remove, take_away
 
         self._engine.require_writable()
@@ -254,6 +257,8 @@ class TopicAdmin:
         with self._engine.locks.cluster():
             with self._engine.catalog.transaction():
                 row = self._engine.catalog.require_topic(name)  # a move may begin until then, to directories of its own
+                if topic_id not in {None, row.id}:
+                    raise UnknownTopicIdError("This server does not host this topic ID.")
                 self._engine.catalog.remove_topic(row.id)
                 self._engine.catalog.note_deletion(row.id, name, len(row.partitions))
             aside, complete = take_away(self._engine, row.id, self._directories(row))
