@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.embedded.disk import Disk
+from pykafka_store.embedded.log.cleaned_segment import CleanedSegment
 from pykafka_store.embedded.log.compaction import DEDUPE_BUFFER_SIZE, Compacted, cleanable_until
 from pykafka_store.embedded.log.reader import LogReader
 from pykafka_store.embedded.log.retention import SegmentSpan
+from pykafka_store.embedded.log.segment import Segment
 from pykafka_store.embedded.partitions import hosted
 from pykafka_store.embedded.replication.upkeep import Upkeep, upkeep_of
 from pykafka_store.errors import CorruptRecordError
@@ -36,6 +38,7 @@ from tests.store.helpers import reader_decode as decoded
 from tests.store.test_retention import Killed, StillClock, StoppingDisk, bases
 from tests.support import apache
 from tests.support.apache_tools import Tools
+from tests.support.between import once
 
 P = TopicPartition(TOPIC, 0)
 NOW = 1_000_000
@@ -289,6 +292,73 @@ def test_what_is_not_stable_yet_is_left_alone() -> None:
     segments = [segment(0, 10), segment(10, 30), segment(20, 20), segment(30, 40)]
     for stable, expected in [(40, 30), (35, 30), (30, 30), (29, 20), (20, 20), (11, 10), (9, 0), (0, 0)]:
         assert cleanable_until(segments, 0, TopicConfig.of({}), 0, stable) == expected
+
+
+def _with_an_aborted_record(tmp_path: Path, **configs: str) -> Log:
+    """The record at offset 0, of which the segment that ends with its marker tells."""
+    log = Log(tmp_path, delete_retention_ms="100", **(SMALL | configs)).create()
+    log.append(encode_batch([b"v"], keys=[b"a"], timestamps=5, producer=(1, 0, 0), attributes=0x10))
+    return log
+
+
+def _abort(log: Log) -> None:
+    at = log.state()
+    log.append(marker(False, 1))
+    with open(log.path(f"{at.active_base_offset:020d}.txnindex"), "wb") as file:
+        file.write(ABORTED_ENTRY.pack(0, 1, 0, at.log_end_offset, at.log_end_offset + 1))
+
+
+def test_who_reads_as_a_segment_is_replaced_is_told_of_its_aborted_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction index was away from before the segment was replaced until after all else was done."""
+    log = _with_an_aborted_record(tmp_path)
+    _abort(log)
+    seal(log)
+    reader, told = log.reader(), list[bool]()
+    (first, *_) = reader.read(0)
+    came = once(monkeypatch, CleanedSegment, "settle", lambda: told.append(reader.is_aborted(first)))
+    compact(log, NOW)
+    assert (len(came), told) == (1, [True])
+    reader.close()
+
+
+def test_who_reads_as_segments_are_merged_is_told_of_their_aborted_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _with_an_aborted_record(tmp_path)
+    seal(log)
+    _abort(log)
+    seal(log)
+    _, second, *_ = bases(log)
+    reader = log.reader()
+    (first, *_) = reader.read(0)
+    log.config = TopicConfig.of({"internal.segment.bytes": "3000", **{"cleanup.policy": "compact"}})
+
+    def merge() -> None:
+        compact(log, NOW)
+        assert second not in bases(log)
+
+    came = once(monkeypatch, Segment, "aborted_transactions", merge, behind=True)
+    assert reader.is_aborted(first)
+    assert came
+    reader.close()
+
+
+def test_who_reads_as_the_oldest_segments_go_takes_no_aborted_record_for_one_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _with_an_aborted_record(tmp_path, cleanup_policy="delete")
+    _abort(log)
+    seal(log)
+    seal(log)
+    reader = log.reader()
+    (first, *_) = reader.read(0)
+    log.config = TopicConfig.of({"retention.bytes": "0", "cleanup.policy": "delete"})
+    Upkeep(log.partition(None, StillClock(NOW)), log.directory).run()
+    assert log.state().log_start_offset > first.header.last_offset
+    assert reader.is_aborted(first)
+    reader.close()
 
 
 def test_a_transaction_that_is_not_ended_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ Segments are replaced so that a reader at any instant, and any process after a k
 2. The state's flag COMPACTED is published and synced before any gap can be seen
    (:mod:`pykafka_store.embedded.log.compaction`).
 3. ``BASE.log.cleaned`` is renamed to ``BASE.log.swap``: the decision. From here on every pass begins by finishing.
-4. The old segment's indexes are removed: without them a search only starts at the segment's beginning. An index is
+4. The new transaction index, which says all that the old ones of the group say, is renamed over the old one. The other
+   indexes of the old segment are removed: without them a search only starts at the segment's beginning. One of these is
    never there beside a log that it does not belong to.
 5. ``BASE.log.swap`` is renamed over ``BASE.log``: one instant. Readers that have the old file open read on in it.
 6. The other segments that went into it are removed, each index before its log. Until then what they hold is there
@@ -123,7 +124,12 @@ class CleanedSegment:
     def replace(self, end: int | None) -> None:
         """Steps 4 to 7. ``end``: the offset at which the new segment ends; None to find out."""
         for suffix in INDEX_SUFFIXES:
-            self._disk.remove(self._segment.path(suffix))
+            path = self._segment.path(suffix)
+            if suffix != TRANSACTION_INDEX_SUFFIX:
+                self._disk.remove(path)
+            else:  # never away: whoever reads committed records would take aborted ones for such
+                with suppress(FileNotFoundError):  # no transactions, or done before a kill
+                    self._disk.rename(path + CLEANED_SUFFIX, path)
         log = self._segment.path()
         self._disk.rename(log + SWAP_SUFFIX, log)
         self._disk.sync_directory(self._directory)

@@ -103,8 +103,16 @@ class LogReader:
         if self._state is None or raw != self._raw_state:
             self._raw_state, self._state = self._interpret(raw)
         if self._state.deleted or self._state.topic_id != self._topic_id:
+            if self._is_replaced():
+                self.close()
+                return self.state()
             raise UnknownTopicOrPartitionError(f"{self.label} is gone: the topic was deleted while it was read")
         return self._state
+
+    def _is_replaced(self) -> bool:
+        """Whether another file has the name of the state that is open: a replica that was moved away came back."""
+        is_there = self._state_file is not None and self._disk.exists(self._state_path)
+        return is_there and not self._disk.is_at(self._state_file or 0, self._state_path)
 
     def _read_raw(self) -> bytes:
         if self._state_file is None:
@@ -257,7 +265,11 @@ class LogReader:
         """Whether a batch belongs to a transaction that was aborted, by the segments' transaction indexes."""
         if not batch.header.is_transactional:
             return False
-        return self._aborted_from(batch.header.base_offset).cover(batch.header)
+        known = self._aborted is not None
+        if self._aborted_from(batch.header.base_offset).cover(batch.header):
+            return True
+        # Where retention took the batch's segment before this looked, what was said of it went along.
+        return not known and batch.header.last_offset < self.state().log_start_offset
 
     def aborted_transactions(self, offset: int) -> list[AbortedTransaction]:
         """Those that were aborted and end at ``offset`` or later, by the segments' transaction indexes."""
@@ -269,7 +281,8 @@ class LogReader:
             from pykafka_store.embedded.log.transactions import AbortedTransactions
 
             try:
-                self._aborted = AbortedTransactions(map(self._segment_at, self._all_bases()))
+                # The last one first: one that is being merged into one before it is there, or its entries are there.
+                self._aborted = AbortedTransactions(map(self._segment_at, reversed(self._all_bases())))
             except CorruptRecordError as error:
                 raise self._at(offset, error) from error
         return self._aborted
