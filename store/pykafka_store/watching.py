@@ -118,11 +118,15 @@ class Below:
         """Watch what is there now; then look, and then ``wait``. False where that can't be, or is too much."""
         if self._watcher is None:
             return False
-        there = {parent for parent, _, _ in islice(os.walk(self._root), _MOST_BELOW + 1)}
-        for gone in self._watched - there:
-            self._watcher.forget(gone)
-        self._watched = there
-        return 0 < len(there) <= _MOST_BELOW and all(self._watcher.watch(path, path) for path in there)
+        while True:
+            there = {parent for parent, _, _ in islice(os.walk(self._root), _MOST_BELOW + 1)}
+            for gone in self._watched - there:
+                self._watcher.forget(gone)
+            new, self._watched = there - self._watched, there
+            if not 0 < len(there) <= _MOST_BELOW or not all(self._watcher.watch(path, path) for path in there):
+                return False
+            if not new:  # else there may be more below these, from before they were watched
+                return True
 
     def wait(self, seconds: float) -> bool:
         """Wait until something is written, and say whether it was; ``seconds`` at most."""

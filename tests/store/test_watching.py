@@ -12,6 +12,7 @@ from pykafka_store import watching
 from pykafka_store.model import OffsetAt, TopicPartition
 from pykafka_store.open import open_cluster
 from pykafka_store.watching import Below, tells
+from tests.support.between import once
 from tests.support.console import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux'")
@@ -52,6 +53,18 @@ def test_a_directory_that_is_removed_and_made_again_is_watched_again(tmp_path: P
     assert below.wait(PATIENCE)
     assert below.watch()
     (tmp_path / "a" / "b" / "file").write_bytes(b"1")
+    assert below.wait(PATIENCE)
+
+
+def test_a_directory_that_is_made_as_it_begins_to_watch_is_watched(
+    tmp_path: Path, below: Below, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not there when directories were looked for, and made before the one it is in was watched."""
+    came = once(monkeypatch, watching.Watcher, "watch", (tmp_path / "a" / "late").mkdir)
+    assert below.watch()
+    assert came
+    below.wait(0)
+    (tmp_path / "a" / "late" / "file").write_bytes(b"1")
     assert below.wait(PATIENCE)
 
 

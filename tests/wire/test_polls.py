@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store.embedded.cluster import EmbeddedCluster
 from pykafka_store.format.batch import encode_batch
+from pykafka_store.model import TopicPartition
 from pykafka_store.open import open_cluster, serve_data_directory
 from pykafka_store.settings.listeners import Listener
 from pykafka_store.watching import Watcher
@@ -21,7 +24,7 @@ from pykafka_store.wire import server as server_module
 from pykafka_store.wire.broker import when_to_answer
 from tests.support.console import produce
 from tests.support.frames import ask, connect, receive
-from tests.support.served import Served
+from tests.support.served import PATIENCE, Served
 
 EMPTY, UNKNOWN_TOPIC = 0, 3
 PRODUCE, API_VERSIONS = 0, 18
@@ -207,3 +210,27 @@ def test_more_polls_than_one_turn_answers_end_together(served: Served, poller: P
     finally:
         for each in others:
             each.client.close()
+
+
+def test_a_log_that_was_moved_there_and_back_wakes_who_polls_it(tmp_path: Path) -> None:
+    """The watch was on the file that had the name before, and went with it."""
+    with EmbeddedCluster(str(tmp_path / "data")) as cluster:
+        places = [str(tmp_path / "one"), str(tmp_path / "two")]
+        cluster.add_broker(1, places)
+        cluster.admin().create_topic("polled", assignments=[[1]])
+        places.sort(key=lambda place: os.path.exists(f"{place}/polled-0"))
+        with Served(tmp_path / "data") as served, connect(served.address) as client:
+            poller = Poller(client)
+            assert poller.poll() == (EMPTY, 0)
+            for place in places:  # the other one first
+                (why,) = cluster.admin().alter_replica_log_dirs({(TopicPartition("polled", 0), 1): place}).values()
+                assert why is None
+                assert list(cluster.reassign().values()) == [None]
+            for _ in range(3):  # the answer is remembered
+                assert poller.poll() == (EMPTY, 0)
+            with cluster.producer() as producer:
+                producer.send("polled", [b"x"])
+            deadline = time.monotonic() + PATIENCE
+            while (answer := poller.poll()) == (EMPTY, 0):
+                assert time.monotonic() < deadline
+            assert answer[0] == 0

@@ -299,6 +299,8 @@ class Parking:
         waiting.answer = None
         if waiting.due is not None:
             self._attempt(connection, waiting, late=False)
+            if waiting.due is not None and self._wait_for(connection, waiting):
+                self._attempt(connection, waiting, late=False)  # a file had gone, and its watch with it
         else:
             self.forget(connection)
 
