@@ -416,9 +416,9 @@ class Mirror:
                     self._assign()  # lets go of what is gone, under whose name there may be another
                 if add:
                     self._add(new)
-                if not self._is_assigned:
-                    self._assign()
-                return
+                if self._is_assigned:
+                    return
+                self._assign()  # by names: once more, to see that they are the topics that were listed
             except UnknownTopicOrPartitionError:
                 if self._listed() == listed:
                     raise
