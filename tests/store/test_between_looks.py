@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store.databases import sqlite as databases
+from pykafka_store.databases.sqlite import SqliteFile
 from pykafka_store.embedded import database_image, unused
-from pykafka_store.embedded.admin.topics import TopicAdmin
 from pykafka_store.embedded.brokers import Brokers
 from pykafka_store.embedded.catalog import Catalog
 from pykafka_store.embedded.clock import Clock
@@ -23,9 +24,13 @@ from pykafka_store.embedded.layout import SERVER_LOCK
 from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log import by_time, slices
 from pykafka_store.embedded.log.segment import Segment
+from pykafka_store.embedded.partitions import HostedPartition, hosted
+from pykafka_store.embedded.replication.replicas import Replicas
+from pykafka_store.embedded.replication.upkeep import upkeep_of
+from pykafka_store.errors import UnknownTopicOrPartitionError
 from pykafka_store.model import OFFSETS_TOPIC, ConfigResource, OffsetAt, TopicPartition
 from pykafka_store.open import set_aside_unused
-from tests.store.helpers import AT_ONCE
+from tests.store.helpers import AT_ONCE, rows
 from tests.support.between import once
 
 HERE = TopicPartition("t", 0)
@@ -328,25 +333,111 @@ def test_a_topic_that_is_on_its_way_as_it_is_deleted_leaves_nothing(
     cluster: EmbeddedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row was read before a move began, and the deletion looked for directories where that said."""
-    (tmp_path / "more").mkdir()
-    cluster.add_broker(1, [str(tmp_path / "one"), str(tmp_path / "two")])
-    cluster.admin().create_topic("t", assignments=[[1]])
+    places = _two_log_directories(cluster, tmp_path)
     with cluster.producer(AT_ONCE) as producer:
         producer.send("t", [b"x"], partitions=0)
-    there = next(each for each in ("one", "two") if (tmp_path / each / "t-0").exists())
-    elsewhere = {"one": "two", "two": "one"}[there]
-
-    def moved() -> None:
-        with EmbeddedCluster(cluster.directory) as other:
-            (why,) = other.admin().alter_replica_log_dirs({(HERE, 1): str(tmp_path / elsewhere)}).values()
-            assert why is None
-            assert list(other.reassign().values()) == [None]
-        assert (tmp_path / elsewhere / "t-0").exists()
-
-    came = once(monkeypatch, Catalog, "transaction", moved)
-    TopicAdmin(cluster.engine).delete_topic("t")
+    came = once(monkeypatch, Catalog, "transaction", lambda: _moved(cluster, places["there"]))
+    cluster.admin().delete_topic("t")
     assert came
-    assert [path.name for place in ("one", "two") for path in (tmp_path / place).iterdir() if "t-0" in path.name] == []
+    assert [path.name for place in places.values() for path in place.iterdir() if "t-0" in path.name] == []
+
+
+def test_a_topic_that_is_deleted_as_soon_as_it_is_made_was_made(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedCluster(cluster.directory) as other:
+        comes_or_waits = threading.Event()
+
+        def delete() -> None:
+            other.admin().delete_topic("t")
+            comes_or_waits.set()
+
+        deleter = threading.Thread(target=delete)
+
+        def deleted() -> None:
+            once(monkeypatch, other.engine.locks, "_wait", comes_or_waits.set)
+            deleter.start()
+            comes_or_waits.wait()
+
+        came = once(monkeypatch, Catalog, "require_topic", deleted)
+        assert cluster.admin().create_topic("t").name == "t"
+        deleter.join()
+        assert came
+        assert cluster.admin().list_topics() == []
+
+
+def _two_log_directories(cluster: EmbeddedCluster, parent: Path) -> dict[str, Path]:
+    """Of broker 1: the one that has the topic's only partition, and the other."""
+    paths = [parent / "one", parent / "two"]
+    cluster.add_broker(1, [str(path) for path in paths])
+    cluster.admin().create_topic("t", assignments=[[1]])
+    paths.sort(key=lambda path: not (path / "t-0").exists())
+    return dict(zip(("here", "there"), paths, strict=True))
+
+
+def _moved(cluster: EmbeddedCluster, path: Path) -> None:
+    with EmbeddedCluster(cluster.directory) as other:
+        (why,) = other.admin().alter_replica_log_dirs({(HERE, 1): str(path)}).values()
+        assert why is None
+        assert list(other.reassign().values()) == [None]
+    assert (path / "t-0").exists()
+
+
+def test_a_replica_that_was_moved_there_and_back_is_read(cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    """Its state said that it was gone, in the file that the reader had opened: "the topic was deleted"."""
+    places = _two_log_directories(cluster, tmp_path)
+    with cluster.producer(AT_ONCE) as producer, cluster.consumer() as consumer:
+        consumer.assign({HERE: 0})
+        producer.send("t", [b"1"], partitions=0)
+        assert [row.value for row in rows(consumer.poll())] == [b"1"]
+        _moved(cluster, places["there"])
+        _moved(cluster, places["here"])
+        producer.send("t", [b"2"], partitions=0)
+        assert [row.value for row in rows(consumer.poll())] == [b"2"]
+
+
+def test_what_a_next_move_is_on_its_way_to_is_not_what_the_last_one_left(
+    cluster: EmbeddedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = _two_log_directories(cluster, tmp_path)
+    with cluster.producer(AT_ONCE) as producer:
+        producer.send("t", [b"1"], partitions=0)
+    (why,) = cluster.admin().alter_replica_log_dirs({(HERE, 1): str(places["there"])}).values()
+    assert why is None
+
+    def back_halfway() -> None:
+        """As far as another process comes that has begun to move it back."""
+        with EmbeddedCluster(cluster.directory) as other:
+            assert other.admin().alter_replica_log_dirs({(HERE, 1): str(places["here"])}) == {(HERE, 1): None}
+
+    came = once(monkeypatch, Replicas, "_follow", back_halfway, behind=True)
+    cluster.reassign()
+    assert came
+    assert (places["here"] / "t-0").exists()
+
+
+def test_upkeep_leaves_alone_what_lies_there_of_a_topic_that_was_made_anew(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It threw away what the new topic's compaction was writing, under the old one's locks."""
+    cluster.admin().create_topic("t")
+    partition = hosted(cluster.engine, HERE)
+    with partition.lock():
+        pass  # its file stays open: who has it so knew the topic
+    being_written = Path(partition.leader_directory()) / f"{0:020d}.log.cleaned"
+
+    def made_anew() -> None:
+        with EmbeddedCluster(cluster.directory) as other:
+            other.admin().delete_topic("t")
+            other.admin().create_topic("t")
+        being_written.write_bytes(b"")
+
+    came = once(monkeypatch, HostedPartition, "replica_at", made_anew)
+    (upkeep,) = upkeep_of(partition)
+    with pytest.raises(UnknownTopicOrPartitionError):
+        upkeep.run()
+    assert came
+    assert being_written.exists()
 
 
 # ----------------------------------------------------------------------------------------------------------- reading
@@ -413,3 +504,16 @@ def test_producers_are_looked_for_as_segments_go(
     assert list(partition.recent_producers(Clock().now_ms())) == []
     assert came
     served.close()
+
+
+# ------------------------------------------------------------------------------------------------- databases of users
+
+
+def test_two_who_make_a_database_at_once_both_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "new.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # amid its making
+        came = once(monkeypatch, databases.time, "sleep", lambda: other.execute("ROLLBACK"))
+        file = SqliteFile(path, busy=0.0)
+        assert came
+        file.connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ from pykafka_store.databases.errors import DatabaseError, DatabaseUnavailableErr
 
 BUSY = 1.0
 """Seconds that SQLite waits for the file's lock by itself. Beyond that whoever wants it goes on, and tries again."""
+
+MAKING = 10.0
+"""Seconds that others have who make the file at the same time: each is done in moments."""
 
 _AWAY = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY,
@@ -43,7 +47,7 @@ class SqliteFile:
         self.path = path
         if not create and not os.path.exists(path):
             raise DatabaseError(f"{path}: there is no such file")
-        is_new = not os.path.exists(path) or os.path.getsize(path) == 0
+        is_new = _is_empty(path)
         with explained(path, "open"):
             # Autocommit: every BEGIN and COMMIT is in this module.
             self.connection = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
@@ -51,12 +55,26 @@ class SqliteFile:
             with explained(path, "open"):
                 self.connection.execute("PRAGMA synchronous = FULL")
                 if is_new:
-                    self.connection.execute("PRAGMA journal_mode = WAL")  # readers and a writer don't wait then
+                    self._make_wal()
                 self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
                 self._identity = _identity(path)
         except BaseException:
             self.connection.close()
             raise
+
+    def _make_wal(self) -> None:
+        """So that readers and a writer don't wait for each other. Of several who make one file at once SQLite refuses
+        some without a wait, as it can't see that none of them waits for another.
+        """
+        deadline = time.monotonic() + MAKING
+        while True:
+            try:
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.001)
 
     @contextmanager
     def transaction(self, what: str) -> Iterator[sqlite3.Connection]:
@@ -77,6 +95,14 @@ class SqliteFile:
         """Raise DatabaseError where another file has the name, or none."""
         if _identity(self.path) != self._identity:
             raise DatabaseError(f"{self.path} was moved, removed or replaced while it was open: nothing more is done")
+
+
+def _is_empty(path: str) -> bool:
+    """Whether nothing was ever written to it, or it is missing."""
+    try:
+        return os.path.getsize(path) == 0
+    except FileNotFoundError:
+        return True
 
 
 def _identity(path: str) -> tuple[int, int] | None:

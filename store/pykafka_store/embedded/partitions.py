@@ -158,10 +158,10 @@ class HostedPartition:
         brokers = self.engine.brokers
         name = partition_directory(*self.name)
         everywhere = {os.path.join(path, name) for paths in brokers.all_paths().values() for path in paths}
-        there = [path for path in everywhere - self._directories() if self.engine.disk.exists(path)]
+        there = [path for path in everywhere - self.directories() if self.engine.disk.exists(path)]
         return sorted(path for path in there if brokers.problem(os.path.dirname(path)) is None)
 
-    def _directories(self) -> set[str]:
+    def directories(self) -> set[str]:
         """Where its replicas lie, those that are on their way included."""
         return {self.directory_in(host.broker, log_dir) for host in self.row.hosts for log_dir in host.log_dirs}
 

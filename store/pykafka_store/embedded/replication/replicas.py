@@ -292,7 +292,7 @@ class Replicas:
             if self._follow(host.broker, PATIENCE, host.future_log_dir, on_chunk) is None:
                 raise StorageError(f"{self._partition.label}: another process is at its replicas")
             with self._partition.lock():
-                if self._partition.directory(host.broker) != old:
+                if old not in self._partition.directories():  # where another move may be on its way to by now
                     remove_replica(self._disk, old)
         for host in self._partition.row.hosts:
             if host.change != "removing" and host.sync != IN_SYNC and _moves_to_other_brokers(self._partition.row):

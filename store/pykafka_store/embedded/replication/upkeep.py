@@ -54,6 +54,7 @@ class Upkeep:
             replica = partition.replica_at(self._directory)
             try:
                 with partition.lock():
+                    replica.load_locked()  # else what lies there might be another topic's of the name by now
                     finish_interrupted(self._disk, self._directory)
                     removed = apply_retention(
                         self._disk,
