@@ -141,7 +141,10 @@ def stands_in(env: Env, directory: str) -> str | None:
         except OSError:  # it holds something, or is a link to nowhere: making it says what is wrong
             return None
     os.makedirs(os.path.dirname(directory), exist_ok=True)
-    os.symlink(os.path.realpath(ours), directory)
+    try:
+        os.symlink(os.path.realpath(ours), directory)
+    except FileExistsError:  # another command has made it in this very moment
+        return None
     return ours
 
 

@@ -20,6 +20,7 @@ from pykafka_store.errors import (
     InvalidTopicError,
     StoreError,
     TopicExistsError,
+    UnknownTopicOrPartitionError,
 )
 from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, ZERO_TOPIC_ID
 
@@ -143,9 +144,13 @@ def _delete(env: Env, options: Options, admin: Admin) -> None:
     from pykafka_cli.output.progress import shown_while
 
     def delete(name: str) -> None:
-        # A slow disk takes a while for thousands of partitions.
-        with _leaving_views(env, options, name), shown_while(env, f"kafka-topics: deleting {name}"):
-            admin.delete_topic(name)
+        try:
+            # A slow disk takes a while for thousands of partitions.
+            with _leaving_views(env, options, name), shown_while(env, f"kafka-topics: deleting {name}"):
+                admin.delete_topic(name)
+        except UnknownTopicOrPartitionError:  # another process was faster
+            if not options.has("if-exists"):
+                raise
 
     _try_each(_existing(env, options, admin), delete)
 
@@ -176,10 +181,9 @@ def _try_each(items: Sequence[_Item], act: Callable[[_Item], object]) -> None:
 def _describe(env: Env, options: Options, admin: Admin) -> DescribedTopics:
     topic_id = _topic_id(options)
     if topic_id is None:
-        names = _existing(env, options, admin)
-        if names:
+        described = _existing_described(env, options, admin)
+        if described:
             options.maybe_integer("partition-size-limit-per-response")  # must be a number, and changes nothing
-        described = admin.describe_topics(names) if names else []
     else:
         exclude_internal = options.has("exclude-internal")
         names = [
@@ -203,6 +207,17 @@ def _describe(env: Env, options: Options, admin: Admin) -> DescribedTopics:
         if partitions:
             reported.append(topic._replace(partitions=partitions))
     return DescribedTopics(reported, show_topics=False)
+
+
+def _existing_described(env: Env, options: Options, admin: Admin) -> list[TopicDescription]:
+    """What ``_existing`` names, as it is; without those that are gone since they were listed."""
+    while True:
+        names = _existing(env, options, admin)
+        try:
+            return admin.describe_topics(names) if names else []
+        except UnknownTopicOrPartitionError:
+            if {*names} <= {each.name for each in _matching(options, admin)}:
+                raise
 
 
 def _is_reported(

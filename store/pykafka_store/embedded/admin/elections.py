@@ -34,6 +34,9 @@ class ElectionAdmin:
             except ElectionNotNeededError as error:
                 if partitions is not None:
                     answers[name] = error
+            except UnknownTopicOrPartitionError as error:
+                if partitions is not None:  # else it was deleted since they were listed
+                    answers[name] = error
             except StoreError as error:
                 answers[name] = error
         return answers
