@@ -140,6 +140,26 @@ def test_a_member_that_comes_back_under_its_id_is_not_taken_out_for_the_one_that
     member.leave()
 
 
+def test_a_member_whose_lease_could_not_be_seen_for_a_moment_is_alive(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk was away as the leases were looked at, and back when that was asked."""
+    cluster.admin().create_topic("t")
+    member = _new(cluster)
+    member.join(subscribed_to(("t",), None))
+    leases = Path(cluster.directory) / "groups"
+
+    def back() -> None:
+        leases.with_name("away").rename(leases)
+
+    leases.rename(leases.with_name("away"))
+    came = once(monkeypatch, looking, "_is_dead", back, behind=True)
+    assert [each.id for each in looking.live_members(cluster.engine, "g")] == ["m"]
+    assert came
+    assert member.check_held()
+    member.leave()
+
+
 class _Seen(dict[str, object]):
     """What a watch knows, which another thread forgets as this one has just looked it up."""
 

@@ -13,7 +13,7 @@ import pytest
 
 from pykafka_store.databases import sqlite as databases
 from pykafka_store.databases.sqlite import SqliteFile
-from pykafka_store.embedded import database_image, unused
+from pykafka_store.embedded import database_image, making, unused
 from pykafka_store.embedded.brokers import Brokers
 from pykafka_store.embedded.catalog import Catalog
 from pykafka_store.embedded.clock import Clock
@@ -27,9 +27,9 @@ from pykafka_store.embedded.log.segment import Segment
 from pykafka_store.embedded.partitions import HostedPartition, hosted
 from pykafka_store.embedded.replication.replicas import Replicas
 from pykafka_store.embedded.replication.upkeep import upkeep_of
-from pykafka_store.errors import UnknownTopicOrPartitionError
+from pykafka_store.errors import StorageError, UnknownTopicOrPartitionError
 from pykafka_store.model import OFFSETS_TOPIC, ConfigResource, OffsetAt, TopicPartition
-from pykafka_store.open import set_aside_unused
+from pykafka_store.open import format_data_directory, open_cluster, set_aside_unused
 from tests.store.helpers import AT_ONCE, rows
 from tests.support.between import once
 
@@ -253,6 +253,19 @@ def test_of_two_who_put_an_unused_directory_aside_the_second_finds_none(
             assert set_aside_unused(root) is None
         assert came
         assert not root.exists()
+
+
+def test_of_two_who_make_a_directory_the_one_that_was_to_make_it_anew_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kafka-storage format said that it had formatted what another had made, with another cluster.id."""
+    root = str(tmp_path / "data")
+    came = once(monkeypatch, making, "names_of_others", lambda: format_data_directory(root, "theirs"), behind=True)
+    with pytest.raises(StorageError, match="a data directory already"):
+        format_data_directory(root, "ours")
+    assert came
+    with open_cluster(root) as cluster:
+        assert cluster.admin().cluster_id() == "theirs"
 
 
 # ------------------------------------------------------------------------------------------------- brokers and topics

@@ -68,7 +68,10 @@ def _open_directory(disk: Disk, locks: Locks, root: str, *, create: bool, new: N
         from pykafka_store.embedded.making import is_in_use, lost_meta, make_data_directory
 
         if create:
-            return make_data_directory(disk, locks, root, new)
+            made = make_data_directory(disk, locks, root, new)
+            if new is not None and not made:  # another process was first
+                raise _is_one_already(root) from None
+            return made
         if not is_in_use(disk, root):
             raise not_a_data_directory(disk, root) from None
         try:
@@ -76,9 +79,13 @@ def _open_directory(disk: Disk, locks: Locks, root: str, *, create: bool, new: N
         except FileNotFoundError:
             raise lost_meta(root) from None
     if new is not None:
-        raise StorageError(f"{root} is a data directory already")
+        raise _is_one_already(root)
     check_layout(meta, path)
     return False
+
+
+def _is_one_already(root: str) -> StorageError:
+    return StorageError(f"{root} is a data directory already")
 
 
 def _refuse_hard_links(path: str) -> None:

@@ -28,7 +28,8 @@ def live_members(engine: Engine, group: str) -> list[MemberRow]:
     leases = {member.lease for member in dead}  # whoever has come back under its id since has another
     with engine.groups.transaction():
         for member in engine.groups.members(group):
-            if member.lease in leases:
+            # Looked at again: the leases may have been away with their disk, and be back.
+            if member.lease in leases and _is_dead(engine.disk, member, os.path.join(directory, member.lease)):
                 engine.groups.remove_member_within(group, member.id)
                 engine.disk.remove(os.path.join(directory, member.lease))
         retarget_within(engine.groups, group, engine.catalog.partition_counts())
