@@ -25,9 +25,10 @@ from pykafka_store.embedded.locks import Locks
 from pykafka_store.embedded.log import by_time, slices
 from pykafka_store.embedded.log.segment import Segment
 from pykafka_store.embedded.partitions import HostedPartition, hosted
+from pykafka_store.embedded.replication import upkeep
 from pykafka_store.embedded.replication.replicas import Replicas
 from pykafka_store.embedded.replication.upkeep import upkeep_of
-from pykafka_store.errors import StorageError, UnknownTopicOrPartitionError
+from pykafka_store.errors import LeaderNotAvailableError, StorageError, UnknownTopicOrPartitionError
 from pykafka_store.model import OFFSETS_TOPIC, ConfigResource, OffsetAt, TopicPartition
 from pykafka_store.open import format_data_directory, open_cluster, set_aside_unused
 from tests.store.helpers import AT_ONCE, rows
@@ -342,6 +343,36 @@ def test_a_replica_that_goes_as_log_directories_are_described_is_not_there(
     assert [str(each.partition) for each in described.replicas] == ["stays-0"]
 
 
+def test_records_are_not_deleted_where_the_last_broker_is_stopped_at_that_moment(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.add_broker(1)
+    cluster.admin().create_topic("t", assignments=[[1]])
+
+    def stopped() -> None:
+        with EmbeddedCluster(cluster.directory) as other:
+            other.stop_broker(1)
+
+    came = once(monkeypatch, upkeep, "upkeep_of", stopped)
+    (answer,) = cluster.admin().delete_records({HERE: 0}).values()
+    assert came
+    assert isinstance(answer, LeaderNotAvailableError)
+
+
+def test_a_log_directory_that_goes_as_it_is_described_is_said_to_be_gone(
+    cluster: EmbeddedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = _two_log_directories(cluster, tmp_path)["here"]
+
+    def unmounted() -> None:
+        here.rename(tmp_path / "unmounted")
+
+    came = once(monkeypatch, Disk, "space", unmounted, when=lambda _disk, path: path == str(here))
+    problems = {each.path: each.error for each in cluster.admin().describe_log_dirs([1])[1]}
+    assert came
+    assert [path for path, problem in problems.items() if problem is not None] == [str(here)]
+
+
 def test_a_topic_that_is_on_its_way_as_it_is_deleted_leaves_nothing(
     cluster: EmbeddedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,9 +477,9 @@ def test_upkeep_leaves_alone_what_lies_there_of_a_topic_that_was_made_anew(
         being_written.write_bytes(b"")
 
     came = once(monkeypatch, HostedPartition, "replica_at", made_anew)
-    (upkeep,) = upkeep_of(partition)
+    (of_replica,) = upkeep_of(partition)
     with pytest.raises(UnknownTopicOrPartitionError):
-        upkeep.run()
+        of_replica.run()
     assert came
     assert being_written.exists()
 

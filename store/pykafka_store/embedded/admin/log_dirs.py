@@ -48,7 +48,10 @@ class LogDirAdmin:
             if size is not None or is_future:
                 lag = max(0, self._high_watermark(name, row, paths) - self._log_end(directory))
                 replicas.append(ReplicaSize(name, size or 0, lag, is_future))
-        total, usable = self._engine.disk.space(path)
+        try:
+            total, usable = self._engine.disk.space(path)
+        except FileNotFoundError:  # its disk went just now
+            return LogDirDescription(path, StorageError(f"{path} does not exist"), ())
         return LogDirDescription(path, None, tuple(replicas), total, usable)
 
     def _log_size(self, directory: str) -> int | None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from pykafka_store.embedded.admin.elections import settle_partition
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.partitions import HostedPartition, all_hosted, hosted
-from pykafka_store.errors import InvalidRequestError, InvalidTopicError, PolicyViolationError, StoreError, not_hosted
+from pykafka_store.errors import (
+    InvalidRequestError,
+    InvalidTopicError,
+    LeaderNotAvailableError,
+    PolicyViolationError,
+    StoreError,
+    not_hosted,
+)
 from pykafka_store.model import INTERNAL_TOPICS, OFFSETS_TOPIC, OffsetAt, TopicPartition
 
 if TYPE_CHECKING:
@@ -102,6 +109,8 @@ class OffsetAdmin:
             raise PolicyViolationError("Request parameters do not satisfy the configured policy.")
         settle_partition(here)  # so that all that are in sync can be written to
         replicas = upkeep_of(here)
+        if not replicas:  # the last broker that had one in sync was stopped just now
+            raise LeaderNotAvailableError(f"{here.label} has no leader, and no replica is in sync")
         lowest = replicas[0].raise_log_start(offset)
         for replica in replicas:
             # The records are gone, as no reader gets them. Their files go now, or with the next pass.
