@@ -69,10 +69,8 @@ class SegmentFile:
         self.path = path
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            if not _is_unwritten(path):
-                raise
-            self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # and where it came with a first record just now, it is there
+            self._fd = os.open(os.devnull if _is_unwritten(path) else path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._fd).st_size
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store import inspect
 from pykafka_store.databases import sqlite as databases
 from pykafka_store.databases.sqlite import SqliteFile
 from pykafka_store.embedded import database_image, making, unused
@@ -531,6 +532,22 @@ def test_a_slice_of_what_is_compacted_just_then_is_no_damage(
         assert came
         assert found is not None
         found.close()
+
+
+def test_a_segment_that_comes_with_the_first_record_as_it_is_dumped_is_read(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.admin().create_topic("t")
+    path = os.path.join(hosted(cluster.engine, HERE).leader_directory(), f"{0:020d}.log")
+
+    def first() -> None:
+        with cluster.producer(AT_ONCE) as producer:
+            producer.send("t", [b"1"], partitions=0)
+
+    came = once(monkeypatch, inspect, "_is_unwritten", first)
+    with inspect.SegmentFile(path) as segment:
+        assert [each.header.base_offset for each in segment.batches()] == [0]
+    assert came
 
 
 @pytest.mark.parametrize("step", ["changed_at", "headers"])
