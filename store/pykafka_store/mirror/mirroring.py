@@ -110,6 +110,8 @@ class Mirror:
         self._by_target: dict[TopicPartition, Copy] = {}
         self._ids: dict[str, str] = {}
         """The id of each topic that is mirrored, at the source."""
+        self._unread: set[str] = set()
+        """Those of them that the look which is on has taken in."""
         self._left_out: dict[str, str] = {}
         """The ids of topics that match and came from the target, by name."""
         self._gone: list[Copy] = []
@@ -215,12 +217,13 @@ class Mirror:
 
     def _forget(self, name: str) -> None:
         """A topic is gone at the source, or another one has its name."""
-        self._on_error(f"topic {name} was deleted at the source: what was copied of it stays")
+        if was_read := name not in self._unread:
+            self._on_error(f"topic {name} was deleted at the source: what was copied of it stays")
         del self._ids[name]
         self._is_assigned = False
         for copy in [copy for copy in self._copies.values() if copy.source.topic == name]:
             del self._copies[copy.source], self._by_target[copy.target]
-            self._gone.append(copy)
+            self._gone += [copy] * was_read
 
     def _add(self, topics: Sequence[TopicDescription]) -> None:
         added: list[Copy] = []
@@ -236,6 +239,7 @@ class Mirror:
                 if not self._to.keep_lock(lock_of_pair(self._cluster_id, topic.topic_id, target.topic_id)):
                     raise StoreError(f"Topic {topic.name} is being mirrored to this target by another process")
                 self._cycles.require_none(topic, target)  # with our lock in place, by which a mirror back sees us
+                self._unread.add(topic.name)
             self._ids[topic.name] = topic.topic_id
             for number in range(len(topic.partitions)):
                 source = TopicPartition(topic.name, number)
@@ -342,11 +346,9 @@ class Mirror:
             runs = self._consumer.poll(POLL)
         except (OffsetOutOfRangeError, UnknownTopicOrPartitionError) as error:
             with self._patiently():
-                try:
+                with suppress(UnknownTopicOrPartitionError):  # as well
                     if isinstance(error, OffsetOutOfRangeError):
                         return self._skip_deleted()
-                except UnknownTopicOrPartitionError:
-                    pass  # as well
                 self._look(add=self._follow)  # deleted at the source
             return
         for records in joined_where_small(runs):
@@ -408,6 +410,7 @@ class Mirror:
         """Follow topics that are gone, and with ``add`` those that were made or grew. Topics may go, and be made anew,
         at any moment of this: then it begins again.
         """
+        self._unread.clear()
         while True:
             listed = self._listed()
             try:

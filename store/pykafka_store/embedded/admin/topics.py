@@ -24,7 +24,6 @@ from pykafka_store.errors import (
     InvalidTopicError,
     StorageError,
     TopicExistsError,
-    UnknownTopicIdError,
 )
 from pykafka_store.format.names import check_topic_name, partition_directory
 from pykafka_store.model import (
@@ -258,6 +257,8 @@ class TopicAdmin:
             with self._engine.catalog.transaction():
                 row = self._engine.catalog.require_topic(name)  # a move may begin until then, to directories of its own
                 if topic_id not in {None, row.id}:
+                    from pykafka_store.errors import UnknownTopicIdError
+
                     raise UnknownTopicIdError("This server does not host this topic ID.")
                 self._engine.catalog.remove_topic(row.id)
                 self._engine.catalog.note_deletion(row.id, name, len(row.partitions))
