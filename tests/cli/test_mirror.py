@@ -19,6 +19,7 @@ from pykafka_cli import main
 from pykafka_cli.commands.mirror import progress_line
 from pykafka_cli.env import Env
 from pykafka_store.api import Cluster
+from pykafka_store.embedded.admin.topics import TopicAdmin
 from pykafka_store.errors import UnknownTopicOrPartitionError
 from pykafka_store.mirror.ledger import TOPIC as LEDGER
 from pykafka_store.mirror.ledger import Ledger
@@ -27,6 +28,7 @@ from pykafka_store.mirror.telling import Progress
 from pykafka_store.mirror.topics import TargetTopics
 from pykafka_store.model import ConfigResource, Header, OffsetAt, TopicPartition
 from pykafka_store.open import open_cluster, open_data_directory
+from tests.support.between import once
 from tests.support.console import stored
 from tests.support.in_process import Done
 
@@ -592,6 +594,32 @@ def test_a_topic_that_goes_while_it_is_looked_at_is_left_out(
     assert done.code == 0, done.stderr
     assert "t1: 2 records of 1 partition copied, 12 bytes\n" in done.stdout
     assert (records(b, "t1"), _held(b, "t2")) == (records(a, "t1"), 3)
+
+
+@pytest.mark.parametrize("step", ["create_topic", "create_partitions"])
+def test_a_topic_that_another_mirror_has_just_made_or_grown_is_taken_as_it_is(
+    source: Cluster, a: Path, b: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Of three mirrors that begin at once two ended with "Topic 'a' already exists."."""
+    source.admin().create_topic("t")
+    fill(source, "t", 0, 3)
+    words = ("--from", a, "--to", b, "--topic", "t")
+    if step == "create_partitions":
+        assert mirror(*words).code == 0
+        source.admin().create_partitions("t", 3)
+        fill(source, "t", 3, 6, partition=2)
+    another: list[int] = []
+
+    def runs() -> None:
+        process = start(*words)
+        process.communicate(timeout=PATIENCE)
+        another.append(process.returncode)
+
+    once(monkeypatch, TopicAdmin, step, runs, when=lambda _admin, topic, *_count, **_how: topic == "t")
+    done = mirror(*words)
+    assert (another, done.code) == ([0], 0), done.stderr
+    for partition in (0,) if step == "create_topic" else (0, 2):
+        assert placed(b, "t", partition) == placed(a, "t", partition)
 
 
 def test_a_source_that_may_only_be_read_is_enough(source: Cluster, a: Path, b: Path) -> None:

@@ -9,6 +9,12 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from pykafka_cli.pytest_plugin import KafkaDirectory
+from pykafka_store.embedded.admin.topics import TopicAdmin
+from tests.support.between import once
+
 USERS_TEST = """
 import subprocess
 
@@ -91,6 +97,16 @@ def test_a_users_tests_have_the_fixture(tmp_path: Path) -> None:
     assert "1 failed, 5 passed" in done.stdout, done.stdout + done.stderr
     assert "after 0.01 s: group nobody does not exist" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_a_topic_that_what_the_test_started_makes_just_then_is_seeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka, other = KafkaDirectory(tmp_path), KafkaDirectory(tmp_path)
+    came = once(monkeypatch, TopicAdmin, "create_topic", lambda: other.seed("t", ["theirs"]))
+    kafka.seed("t", ["ours"])
+    assert came
+    assert kafka.values("t") == ["theirs", "ours"]
 
 
 def test_the_plugin_is_declared() -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pykafka_store.api import Admin
-from pykafka_store.errors import InvalidRequestError, UnknownTopicOrPartitionError
+from pykafka_store.errors import (
+    InvalidPartitionsError,
+    InvalidRequestError,
+    TopicExistsError,
+    UnknownTopicOrPartitionError,
+)
 from pykafka_store.format.names import check_topic_name
 from pykafka_store.mirror.ledger import TOPIC as LEDGER_TOPIC
 from pykafka_store.mirror.telling import Once
@@ -49,14 +54,22 @@ class TargetTopics:
         try:
             (found,) = admin.describe_topics([name])
         except UnknownTopicOrPartitionError:
-            found = self._create(topic, name)
+            try:
+                found = self._create(topic, name)
+            except TopicExistsError:  # another mirror was first
+                (found,) = admin.describe_topics([name])
         else:
             self._tell_what_goes(topic.name, name)
         if len(found.partitions) < count:
             self._on_notice(
                 f"topic {name} gets {count} partitions instead of {len(found.partitions)}, as at the source"
             )
-            found = admin.create_partitions(name, count)
+            try:
+                found = admin.create_partitions(name, count)
+            except InvalidPartitionsError:
+                (found,) = admin.describe_topics([name])
+                if len(found.partitions) < count:  # else another mirror was first
+                    raise
         if any(each.name == _TIMESTAMP_TYPE and each.value == "LogAppendTime" for each in found.configs):
             self._tell_once(f"topic {name} has {_TIMESTAMP_TYPE}=LogAppendTime: records get the time of their copying")
         return found
