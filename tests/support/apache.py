@@ -450,7 +450,7 @@ class Broker:
             process.wait()
 
     def close(self) -> None:
-        """Remove the broker and its folder, so that nothing is left for it to end in good order, which takes seconds."""
+        """Remove the broker and its folder: nothing is left that it could end in good order, which takes seconds."""
         try:
             self.stop(signal.SIGKILL)
         finally:
