@@ -23,6 +23,7 @@ from pykafka_store.embedded.groups.leases import group_directory
 from pykafka_store.embedded.log.reader import LogReader
 from pykafka_store.embedded.replication.reader import PartitionReader
 from pykafka_store.errors import (
+    FencedInstanceIdError,
     IllegalGenerationError,
     InconsistentGroupProtocolError,
     InvalidConfigError,
@@ -318,6 +319,22 @@ def test_a_commit_that_changes_nothing_is_still_refused_to_a_fenced_member(room:
         consumer.commit()
     with pytest.raises(UnknownMemberIdError):
         consumer.commit({T0: 2})
+    assert room.committed() == {"t-0": 2}
+
+
+def test_a_commit_of_a_static_member_whose_place_was_taken_says_so(room: Room) -> None:
+    """As Kafka does. It was told that it had been expired, as it did not move."""
+    room.admin.create_topic("t")
+    room.produce(2)
+    config = {"group.instance.id": "one", "enable.auto.commit": "false"}
+    first, second = room.consumer(config), room.consumer(config)
+    first.subscribe(["t"])
+    read(first, 2)
+    second.subscribe(["t"])
+    read(second, 2)
+    with pytest.raises(FencedInstanceIdError, match="Another member joined"):
+        first.commit()
+    second.commit()
     assert room.committed() == {"t-0": 2}
 
 

@@ -15,6 +15,7 @@ from pykafka_store.embedded.clients.consumer import UNDEFINED, EmbeddedConsumer,
 from pykafka_store.embedded.clients.following import IDLE_POLL
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.groups.assignors import assignor_names, remote_assignors
+from pykafka_store.embedded.groups.database import fenced
 from pykafka_store.embedded.groups.live_members import live_members
 from pykafka_store.embedded.groups.membership import LOOK_INTERVAL, Change, Member, MemberSettings, Subscribed
 from pykafka_store.embedded.replication.reader import PartitionReader, open_reader
@@ -287,7 +288,15 @@ class MemberConsumer(EmbeddedConsumer):
         wanted, gone = (self._committable(), None) if offsets is None else self._those_there(offsets)
         # What a live member committed before stands; anybody else's may have been changed meanwhile.
         live = self._member is not None and self._member.check_held()
-        lost = self._commit(wanted, only_new=live)
+        try:
+            lost = self._commit(wanted, only_new=live)
+        except UnknownMemberIdError:
+            instance_id = self._member.settings.instance_id if self._member is not None else None
+            if instance_id and any(
+                each.instance_id == instance_id for each in self._engine.groups.members(self._group)
+            ):
+                raise fenced(self._group, instance_id) from None  # it was not expired: its place was taken
+            raise
         if lost and offsets is not None:
             gone = gone or UnknownTopicOrPartitionError(f"{lost[0]} is gone: nothing was committed for it")
         if gone is not None:

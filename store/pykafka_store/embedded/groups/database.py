@@ -17,6 +17,7 @@ from pykafka_store.embedded.database import Database
 from pykafka_store.embedded.groups.theirs import name_of
 from pykafka_store.embedded.layout import GROUPS_FILE
 from pykafka_store.errors import (
+    FencedInstanceIdError,
     IllegalGenerationError,
     InvalidGroupIdError,
     StoreError,
@@ -372,4 +373,10 @@ def _expired(group: str) -> UnknownMemberIdError:
     return UnknownMemberIdError(
         f"This consumer is not part of group '{group}' any more: it was expired while it did not "
         "move (session.timeout.ms)"
+    )
+
+
+def fenced(group: str, instance_id: str | None) -> FencedInstanceIdError:
+    return FencedInstanceIdError(
+        f"Another member joined group '{group}' with group.instance.id {instance_id}: this one stops"
     )

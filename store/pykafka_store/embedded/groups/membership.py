@@ -24,14 +24,14 @@ from typing import NamedTuple
 
 from pykafka_store.embedded.engine import Engine
 from pykafka_store.embedded.groups.assignors import choose_assignor
-from pykafka_store.embedded.groups.database import MemberRow
+from pykafka_store.embedded.groups.database import MemberRow, fenced
 from pykafka_store.embedded.groups.leases import AwayError, Lease, group_directory, list_leases, remove_strays
 from pykafka_store.embedded.groups.sessions import check_session, of_group
 from pykafka_store.embedded.groups.targets import retarget_within
 from pykafka_store.embedded.groups.views import GroupView
 from pykafka_store.embedded.layout import GROUPS
 from pykafka_store.embedded.patterns import matching, text_of
-from pykafka_store.errors import FencedInstanceIdError, InvalidGroupIdError, UnknownMemberIdError
+from pykafka_store.errors import InvalidGroupIdError, UnknownMemberIdError
 from pykafka_store.model import INTERNAL_TOPICS, TopicPartition, random_topic_id
 
 LOOK_INTERVAL = 0.15
@@ -178,10 +178,7 @@ class Member:
                     (other for other in others if other.instance_id and other.instance_id == row.instance_id), None
                 )
                 if before is not None and again and before.id != was:
-                    raise FencedInstanceIdError(
-                        f"Another member joined group '{settings.group}' with group.instance.id {before.instance_id}: "
-                        "this one stops"
-                    )
+                    raise fenced(settings.group, before.instance_id)
                 if before is not None:
                     self._database.replace_member_within(settings.group, before.id, row)
                     self._disk.remove(os.path.join(self._directory, before.lease))
