@@ -6,20 +6,26 @@ import compileall
 import importlib.util
 import marshal
 import os
+import pkgutil
 import py_compile
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import pykafka_cli
+import pykafka_store
 from pykafka_cli import KAFKA_TOOLS
 from pykafka_cli.main import load_command
 from pykafka_cli.tool.options import KafkaCommand
+from pykafka_store.compiled import COMPILED
+
+ROOT = Path(__file__).resolve().parent.parent
 
 HEAVY = {
     "asyncio", "confluent_kafka", "cramjam", "dataclasses", "filelock", "google_crc32c", "json", "logging",
@@ -191,6 +197,22 @@ def test_listing_topics_imports_few_modules(environ: dict[str, str]) -> None:
     """
     imported = modules_of(environ, "kafka-topics", "--list") - bare_modules(environ)
     assert len(imported) <= MODULES, sorted(imported)
+
+
+def test_where_one_hot_module_is_compiled_all_are_and_no_other() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        hook = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    hot = {name.removeprefix("store/").removesuffix(".py").replace("/", ".") for name in hook["modules"]}
+    names = {
+        each.name
+        for package in (pykafka_cli, pykafka_store)
+        for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not each.name.endswith("__main__")
+    }
+    assert hot <= names
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    compiled = {name for name in names if str(importlib.util.find_spec(name).origin).endswith(suffix)}  # type: ignore[union-attr]
+    assert compiled == (hot if COMPILED else set())
 
 
 def test_a_cluster_needs_confluent_kafka_and_says_how_to_install_it(environ: dict[str, str]) -> None:

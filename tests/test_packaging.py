@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import configparser
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -33,26 +30,6 @@ def build(out: Path, **environ: str) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = out.glob("*.whl")
     return built
-
-
-def hot_modules() -> list[str]:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        hook = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
-    return [name.removeprefix("store/").removesuffix(".py") for name in hook["modules"]]
-
-
-@pytest.mark.timeout(600)  # mypy, mypyc and a C compiler, on a machine that does other things as well
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
-def test_the_hot_modules_are_compiled_where_there_is_a_compiler(tmp_path: Path) -> None:
-    built = build(tmp_path / "out", PYKAFKA_PURE="", PYKAFKA_COMPILE="1")
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    site = tmp_path / "site"
-    with zipfile.ZipFile(built) as archive:
-        archive.extractall(site)
-    compiled = {str(path.relative_to(site)) for path in site.rglob(f"*{suffix}")}
-    assert compiled == {name + suffix for name in [*hot_modules(), "pykafka_compiled__mypyc"]}
-    assert not built.name.endswith("-any.whl")
-    assert version_of(site) == f"pykafka {__version__} (compiled), after Apache Kafka {KAFKA_VERSION}"
 
 
 def test_without_a_compiler_the_same_package_is_pure_python(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ LISTED = {
 _WITH_ACLS = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "super.users": "User:ANONYMOUS",
-    # Half a minute after its start it would delete records, which are of the year 1970: on a slow machine amid the test.
+    # Half a minute after its start it would delete records, as they are of 1970: on a slow machine amid the test.
     "log.initial.task.delay.ms": "3600000",
 }
 
