@@ -126,8 +126,9 @@ class EmbeddedConsumer:
             return False
         self._next_comparison = self._clock.monotonic() + CATALOG_POLL
         self._engine.catalog.require_in_place()  # else it would wait for what is appended to files that are removed
-        version = self._engine.catalog.version()
-        if version == self._seen_version or (not self._topics and self._pattern is None):
+        if not self._topics and self._pattern is None:
+            return False
+        if (version := self._engine.catalog.version()) == self._seen_version:
             return False
         self._seen_version = version
         self._follow_subscription(OffsetAt.EARLIEST)

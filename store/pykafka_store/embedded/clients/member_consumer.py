@@ -298,7 +298,7 @@ class MemberConsumer(EmbeddedConsumer):
                 raise fenced(self._group, instance_id) from None  # it was not expired: its place was taken
             raise
         if lost and offsets is not None:
-            gone = gone or UnknownTopicOrPartitionError(f"{lost[0]} is gone: nothing was committed for it")
+            gone = gone or UnknownTopicOrPartitionError(f"{min(lost)} is gone: nothing was committed for it")
         if gone is not None:
             raise gone
 
@@ -337,21 +337,25 @@ class MemberConsumer(EmbeddedConsumer):
                     found[partition] = position.offset
         return found
 
-    def _commit(self, offsets: Mapping[TopicPartition, int], *, only_new: bool) -> list[TopicPartition]:
+    def _commit(self, offsets: Mapping[TopicPartition, int], *, only_new: bool) -> set[TopicPartition]:
         """Returns those of which nothing was committed, as another topic has the name by now of the one that was
         read.
         """
-        topic_ids = self._engine.catalog.topic_ids()
-        lost = [
-            partition
-            for partition in offsets.keys() & self._positions.keys()
-            if self._positions[partition].reader.topic_id != topic_ids.get(partition.topic, "")
-        ]
         new = {
             partition: offset
             for partition, offset in offsets.items()
-            if partition not in lost and not (only_new and self._committed.get(partition) == offset)
+            if not only_new or self._committed.get(partition) != offset
         }
+        if not new:
+            return set()
+        topic_ids = self._engine.catalog.topic_ids()
+        lost = {
+            partition
+            for partition in new.keys() & self._positions.keys()
+            if self._positions[partition].reader.topic_id != topic_ids.get(partition.topic, "")
+        }
+        for partition in lost:
+            del new[partition]
         if not new:
             return lost
         if self._member is None:
