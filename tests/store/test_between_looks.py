@@ -257,6 +257,27 @@ def test_of_two_who_put_an_unused_directory_aside_the_second_finds_none(
         assert not root.exists()
 
 
+def test_an_unused_directory_that_is_put_aside_and_made_anew_as_it_is_looked_at_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not there is asked for once: by the next look it is another one."""
+    root = tmp_path / "data"
+    EmbeddedCluster(str(root)).close()
+    original = unused.names_of_others
+
+    def gone_and_back(disk: Disk, path: str) -> list[str]:
+        monkeypatch.setattr(unused, "names_of_others", original)
+        assert set_aside_unused(root) is not None
+        try:
+            return list(original(disk, path))
+        finally:
+            EmbeddedCluster(str(root)).close()
+
+    monkeypatch.setattr(unused, "names_of_others", gone_and_back)
+    assert set_aside_unused(root) is None
+    assert (root / "meta.properties").exists()
+
+
 def test_of_two_who_make_a_directory_the_one_that_was_to_make_it_anew_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,10 +45,12 @@ def set_aside_unused(root: str) -> SetAside | None:
     disk = Disk()
     try:
         return _set_aside(disk, root)
-    except (FileNotFoundError, StorageError):
+    except FileNotFoundError:
+        return None  # it is none, or somebody else was first
+    except StorageError:
         if disk.exists(os.path.join(root, META_PROPERTIES_FILE)):
             raise
-        return None  # it is none, or somebody else was first
+        return None  # it went amid this
 
 
 def _set_aside(disk: Disk, root: str) -> SetAside | None:
