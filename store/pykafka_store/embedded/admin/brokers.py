@@ -174,7 +174,6 @@ class BrokerAdmin:
 
     def remove_broker(self, broker: int) -> None:
         self._engine.require_writable()
-        self._engine.brokers.require(broker)
         with self._engine.locks.cluster():
             row = self._engine.brokers.require(broker)
             described = self._describe(row, [row for _, row in self._engine.catalog.partitions()])

@@ -31,11 +31,8 @@ class ElectionAdmin:
             try:
                 Replicas(named_partition(self._engine, name)).elect(election)
                 answers[name] = None
-            except ElectionNotNeededError as error:
-                if partitions is not None:
-                    answers[name] = error
-            except UnknownTopicOrPartitionError as error:
-                if partitions is not None:  # else it was deleted since they were listed
+            except (ElectionNotNeededError, UnknownTopicOrPartitionError) as error:
+                if partitions is not None:  # of all, those that need none, or were deleted meanwhile, are no error
                     answers[name] = error
             except StoreError as error:
                 answers[name] = error

@@ -85,7 +85,6 @@ class MoveAdmin:
     def _move(self, name: TopicPartition, broker: int, path: str) -> None:
         from pykafka_store.embedded.replication.replicas import Replicas
 
-        self._engine.brokers.require(broker)
         paths = [os.path.realpath(each) for each in self._engine.brokers.paths(broker)]
         if not os.path.isabs(path) or os.path.realpath(path) not in paths:
             raise LogDirNotFoundError(f"The absolute path {path} is no log directory of broker {broker}")
