@@ -131,8 +131,9 @@ class Database:
                 if not os.path.exists(self.path) and not self.MAY_BE_MISSING:
                     raise
             else:
-                if not self.MAY_BE_MISSING or _user_version(connection):
-                    return connection, None
+                with _closing_on_error(connection):
+                    if not self.MAY_BE_MISSING or _user_version(connection):
+                        return connection, None
                 connection.close()  # whoever makes it has not come to the tables yet
         return self._connected_to_image()
 

@@ -259,7 +259,7 @@ class Disk:
         """Whether files can be made in this directory."""
         return os.access(path, os.W_OK | os.X_OK)
 
-    def may_only_be_read(self, path: str) -> StorageError:
+    def not_writable(self, path: str) -> StorageError:
         """The error for who would change a directory that may only be read."""
         with suppress(OSError):  # it is away: then nothing better is known
             if os.statvfs(path).f_flag & os.ST_RDONLY:

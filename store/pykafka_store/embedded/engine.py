@@ -76,7 +76,7 @@ class Engine:
     def require_writable(self) -> None:
         """Raises StorageError where the directory may only be read."""
         if self.read_only:
-            raise self.disk.may_only_be_read(self.directory)
+            raise self.disk.not_writable(self.directory)
 
     def broker_configs(self, broker: int | None) -> BrokerConfigs:
         """The settings that were given to a broker, or with None to all brokers."""

@@ -223,7 +223,7 @@ class Mirror:
         self._is_assigned = False
         for copy in [copy for copy in self._copies.values() if copy.source.topic == name]:
             del self._copies[copy.source], self._by_target[copy.target]
-            self._gone += [copy] * was_read
+            self._gone += [copy] if was_read else []
 
     def _add(self, topics: Sequence[TopicDescription]) -> None:
         added: list[Copy] = []

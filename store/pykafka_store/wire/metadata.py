@@ -199,12 +199,13 @@ class MetadataApi:
         body = request.body
         wanted = getattr(body, "endpoint_type", 1)
         if wanted != 1:
+            code, why = 115, f"Unsupported endpoint type {wanted}"  # UNSUPPORTED_ENDPOINT_TYPE
+            if wanted == 2:
+                code = 114  # MISMATCHED_ENDPOINT_TYPE
+                why = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
             return Reply(
-                error_code=114 if wanted == 2 else 115,  # MISMATCHED_ENDPOINT_TYPE, UNSUPPORTED_ENDPOINT_TYPE
-                error_message="The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type "
-                "CONTROLLER"
-                if wanted == 2
-                else f"Unsupported endpoint type {wanted}",
+                error_code=code,
+                error_message=why,
                 endpoint_type=1,
                 cluster_id="",
                 controller_id=-1,

@@ -62,7 +62,7 @@ def check_and_repair(directory: str, on_finding: OnFinding, on_progress: OnProgr
     """See :func:`pykafka_store.open.check_data_directory`."""
     disk, directory = Disk(), os.path.abspath(os.path.expanduser(directory))
     if disk.exists(directory) and not disk.may_write(directory):
-        raise disk.may_only_be_read(directory)
+        raise disk.not_writable(directory)
     first = Doctor(directory, disk, None, on_progress)
     before = first.run()
     mendable = [each for each in first.found if each.remedy is not Remedy.NONE]

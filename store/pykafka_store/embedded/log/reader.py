@@ -111,8 +111,8 @@ class LogReader:
 
     def _is_replaced(self) -> bool:
         """Whether another file has the name of the state that is open: a replica that was moved away came back."""
-        is_there = self._state_file is not None and self._disk.exists(self._state_path)
-        return is_there and not self._disk.is_at(self._state_file or 0, self._state_path)
+        file, path = self._state_file, self._state_path
+        return file is not None and self._disk.exists(path) and not self._disk.is_at(file, path)
 
     def _read_raw(self) -> bytes:
         if self._state_file is None:
