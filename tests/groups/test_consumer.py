@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pykafka_store.embedded.catalog import Catalog
 from pykafka_store.embedded.clients.consumer import EmbeddedConsumer
 from pykafka_store.embedded.clients.member_consumer import MemberConsumer
 from pykafka_store.embedded.cluster import EmbeddedCluster
@@ -320,6 +321,22 @@ def test_a_commit_that_changes_nothing_is_still_refused_to_a_fenced_member(room:
     with pytest.raises(UnknownMemberIdError):
         consumer.commit({T0: 2})
     assert room.committed() == {"t-0": 2}
+
+
+def test_a_commit_of_nothing_new_does_not_go_through_all_topics(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.admin.create_topic("t")
+    room.produce(3)
+    consumer = room.consumer({"enable.auto.commit": "false"})
+    consumer.subscribe(["t"])
+    read(consumer, 3)
+    consumer.commit()
+    assert room.committed() == {"t-0": 3}
+
+    def gone_through(_self: Catalog) -> dict[str, str]:
+        raise AssertionError("there may be tens of thousands")
+
+    monkeypatch.setattr(Catalog, "topic_ids", gone_through)
+    consumer.commit()
 
 
 def test_a_commit_of_a_static_member_whose_place_was_taken_says_so(room: Room) -> None:
