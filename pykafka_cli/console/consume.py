@@ -15,6 +15,7 @@ from pykafka_cli.console.records_out import FormatError
 from pykafka_cli.errors import CommandFailure, QuietFailure
 from pykafka_cli.output.kafka_log import CONSUMER_LOGGER, exception_line, log_line
 from pykafka_store.errors import (
+    FencedInstanceIdError,
     IllegalGenerationError,
     NoOffsetForPartitionError,
     StoreError,
@@ -370,13 +371,20 @@ class GroupReading(Reading):
         self._commit(self._done)
 
     def _commit(self, offsets: dict[TopicPartition, int]) -> None:
-        """Commit, if committing is wanted. An expired member can't: other members have its partitions by now."""
+        """Commit, if committing is wanted. A member that was expired, or whose place another took, can't: others have
+        its partitions by now.
+        """
         known = {partition: offset for partition, offset in offsets.items() if offset >= 0}
         if self._interval is None or not known:
             return
         try:
             self._consumer.commit(known)
-        except (UnknownMemberIdError, IllegalGenerationError, UnknownTopicOrPartitionError) as error:
+        except (
+            FencedInstanceIdError,
+            IllegalGenerationError,
+            UnknownMemberIdError,
+            UnknownTopicOrPartitionError,
+        ) as error:
             self._env.err(log_line(self._env.clock(), "WARN", f"Offset commit failed: {error}", CONSUMER_LOGGER))
 
     def _at_end(self) -> bool:

@@ -322,9 +322,9 @@ class Consumer(_Closing, Protocol):
 
         With ``enable.auto.commit`` (Kafka's default) the positions are committed from within ``poll`` every
         ``auto.commit.interval.ms``, when partitions are given up, and on ``close``: call ``poll`` again, or ``close``,
-        only when what it returned before is dealt with. Raises UnknownMemberIdError or IllegalGenerationError, and
-        writes nothing, where this member was fenced; UnknownTopicOrPartitionError for a partition that is gone, when
-        the others are committed; InvalidGroupIdError without a group.
+        only when what it returned before is dealt with. Raises UnknownMemberIdError, IllegalGenerationError or
+        FencedInstanceIdError, and writes nothing, where this member was fenced; UnknownTopicOrPartitionError for a
+        partition that is gone, when the others are committed; InvalidGroupIdError without a group.
         """
 
     def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, CommittedOffset]:

@@ -203,6 +203,25 @@ def test_without_auto_commit_nothing_is_committed_when_there_is_nothing_more_to_
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_static_member_whose_place_another_took_as_always(
+    directory: Path, member: Start, number: int, code: int
+) -> None:
+    """What it can't commit is a warning, as it is to Kafka's consumer that is closed."""
+    static = "--command-property", "group.instance.id=one"
+    process = member(*static)
+    read_some(process, 100 * COUNT)
+    process.send_signal(signal.SIGSTOP)
+    with open_cluster(directory) as cluster, cluster.producer() as producer:
+        producer.send("t", [b"last"], partitions=0)
+    read_some(member(*static), len(b"last\n"))  # it has the place
+    process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
+    _, complaint = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code
+    assert b"WARN Offset commit failed: Another member joined group 'g' with group.instance.id one" in complaint
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_groups_db_is_busy_ends_a_member_as_always(
     directory: Path, member: Start, number: int, code: int
 ) -> None:
