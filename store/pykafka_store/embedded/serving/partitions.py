@@ -125,11 +125,12 @@ class ServedPartition:
                 )
 
     def _first_written_since(self, moment_ms: int) -> int:
-        """Where the first segment begins that was written to since then; 0 where none was."""
-        while True:
-            with suppress(FileNotFoundError):  # retention or compaction took one of them: look again
-                segments = self.reader.segments()
-                return next((each.base_offset for each in segments if each.changed_at() >= moment_ms), 0)
+        """Where the first segment begins that was written to since then. 0, which is all of the log, where none was, or
+        where retention or compaction takes one as it is looked at.
+        """
+        with suppress(FileNotFoundError):
+            return next((each.base_offset for each in self.reader.segments() if each.changed_at() >= moment_ms), 0)
+        return 0
 
     def _headers(self, offset: int) -> Iterator[BatchHeader]:
         """The headers of all batches from ``offset`` on, of what is still there: retention may be at work."""
