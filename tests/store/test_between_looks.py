@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pykafka_store import inspect
-from pykafka_store.databases import sqlite as databases
+from pykafka_store import inspect, write_ahead
 from pykafka_store.databases.sqlite import SqliteFile
 from pykafka_store.embedded import database_image, making, unused
 from pykafka_store.embedded.brokers import Brokers
@@ -595,7 +594,7 @@ def test_two_who_make_a_database_at_once_both_have_it(tmp_path: Path, monkeypatc
     path = str(tmp_path / "new.db")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # amid its making
-        came = once(monkeypatch, databases.time, "sleep", lambda: other.execute("ROLLBACK"))
+        came = once(monkeypatch, write_ahead.time, "sleep", lambda: other.execute("ROLLBACK"))
         file = SqliteFile(path, busy=0.0)
         assert came
         file.connection.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pykafka_store.databases.errors import DatabaseError, DatabaseUnavailableError
+from pykafka_store.write_ahead import make_wal
 
 BUSY = 1.0
 """Seconds that SQLite waits for the file's lock by itself. Beyond that whoever wants it goes on, and tries again."""
@@ -55,26 +55,12 @@ class SqliteFile:
             with explained(path, "open"):
                 self.connection.execute("PRAGMA synchronous = FULL")
                 if is_new:
-                    self._make_wal()
+                    make_wal(self.connection, MAKING)
                 self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
                 self._identity = _identity(path)
         except BaseException:
             self.connection.close()
             raise
-
-    def _make_wal(self) -> None:
-        """So that readers and a writer don't wait for each other. Of several who make one file at once SQLite refuses
-        some without a wait, as it can't see that none of them waits for another.
-        """
-        deadline = time.monotonic() + MAKING
-        while True:
-            try:
-                self.connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.001)
 
     @contextmanager
     def transaction(self, what: str) -> Iterator[sqlite3.Connection]:

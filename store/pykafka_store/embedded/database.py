@@ -16,7 +16,6 @@ import os
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -156,7 +155,9 @@ class Database:
             connection = _connected(uri(self.path, self._mode))
             with _closing_on_error(connection):
                 if self._mode == "rwc":
-                    _make_wal(connection)
+                    from pykafka_store.write_ahead import make_wal
+
+                    make_wal(connection, BUSY_TIMEOUT)
                 connection.execute("PRAGMA user_version")  # SQLite opens what is beside the file when that is used
                 if self._mode != "ro":
                     connection.execute(f"PRAGMA synchronous = {self.SYNCHRONOUS}")
@@ -336,7 +337,9 @@ class Database:
             _require_descriptors(self.path)
             if not os.path.isdir(directory := os.path.dirname(self.path)):
                 return StorageError(f"{directory} does not exist: is its disk mounted?")
-        if _is_busy(error):
+        from pykafka_store.write_ahead import is_busy
+
+        if is_busy(error):
             return StorageError(
                 f"{self.path} was held by another process for {BUSY_TIMEOUT:g} s: it may be frozen "
                 f"(fuser -v {self.path} names it)"
@@ -394,25 +397,6 @@ def uri(path: str, mode: Mode) -> str:
     """What sqlite3.connect wants to hear of a path that may hold any characters."""
     quoted = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return f"file:{quoted}?mode={mode}"
-
-
-def _make_wal(connection: sqlite3.Connection) -> None:
-    """Of several processes that make one file at once, SQLite refuses some without a wait: it can't see that none of
-    them waits for another. Once the file is made, nothing is changed here.
-    """
-    deadline = time.monotonic() + BUSY_TIMEOUT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= deadline:
-                raise
-            time.sleep(0.001)
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextmanager
